@@ -1,0 +1,100 @@
+"""Convolutional stacks matched to a tree: patch by patch, weights shared over positions."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": nn.relu,
+    "gelu": nn.gelu,
+    "erf": jax.lax.erf,
+    "tanh": jnp.tanh,
+}
+
+_READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
+
+
+def merge_patches(inputs: jax.Array, branching: int) -> jax.Array:
+    """Concatenates the features of neighbouring positions: (..., P, D) to (..., P/S, S*D)."""
+    *batch, positions, features = inputs.shape
+    if positions % branching:
+        raise ValueError(
+            f"{positions} positions cannot be cut into patches of {branching}: give inputs whose "
+            "length is a multiple of the branching"
+        )
+    return inputs.reshape(*batch, positions // branching, branching * features)
+
+
+class PatchConv(nn.Module):
+    """Convolution over non-overlapping patches: (..., P, D) to (..., P/S, W).
+
+    The same function and parameters as `nn.Conv(width, (branching,), strides=branching)`,
+    written as a matrix product, which is many times faster on CPU under vmap and scan.
+    """
+
+    width: int
+    branching: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        patches = merge_patches(inputs, self.branching)
+        shape = (self.branching, inputs.shape[-1], self.width)
+        kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
+        return patches @ kernel + self.param("bias", self.bias_init, (self.width,))
+
+
+class ConvStack(nn.Module):
+    """One patch convolution and activation for each level of the tree, then a linear read-out.
+
+    Attributes:
+      branching: patch size of each layer, leaves up; their product is the input length d.
+      vocab_size: number of leaf symbols, V.
+      num_classes: outputs, C.
+      width: features of every layer, W.
+      activation: one of `ACTIVATIONS`.
+      scaling: "ntk" divides a read-out of unit-variance weights by sqrt(W), "mean_field" by W.
+    """
+
+    branching: tuple[int, ...]
+    vocab_size: int
+    num_classes: int
+    width: int
+    activation: str = "relu"
+    scaling: str = "ntk"
+
+    def setup(self):
+        self.layers = [PatchConv(self.width, size) for size in self.branching]
+        self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))
+
+    def embed(self, tokens: jax.Array) -> jax.Array:
+        """One-hot leaves: (N, d) integers to (N, d, V) float32."""
+        return jax.nn.one_hot(tokens, self.vocab_size)
+
+    def layer(self, hidden: jax.Array, index: int) -> jax.Array:
+        """Layer `index` (0 at the leaves): (N, P, D) to (N, P/S, W)."""
+        return ACTIVATIONS[self.activation](self.layers[index](hidden))
+
+    def readout(self, hidden: jax.Array) -> jax.Array:
+        """Class scores (N, C) from the top features (N, 1, W)."""
+        return self.head(hidden[:, 0] / self.width ** _READOUT_POWER[self.scaling])
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Class scores (N, C) of strings (N, d).
+
+        Raises:
+          ValueError: the length of the strings is not the product of the patch sizes.
+        """
+        if tokens.shape[-1] != math.prod(self.branching):
+            raise ValueError(
+                f"strings of length {tokens.shape[-1]} do not match patches of "
+                f"{self.branching}: their product is {math.prod(self.branching)}"
+            )
+        hidden = self.embed(tokens)
+        for index in range(len(self.branching)):
+            hidden = self.layer(hidden, index)
+        return self.readout(hidden)

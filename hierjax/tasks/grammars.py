@@ -1,0 +1,226 @@
+"""Ways to come by a grammar: drawn at random, built from tables, read from a file."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
+
+_MAX_PERMUTED_CODES = 2**16
+
+
+def draw_random_hierarchy(
+    key: jax.Array,
+    spec: RandomHierarchySpec,
+    rule_probabilities: Sequence[jax.Array] | None = None,
+    class_prior: jax.Array | None = None,
+) -> RandomHierarchy:
+    """Draws a grammar: the tuples of each level uniformly without replacement.
+
+    Jit- and vmap-able in the key; every level has a stream of its own, so grammars of different
+    depth share their upper levels.
+
+    Args:
+      key: typed PRNG key.
+      spec: sizes.
+      rule_probabilities: for each level l, (V_l, M_l), rows summing to one; default uniform.
+      class_prior: (C,), summing to one; default uniform.
+
+    Returns:
+      The grammar.
+    """
+    rules = []
+    for level in range(spec.depth):
+        num_symbols, num_rules = spec.symbols(level), spec.num_rules[level]
+        tuples = _distinct_tuples(
+            jax.random.fold_in(key, level),
+            num_symbols * num_rules,
+            spec.symbols(level + 1),
+            spec.branching[level],
+        )
+        rules.append(tuples.reshape(num_symbols, num_rules, -1))
+    return _with_probabilities(RandomHierarchy(spec, tuple(rules)), rule_probabilities, class_prior)
+
+
+def _distinct_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -> jax.Array:
+    """(count, length) distinct tuples over range(vocab_size), uniform without replacement.
+
+    Where the codes of all tuples are few they are permuted. Elsewhere tuples are drawn
+    independently and repeats drawn again: no code is ever formed, so any vocab_size and length
+    will do, and no tuple is preferred, since a repeat is told by its place alone.
+    """
+    dtype = symbol_dtype(vocab_size)
+    num_codes = vocab_size**length
+    if num_codes <= max(_MAX_PERMUTED_CODES, 4 * count):
+        codes = jax.random.permutation(key, num_codes)[:count]
+        return jnp.stack(jnp.unravel_index(codes, (vocab_size,) * length), axis=-1).astype(dtype)
+
+    def redraw(state):
+        attempt, tuples, repeated = state
+        fresh = jax.random.randint(
+            jax.random.fold_in(key, attempt), (count, length), 0, vocab_size, jnp.int32
+        ).astype(dtype)
+        tuples = jnp.where(repeated[:, None], fresh, tuples)
+        return attempt + 1, tuples, _is_repeat(tuples)
+
+    start = (0, jnp.zeros((count, length), dtype), jnp.ones(count, bool))
+    return jax.lax.while_loop(lambda state: state[2].any(), redraw, start)[1]
+
+
+def _is_repeat(rows: jax.Array) -> jax.Array:
+    """(N,) bool: whether an equal row stands earlier in (N, k) rows."""
+    order = jnp.lexsort((jnp.arange(rows.shape[0]), *rows.T))
+    ordered = rows[order]
+    same = (ordered[1:] == ordered[:-1]).all(axis=1)
+    return jnp.zeros(rows.shape[0], bool).at[order[1:]].set(same)
+
+
+def from_rules(
+    rules: Sequence[np.ndarray],
+    vocab_size: int | None = None,
+    rule_probabilities: Sequence[np.ndarray] | None = None,
+    class_prior: np.ndarray | None = None,
+) -> RandomHierarchy:
+    """Builds a grammar from given tables, root side first.
+
+    Args:
+      rules: for each level l, (V_l, M_l, S_l) integers: the children in level l + 1 of symbol a
+        under rule k.
+      vocab_size: number of leaf symbols; default the largest leaf in the tables plus one.
+      rule_probabilities, class_prior: as for `draw_random_hierarchy`.
+
+    Raises:
+      ValueError: tables of wrong shape or type, symbols out of range, a tuple that two rules of
+        a level share, probabilities that are negative or do not sum to one.
+    """
+    rules = [np.asarray(table) for table in rules]
+    if not rules:
+        raise ValueError("rules is empty: give one table for each level, root side first")
+    for level, table in enumerate(rules):
+        if table.ndim != 3 or 0 in table.shape or not np.issubdtype(table.dtype, np.integer):
+            raise ValueError(
+                f"rules of level {level} have shape {table.shape} and type {table.dtype}: give "
+                "integers of shape (symbols, rules, branching)"
+            )
+    if vocab_size is None:
+        vocab_size = int(rules[-1].max()) + 1
+    spec = RandomHierarchySpec(
+        num_classes=rules[0].shape[0],
+        vocab_size=(*(table.shape[0] for table in rules[1:]), vocab_size),
+        num_rules=tuple(table.shape[1] for table in rules),
+        branching=tuple(table.shape[2] for table in rules),
+        depth=len(rules),
+    )
+    for level, table in enumerate(rules):
+        bound = spec.symbols(level + 1)
+        if table.min() < 0 or table.max() >= bound:
+            raise ValueError(
+                f"rules of level {level} use symbols {table.min()} to {table.max()}, but level "
+                f"{level + 1} has symbols 0 to {bound - 1}"
+            )
+        tuples = table.reshape(-1, table.shape[-1])
+        num_distinct = len(np.unique(tuples, axis=0))
+        if num_distinct < len(tuples):
+            raise ValueError(
+                f"rules of level {level} repeat {len(tuples) - num_distinct} of {len(tuples)} "
+                "tuples: every tuple may belong to one rule only"
+            )
+    tables = tuple(
+        jnp.asarray(table, symbol_dtype(spec.symbols(level + 1)))
+        for level, table in enumerate(rules)
+    )
+    return _with_probabilities(RandomHierarchy(spec, tables), rule_probabilities, class_prior)
+
+
+def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
+    """The grammar with a top rule that hides the class from every single patch.
+
+    Rule a of class y is the pair (a, (a + y) mod M): either child alone is independent of y, so
+    layerwise learning must stay at chance on unseen strings.
+
+    Raises:
+      ValueError: the top level is not made of pairs, or not C <= M <= V at the top.
+    """
+    spec = grammar.spec
+    num_classes, num_rules, symbols = spec.num_classes, spec.num_rules[0], spec.symbols(1)
+    if spec.branching[0] != 2 or not num_classes <= num_rules <= symbols:
+        raise ValueError(
+            f"a Latin-square top rule needs branching 2 and num_classes <= num_rules <= vocab_size "
+            f"at the top, not branching {spec.branching[0]} and {num_classes}, {num_rules}, "
+            f"{symbols}"
+        )
+    left, classes = jnp.arange(num_rules)[None], jnp.arange(num_classes)[:, None]
+    pairs = jnp.stack(jnp.broadcast_arrays(left, (left + classes) % num_rules), axis=-1)
+    return grammar.replace(rules=(pairs.astype(grammar.rules[0].dtype), *grammar.rules[1:]))
+
+
+def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHierarchy:
+    spec = grammar.spec
+    if rule_probabilities is not None:
+        if len(rule_probabilities) != spec.depth:
+            raise ValueError(
+                f"rule_probabilities has {len(rule_probabilities)} tables for depth={spec.depth}: "
+                "give one for each level, root side first"
+            )
+        rule_probabilities = tuple(
+            _checked_probabilities(
+                f"rule_probabilities of level {level}",
+                table,
+                (spec.symbols(level), spec.num_rules[level]),
+            )
+            for level, table in enumerate(rule_probabilities)
+        )
+    if class_prior is not None:
+        class_prior = _checked_probabilities("class_prior", class_prior, (spec.num_classes,))
+    return grammar.replace(rule_probabilities=rule_probabilities, class_prior=class_prior)
+
+
+def _checked_probabilities(name: str, table, shape: tuple[int, ...]) -> jax.Array:
+    table = jnp.asarray(table, jnp.float32)
+    if table.shape != shape:
+        raise ValueError(f"{name} has shape {table.shape}, but the grammar needs {shape}")
+    if not isinstance(table, jax.core.Tracer):
+        sums = np.asarray(table).sum(axis=-1)
+        if np.min(table) < 0 or not np.allclose(sums, 1, atol=1e-4):
+            raise ValueError(
+                f"{name} must be non-negative and sum to one in every row, but has least entry "
+                f"{np.min(table):g} and row sums from {sums.min():g} to {sums.max():g}"
+            )
+    return table
+
+
+def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
+    """Writes a grammar as JSON: vocab_size of the leaves, and the tables as nested lists."""
+    tables = {
+        "vocab_size": grammar.spec.vocab_size[-1],
+        "rules": grammar.rules,
+        "rule_probabilities": grammar.rule_probabilities,
+        "class_prior": grammar.class_prior,
+    }
+    text = json.dumps(jax.tree.map(lambda table: np.asarray(table).tolist(), tables))
+    Path(path).write_text(text + "\n")
+
+
+def load_grammar(path: str | os.PathLike) -> RandomHierarchy:
+    """Reads what `save_grammar` writes, and the same made by other code.
+
+    Only "rules" is required.
+
+    Raises:
+      ValueError: the file is not of this form, or its tables make no grammar.
+    """
+    try:
+        tables = json.loads(Path(path).read_text())
+        rules = [np.array(table) for table in tables["rules"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is no grammar: want JSON with the key \"rules\", a list of one table "
+            f"(symbols, rules, branching) for each level ({error!r})"
+        ) from error
+    options = {key: tables.get(key) for key in ("vocab_size", "rule_probabilities", "class_prior")}
+    return from_rules(rules, **options)

@@ -1,0 +1,172 @@
+"""Random hierarchy models: grammars whose strings hide a tree (arXiv 2307.02129, Section II)."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from hierjax.tasks import choices
+from hierjax.tasks.batch import Batch
+
+@dataclasses.dataclass(frozen=True)
+class RandomHierarchySpec:
+    """Sizes of a random hierarchy. Levels count from the root (0) to the leaves (depth).
+
+    vocab_size, num_rules and branching are one number or one for each of the `depth` levels,
+    root side first, and are kept as tuples of length `depth`.
+
+    Attributes:
+      num_classes: symbols at the root, C.
+      vocab_size: symbols at levels 1 to depth, V.
+      num_rules: production rules of each symbol at levels 0 to depth - 1, M.
+      branching: children of each node at levels 0 to depth - 1, S.
+      depth: number of expansions from the root to the leaves, L.
+
+    Raises:
+      ValueError: a size is not a positive integer or is too large, a list has the wrong length,
+        or a level has more rules than there are distinct tuples.
+    """
+
+    num_classes: int
+    vocab_size: int | Sequence[int]
+    num_rules: int | Sequence[int]
+    branching: int | Sequence[int]
+    depth: int
+
+    def __post_init__(self):
+        _check_positive("depth", self.depth)
+        _check_positive("num_classes", self.num_classes)
+        for name in ("vocab_size", "num_rules", "branching"):
+            object.__setattr__(self, name, _for_each_level(name, getattr(self, name), self.depth))
+        if self.num_classes > choices.MAX_OPTIONS or max(self.num_rules) > choices.MAX_OPTIONS:
+            raise ValueError(
+                f"num_classes={self.num_classes} and num_rules={max(self.num_rules)} must be at "
+                f"most {choices.MAX_OPTIONS}: choose smaller ones"
+            )
+        for level in range(self.depth):
+            needed = self.symbols(level) * self.num_rules[level]
+            available = self.symbols(level + 1) ** self.branching[level]
+            if needed > available:
+                raise ValueError(
+                    f"level {level} needs {self.symbols(level)} symbols * {self.num_rules[level]} "
+                    f"rules = {needed} distinct tuples, but {self.symbols(level + 1)} symbols in "
+                    f"tuples of {self.branching[level]} make only {available}: lower num_rules or "
+                    f"raise vocab_size or branching"
+                )
+
+    def symbols(self, level: int) -> int:
+        """Number of symbols at a level, V_l."""
+        return self.num_classes if level == 0 else self.vocab_size[level - 1]
+
+    def nodes(self, level: int) -> int:
+        """Number of nodes at a level of one tree, P_l."""
+        return math.prod(self.branching[:level])
+
+    @property
+    def num_leaves(self) -> int:
+        """Length of a string, d."""
+        return self.nodes(self.depth)
+
+    @property
+    def num_strings(self) -> int:
+        """Number of strings of the language, as an exact Python integer."""
+        ways = (m ** self.nodes(level) for level, m in enumerate(self.num_rules))
+        return self.num_classes * math.prod(ways)
+
+
+def _check_positive(name: str, value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+
+
+def _for_each_level(name: str, value, depth: int) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * depth
+    if len(values) != depth:
+        raise ValueError(
+            f"{name} lists {len(values)} numbers for depth={depth}: give one number, or one for "
+            "each level, root side first"
+        )
+    for each in values:
+        _check_positive(name, each)
+    return tuple(int(each) for each in values)
+
+
+class RandomHierarchy(struct.PyTreeNode):
+    """A grammar: every symbol of a level is rewritten by one of its rules into the level below.
+
+    All tuples of one level are distinct, so a string has at most one derivation.
+
+    Attributes:
+      spec: sizes, static.
+      rules: for each level l, (V_l, M_l, S_l) symbols of level l + 1 in the smallest unsigned
+        type that holds them.
+      rule_probabilities: for each level l, (V_l, M_l) float32; None for uniform.
+      class_prior: (C,) float32; None for uniform.
+    """
+
+    spec: RandomHierarchySpec = struct.field(pytree_node=False)
+    rules: tuple[jax.Array, ...]
+    rule_probabilities: tuple[jax.Array, ...] | None = None
+    class_prior: jax.Array | None = None
+
+    def sample(self, key: jax.Array, n: int) -> Batch:
+        """Draws n strings with their whole trees.
+
+        The first examples do not depend on n. Choices are packed as `choices.draw_choices`
+        describes; where probabilities are given each choice takes a word of its own.
+
+        Args:
+          key: typed PRNG key.
+          n: number of strings, static under jit.
+
+        Returns:
+          A batch of inputs (n, d), labels (n,) and latents: for each level l from 0 to L the
+          symbols (n, P_l) of its nodes, left to right, all in small unsigned types.
+        """
+        labels, draws = self._draw(key, n)
+        return self.expand(labels, draws)
+
+    def expand(self, labels: jax.Array, draws: Sequence[jax.Array]) -> Batch:
+        """Derives strings from labels and from one draw for every node above the leaves.
+
+        Args:
+          labels: (N,) classes.
+          draws: for each level l from 0 to L - 1, (N, P_l): the index of the rule taken, or,
+            where rules have probabilities, the uniform number that picks it.
+        """
+        level = labels[:, None].astype(symbol_dtype(self.spec.num_classes))
+        levels = [level]
+        for depth, (rules, draw) in enumerate(zip(self.rules, draws, strict=True)):
+            if self.rule_probabilities is not None:
+                draw = choices.invert_cdf(draw, self.rule_probabilities[depth][level])
+            level = rules[level, draw].reshape(level.shape[0], -1)
+            levels.append(level)
+        return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
+
+    def _draw(self, key: jax.Array, n: int) -> tuple[jax.Array, list[jax.Array]]:
+        """Labels (n,) and draws (n, P_l) as `expand` takes them."""
+        spec = self.spec
+        nodes = [spec.nodes(level) for level in range(spec.depth)]
+        by_node = [m for m, num in zip(spec.num_rules, nodes, strict=True) for _ in range(num)]
+        packed = (() if self.class_prior is not None else (spec.num_classes,)) + (
+            () if self.rule_probabilities is not None else tuple(by_node)
+        )
+        columns = choices.draw_choices(jax.random.fold_in(key, 0), n, packed) if packed else None
+
+        if self.class_prior is None:
+            labels, columns = columns[:, 0], columns[:, 1:]
+        else:
+            uniforms = choices.draw_uniforms(jax.random.fold_in(key, 1), n, 1)[:, 0]
+            labels = choices.invert_cdf(uniforms, self.class_prior[None])
+        if self.rule_probabilities is not None:
+            columns = choices.draw_uniforms(jax.random.fold_in(key, 2), n, sum(nodes))
+        return labels, jnp.split(columns, np.cumsum(nodes)[:-1], axis=1)
+
+
+def symbol_dtype(num_symbols: int) -> np.dtype:
+    """Smallest unsigned type that holds the symbols 0 to num_symbols - 1."""
+    return np.min_scalar_type(num_symbols - 1)

@@ -1,0 +1,122 @@
+"""Train sets that nest, and test sets of strings that the train set does not hold."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.tasks.batch import Batch
+
+_MAX_DRAWS = 1000
+
+
+class Split(struct.PyTreeNode):
+    """A train set and a test set of unseen strings.
+
+    Attributes:
+      train: independent draws; those of a smaller set are the first ones of a larger.
+      test: independent draws conditioned on being absent from the train set.
+      num_unseen: number of test rows that were filled, see `require_filled`.
+    """
+
+    train: Batch
+    test: Batch
+    num_unseen: jax.Array
+
+
+def check_split(num_strings: int, num_train: int, num_test: int) -> None:
+    """Refuses a split that the language is too small for.
+
+    Raises:
+      ValueError: a count is not positive, or num_train + num_test exceeds num_strings.
+    """
+    for name, count in (("num_train", num_train), ("num_test", num_test)):
+        if count < 1:
+            raise ValueError(f"{name}={count} must be at least 1")
+    if num_train > num_strings:
+        raise ValueError(
+            f"num_train={num_train} is larger than the language of {num_strings} strings: lower "
+            "num_train, or raise num_rules or depth"
+        )
+    if num_train + num_test > num_strings:
+        raise ValueError(
+            f"num_train={num_train} and num_test={num_test} unseen strings do not fit in a "
+            f"language of {num_strings} strings: lower num_test to at most "
+            f"{num_strings - num_train}, or lower num_train"
+        )
+
+
+def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
+    """Draws a split of a task; jit- and vmap-able in task and key.
+
+    Raises:
+      ValueError: the language is too small, see `check_split`.
+    """
+    check_split(task.spec.num_strings, num_train, num_test)
+    train = task.sample(jax.random.fold_in(key, 0), num_train)
+    test_key = jax.random.fold_in(key, 1)
+    # Nearly all candidates of a large language are unseen: a quarter more than asked for are
+    # then enough, and one draw is all that is made.
+    num_candidates = num_test + num_test // 4 + 64
+
+    def draw(state):
+        attempt, num_unseen, test = state
+        candidates = task.sample(jax.random.fold_in(test_key, attempt), num_candidates)
+        unseen = ~contains(train.inputs, candidates.inputs)
+        row = jnp.where(unseen, num_unseen + jnp.cumsum(unseen) - 1, num_test)
+        test = jax.tree.map(
+            lambda kept, new: kept.at[row].set(new, mode="drop"), test, candidates
+        )
+        return attempt + 1, jnp.minimum(num_unseen + unseen.sum(), num_test), test
+
+    shapes = jax.eval_shape(lambda k: task.sample(k, num_test), test_key)
+    empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    start = (jnp.int32(0), jnp.int32(0), empty)
+    unfinished = lambda state: (state[1] < num_test) & (state[0] < _MAX_DRAWS)  # noqa: E731
+    _, num_unseen, test = jax.lax.while_loop(unfinished, draw, start)
+    return Split(train, test, num_unseen)
+
+
+def require_filled(split: Split) -> None:
+    """Refuses a split whose test set stayed short: nearly all probability mass was seen.
+
+    Only grammars with very uneven probabilities come to this.
+
+    Raises:
+      ValueError: with the number of unseen strings that were found.
+    """
+    num_test = split.test.labels.shape[-1]
+    found = int(jnp.min(split.num_unseen))
+    if found < num_test:
+        raise ValueError(
+            f"only {found} of {num_test} unseen test strings were found in {_MAX_DRAWS} draws: "
+            "the train set holds nearly all of the language's probability; lower num_train"
+        )
+
+
+def contains(rows: jax.Array, candidates: jax.Array) -> jax.Array:
+    """Whether each candidate equals one of the rows, exactly.
+
+    Args:
+      rows: (N, d) array.
+      candidates: (K, d) array of the same type.
+
+    Returns:
+      (K,) bool.
+    """
+    num_rows = rows.shape[0]
+    words = _as_words(jnp.concatenate([rows, candidates]))
+    position = jnp.arange(words.shape[0])
+    # Equal rows come together, the first of `rows` (if any) at the head of its run.
+    *sorted_words, order = jax.lax.sort((*words.T, position), num_keys=words.shape[1] + 1)
+    ordered = jnp.stack(sorted_words, axis=1)
+    heads = jnp.concatenate([jnp.ones(1, bool), (ordered[1:] != ordered[:-1]).any(axis=1)])
+    head_of = jax.lax.cummax(jnp.where(heads, position, 0))
+    found = jnp.zeros(words.shape[0], bool).at[order].set(order[head_of] < num_rows)
+    return found[num_rows:]
+
+
+def _as_words(rows: jax.Array) -> jax.Array:
+    """Packs (N, d) numbers of any type into (N, k) uint32 words, the same bits the same words."""
+    octets = jax.lax.bitcast_convert_type(rows, jnp.uint8).reshape(rows.shape[0], -1)
+    octets = jnp.pad(octets, ((0, 0), (0, -octets.shape[1] % 4)))
+    return jax.lax.bitcast_convert_type(octets.reshape(rows.shape[0], -1, 4), jnp.uint32)

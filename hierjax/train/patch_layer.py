@@ -1,0 +1,228 @@
+"""Layers of the convolutional stack that is trained layer by layer (arXiv 2601.19756).
+
+A layer estimates P(class | patch) by a linear map on fixed features of the patch. The estimate
+depends on the patch through its parent symbol alone, so synonyms fall on one embedding while
+different symbols stay apart. Targets that tell positions apart and the PCA between layers are
+this library's choices; the features and constants are reconstructed.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from hierjax.models.patch_features import FEATURES, RandomFeatures, TupleCodes
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train.solvers import SOLVERS
+
+TARGETS = ("concat", "first", "pooled")
+NORMALIZERS = ("pca", "whiten", "rms")
+
+_MAX_TABLE = 2**20
+_ROWS_AT_ONCE = 4096
+_WHITEN_FLOOR = 1e-6
+_TINY = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchLayerConfig:
+    """Choices that all layers of a stack share.
+
+    Attributes:
+      targets: "concat" trains a map for every position and embeds a patch by all of them,
+        "first" trains one map on the first position, "pooled" one map on all positions.
+      solver: one of `solvers.SOLVERS`.
+      features: one of `patch_features.FEATURES`.
+      num_features: random features of a patch, D.
+      normalizer: what is done to a layer's outputs before the next layer sees them. "pca"
+        keeps as many principal directions as symbols can span and divides by one rms, "whiten"
+        scales each of these directions to the same variance, "rms" only centres and divides.
+
+    Raises:
+      ValueError: an unknown name, or num_features below 1.
+    """
+
+    targets: str = "concat"
+    solver: str = "gd"
+    features: str = "fourier"
+    num_features: int = 512
+    normalizer: str = "pca"
+
+    def __post_init__(self):
+        known = {
+            "targets": TARGETS,
+            "solver": tuple(SOLVERS),
+            "features": FEATURES,
+            "normalizer": NORMALIZERS,
+        }
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(names)}"
+                )
+        if self.num_features < 1:
+            raise ValueError(f"num_features={self.num_features} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class PatchLayer:
+    """One layer: features of a patch, class scores linear in them, an embedding of the scores.
+
+    Attributes:
+      features: `TupleCodes` or `RandomFeatures`.
+      config: choices of the stack.
+      num_classes: C.
+      embedding_dim: E; None on top, where the class scores themselves are the output.
+    """
+
+    features: nn.Module
+    config: PatchLayerConfig
+    num_classes: int
+    embedding_dim: int | None
+
+    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> dict:
+        """Trains the layer.
+
+        Args:
+          key: of the random features.
+          inputs: (N, P*S) symbols, or (N, P*S, E) embeddings by the layer below.
+          labels: (N,) classes.
+
+        Returns:
+          "features" (variables of the module), "class_mean" (C,), "readout" (Q, D, C) with Q the
+          number of positions that have a map of their own and, below the top, "center" (Q*C,)
+          and "projection" (Q*C, E).
+        """
+        with jax.default_matmul_precision("highest"):
+            onehot = jax.nn.one_hot(labels, self.num_classes)
+            class_mean = onehot.mean(axis=0)
+            variables = self.features.init(key, inputs)
+            patches, targets = self._patches(inputs), onehot - class_mean[None]
+            if self.config.targets == "first":
+                patches = patches[:1]
+            elif self.config.targets == "pooled":
+                targets = jnp.tile(targets, (patches.shape[0], 1))
+                patches = patches.reshape(1, -1, *patches.shape[2:])
+            readout = jax.lax.map(lambda z: self._solve(self._features(variables, z), targets), patches)
+            params = {"features": variables, "class_mean": class_mean, "readout": readout}
+            if self.embedding_dim is not None:
+                scores = self._map_patches(variables, _side_by_side(readout), inputs)
+                params |= self._normalizer(scores.reshape(-1, scores.shape[-1]))
+            return params
+
+    def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
+        """(N, P, E) embeddings of the patches; on top (N, 1, C) estimates of P(class | string)."""
+        with jax.default_matmul_precision("highest"):
+            kernel = _side_by_side(params["readout"])
+            if self.embedding_dim is None:
+                offset = params["class_mean"]
+            else:
+                kernel = kernel @ params["projection"]
+                offset = -params["center"] @ params["projection"]
+            return self._map_patches(params["features"], kernel, inputs) + offset[None, None]
+
+    def votes(self, params: dict, inputs: jax.Array) -> jax.Array:
+        """(N, C) class scores of whole strings: the sum of what the trained positions say."""
+        with jax.default_matmul_precision("highest"):
+            patches, readout = self._patches(inputs), params["readout"]
+            if self.config.targets == "pooled":
+                readout = jnp.broadcast_to(readout, (patches.shape[0], *readout.shape[1:]))
+
+            def vote(position):
+                z, kernel = position
+                return self.features.linear(self._features(params["features"], z), kernel)
+
+            by_position = jax.lax.map(vote, (patches[: readout.shape[0]], readout))
+            return by_position.sum(axis=0) + params["class_mean"][None]
+
+    def _patches(self, inputs: jax.Array) -> jax.Array:
+        """(N, P*S, ...) to (P, N, S, ...)."""
+        size = self.features.branching
+        patches = inputs.reshape(inputs.shape[0], -1, size, *inputs.shape[2:])
+        return jnp.moveaxis(patches, 1, 0)
+
+    def _features(self, variables, patches: jax.Array) -> jax.Array:
+        """Features (N, D), or codes (N,), of single patches (N, S, ...)."""
+        return self.features.apply(variables, patches)[:, 0]
+
+    def _map_patches(self, variables, kernel: jax.Array, inputs: jax.Array) -> jax.Array:
+        """(N, P, K) linear map of the features of every patch, in blocks that fit a cache."""
+        patches = self._patches(inputs)
+        rows = patches.reshape(-1, *patches.shape[2:])
+
+        def map_row(row):
+            return self.features.linear(self._features(variables, row[None]), kernel)[0]
+
+        outputs = jax.lax.map(map_row, rows, batch_size=min(_ROWS_AT_ONCE, rows.shape[0]))
+        return jnp.moveaxis(outputs.reshape(*patches.shape[:2], -1), 0, 1)
+
+    def _solve(self, features: jax.Array, targets: jax.Array) -> jax.Array:
+        """(D, C) map; on indicator features the solution is the mean target of each code."""
+        if features.ndim == 2:
+            return SOLVERS[self.config.solver](features, targets)
+        num_codes = self.features.num_features
+        sums = jax.ops.segment_sum(targets, features, num_codes)
+        counts = jax.ops.segment_sum(jnp.ones(features.shape), features, num_codes)
+        return sums / jnp.maximum(counts, 1)[:, None]
+
+    def _normalizer(self, scores: jax.Array) -> dict:
+        """Centre and projection of (N*P, K) scores, so that embeddings have unit rms norm."""
+        center = scores.mean(axis=0)
+        centered = scores - center[None]
+        if self.config.normalizer == "rms":
+            variances, directions = (centered**2).mean(axis=0), jnp.eye(center.size)
+        else:
+            covariance = centered.T @ centered / centered.shape[0]
+            variances, directions = jnp.linalg.eigh(covariance)
+            variances = variances[-self.embedding_dim :]
+            directions = _fix_signs(directions[:, -self.embedding_dim :])
+        if self.config.normalizer == "whiten":
+            floored = jnp.maximum(variances, _WHITEN_FLOOR * variances.max() + _TINY)
+            scales = jnp.sqrt(floored * self.embedding_dim)
+        else:
+            scales = jnp.sqrt(variances.sum() + _TINY)[None]
+        return {"center": center, "projection": directions / scales[None]}
+
+
+def _side_by_side(readout: jax.Array) -> jax.Array:
+    """(Q, D, C) maps to one (D, Q*C) map."""
+    return jnp.moveaxis(readout, 0, 1).reshape(readout.shape[1], -1)
+
+
+def _fix_signs(directions: jax.Array) -> jax.Array:
+    """Makes the largest entry of each column positive: random features see the sign."""
+    largest = jnp.take_along_axis(directions, jnp.abs(directions).argmax(axis=0)[None], axis=0)
+    return directions * jnp.where(largest < 0, -1, 1)
+
+
+def patch_layers(spec: RandomHierarchySpec, config: PatchLayerConfig) -> tuple[PatchLayer, ...]:
+    """The layers of a stack matched to a random hierarchy, leaves up.
+
+    The first layer keeps one entry for every tuple of leaves.
+
+    Raises:
+      ValueError: a table of all leaf tuples would be too large.
+    """
+    leaves, branching = spec.vocab_size[-1], spec.branching[-1]
+    if leaves**branching > _MAX_TABLE:
+        raise ValueError(
+            f"the first layer would need a table of {leaves}^{branching} leaf tuples, more than "
+            f"{_MAX_TABLE}: lower vocab_size or branching at the leaves"
+        )
+    layers = []
+    for level in reversed(range(spec.depth)):
+        if level == spec.depth - 1:
+            features = TupleCodes(leaves, branching)
+        else:
+            features = RandomFeatures(config.num_features, spec.branching[level], config.features)
+        positions = spec.nodes(level) if config.targets == "concat" else 1
+        num_scores = positions * spec.num_classes
+        if level == 0:
+            embedding_dim = None
+        elif config.normalizer == "rms":
+            embedding_dim = num_scores
+        else:
+            embedding_dim = min(num_scores, max(spec.symbols(level) - 1, 1))
+        layers.append(PatchLayer(features, config, spec.num_classes, embedding_dim))
+    return tuple(layers)
