@@ -2,7 +2,11 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+
+_PLANE_RIDGE = 1e-6
+_TINY = 1e-12
 
 
 def error_rate(scores: jax.Array, labels: jax.Array) -> jax.Array:
@@ -13,6 +17,17 @@ def error_rate(scores: jax.Array, labels: jax.Array) -> jax.Array:
 def squared_loss(scores: jax.Array, labels: jax.Array) -> jax.Array:
     """Squared distance of (N, C) scores to the one-hot labels (N,), mean over examples."""
     return jnp.mean(jnp.sum((scores - jax.nn.one_hot(labels, scores.shape[-1])) ** 2, axis=-1))
+
+
+def spread(values: np.ndarray) -> dict:
+    """Mean, standard deviation and maximum over seeds (num_seeds,), and the values themselves."""
+    values = np.asarray(values, np.float64)
+    return {
+        "mean": float(values.mean()),
+        "std": float(values.std()),
+        "max": float(values.max()),
+        "per_seed": values.tolist(),
+    }
 
 
 class Separation(struct.PyTreeNode):
@@ -62,12 +77,26 @@ def separation(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> S
     return Separation(within, jnp.nanmin(gaps), jnp.nanmean(gaps), jnp.mean(nearest == symbols))
 
 
-def principal_plane(embeddings: jax.Array) -> jax.Array:
-    """Coordinates (..., 2) of embeddings (..., E) along their two main directions of spread."""
+def symbol_plane(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> jax.Array:
+    """Coordinates of embeddings in the plane that best sets the symbols on a circle.
+
+    A linear map, fitted by least squares to send every embedding to its symbol's corner of a
+    regular polygon: symbols that are told apart stand at V places, others fall on the middle.
+
+    Args:
+      embeddings: (..., E).
+      symbols: (...) integers below num_symbols.
+      num_symbols: V.
+
+    Returns:
+      (..., 2), corners at distance one from the middle.
+    """
     points = embeddings.reshape(-1, embeddings.shape[-1])
-    centered = points - points.mean(axis=0)[None]
+    points = points - points.mean(axis=0)[None]
+    angles = 2 * jnp.pi * symbols.reshape(-1) / num_symbols
+    corners = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
     with jax.default_matmul_precision("highest"):
-        _, directions = jnp.linalg.eigh(centered.T @ centered)
-        plane = centered @ directions[:, :-3:-1]
-    plane = jnp.pad(plane, ((0, 0), (0, 2 - plane.shape[1])))
+        gram = points.T @ points
+        ridge = _PLANE_RIDGE * jnp.trace(gram) * jnp.eye(gram.shape[0]) + _TINY
+        plane = points @ jnp.linalg.solve(gram + ridge, points.T @ corners)
     return plane.reshape(*embeddings.shape[:-1], 2)

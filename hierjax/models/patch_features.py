@@ -12,7 +12,7 @@ from hierjax.models.conv_stack import PatchConv
 
 FEATURES = ("fourier", "relu")
 
-_BANDWIDTH = 0.5
+_BANDWIDTH = 0.42
 _RELU_BIAS = 0.5
 _TINY = 1e-12
 
@@ -47,7 +47,7 @@ class TupleCodes(nn.Module):
 class RandomFeatures(nn.Module):
     """Random features of a patch of embeddings, a frozen `PatchConv` and a nonlinearity.
 
-    `fourier` approximates the Gaussian kernel whose bandwidth is half the root mean square
+    `fourier` approximates the Gaussian kernel whose bandwidth is 0.42 times the root mean square
     distance of two patches, `relu` the arc-cosine kernel with biases. The scale of the data is
     read when the parameters are made: initialise on the train set.
 

@@ -219,7 +219,7 @@ def load_grammar(path: str | os.PathLike) -> RandomHierarchy:
         rules = [np.array(table) for table in tables["rules"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no grammar: want JSON with the key \"rules\", a list of one table "
+            f'{path} is no grammar: want JSON with the key "rules", a list of one table '
             f"(symbols, rules, branching) for each level ({error!r})"
         ) from error
     options = {key: tables.get(key) for key in ("vocab_size", "rule_probabilities", "class_prior")}

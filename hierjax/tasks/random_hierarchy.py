@@ -12,6 +12,11 @@ from flax import struct
 from hierjax.tasks import choices
 from hierjax.tasks.batch import Batch
 
+_MAX_DEPTH = 64
+_MAX_LEAVES = 2**24
+_MAX_SYMBOLS = 2**24
+
+
 @dataclasses.dataclass(frozen=True)
 class RandomHierarchySpec:
     """Sizes of a random hierarchy. Levels count from the root (0) to the leaves (depth).
@@ -27,8 +32,8 @@ class RandomHierarchySpec:
       depth: number of expansions from the root to the leaves, L.
 
     Raises:
-      ValueError: a size is not a positive integer or is too large, a list has the wrong length,
-        or a level has more rules than there are distinct tuples.
+      ValueError: a size is not a positive integer or is beyond what can be held, a list has the
+        wrong length, or a level has more rules than there are distinct tuples.
     """
 
     num_classes: int
@@ -38,14 +43,19 @@ class RandomHierarchySpec:
     depth: int
 
     def __post_init__(self):
-        _check_positive("depth", self.depth)
-        _check_positive("num_classes", self.num_classes)
-        for name in ("vocab_size", "num_rules", "branching"):
-            object.__setattr__(self, name, _for_each_level(name, getattr(self, name), self.depth))
-        if self.num_classes > choices.MAX_OPTIONS or max(self.num_rules) > choices.MAX_OPTIONS:
+        _check_size("depth", self.depth, _MAX_DEPTH)
+        _check_size("num_classes", self.num_classes, choices.MAX_OPTIONS)
+        for name, bound in (
+            ("vocab_size", _MAX_SYMBOLS),
+            ("num_rules", choices.MAX_OPTIONS),
+            ("branching", _MAX_LEAVES),
+        ):
+            sizes = _for_each_level(name, getattr(self, name), self.depth, bound)
+            object.__setattr__(self, name, sizes)
+        if self.num_leaves > _MAX_LEAVES:
             raise ValueError(
-                f"num_classes={self.num_classes} and num_rules={max(self.num_rules)} must be at "
-                f"most {choices.MAX_OPTIONS}: choose smaller ones"
+                f"branching={self.branching} makes strings of {self.num_leaves} leaves, more than "
+                f"{_MAX_LEAVES}: lower branching or depth"
             )
         for level in range(self.depth):
             needed = self.symbols(level) * self.num_rules[level]
@@ -78,12 +88,14 @@ class RandomHierarchySpec:
         return self.num_classes * math.prod(ways)
 
 
-def _check_positive(name: str, value) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}={value!r} must be an integer of at least 1")
+def _check_size(name: str, value, bound: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"{name}={value!r} must be an integer")
+    if not 1 <= value <= bound:
+        raise ValueError(f"{name}={value} must be from 1 to {bound}")
 
 
-def _for_each_level(name: str, value, depth: int) -> tuple[int, ...]:
+def _for_each_level(name: str, value, depth: int, bound: int) -> tuple[int, ...]:
     values = tuple(value) if isinstance(value, Sequence) else (value,) * depth
     if len(values) != depth:
         raise ValueError(
@@ -91,7 +103,7 @@ def _for_each_level(name: str, value, depth: int) -> tuple[int, ...]:
             "each level, root side first"
         )
     for each in values:
-        _check_positive(name, each)
+        _check_size(name, each, bound)
     return tuple(int(each) for each in values)
 
 

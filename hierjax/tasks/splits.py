@@ -1,5 +1,7 @@
 """Train sets that nest, and test sets of strings that the train set does not hold."""
 
+from decimal import Decimal
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -7,6 +9,7 @@ from flax import struct
 from hierjax.tasks.batch import Batch
 
 _MAX_DRAWS = 1000
+_MAX_EXAMPLES = 2**31 - 1
 
 
 class Split(struct.PyTreeNode):
@@ -27,15 +30,18 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
     """Refuses a split that the language is too small for.
 
     Raises:
-      ValueError: a count is not positive, or num_train + num_test exceeds num_strings.
+      ValueError: a count is not positive or cannot be indexed, or num_train + num_test exceeds
+        num_strings.
     """
     for name, count in (("num_train", num_train), ("num_test", num_test)):
         if count < 1:
             raise ValueError(f"{name}={count} must be at least 1")
+        if count > _MAX_EXAMPLES:
+            raise ValueError(f"{name}={Decimal(count):.4g} must be at most {_MAX_EXAMPLES}")
     if num_train > num_strings:
         raise ValueError(
-            f"num_train={num_train} is larger than the language of {num_strings} strings: lower "
-            "num_train, or raise num_rules or depth"
+            f"num_train={num_train} is larger than the language of {num_strings} strings: "
+            "lower num_train, or raise num_rules or depth"
         )
     if num_train + num_test > num_strings:
         raise ValueError(
@@ -63,16 +69,15 @@ def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
         candidates = task.sample(jax.random.fold_in(test_key, attempt), num_candidates)
         unseen = ~contains(train.inputs, candidates.inputs)
         row = jnp.where(unseen, num_unseen + jnp.cumsum(unseen) - 1, num_test)
-        test = jax.tree.map(
-            lambda kept, new: kept.at[row].set(new, mode="drop"), test, candidates
-        )
+        test = jax.tree.map(lambda kept, new: kept.at[row].set(new, mode="drop"), test, candidates)
         return attempt + 1, jnp.minimum(num_unseen + unseen.sum(), num_test), test
 
     shapes = jax.eval_shape(lambda k: task.sample(k, num_test), test_key)
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     start = (jnp.int32(0), jnp.int32(0), empty)
-    unfinished = lambda state: (state[1] < num_test) & (state[0] < _MAX_DRAWS)  # noqa: E731
-    _, num_unseen, test = jax.lax.while_loop(unfinished, draw, start)
+    _, num_unseen, test = jax.lax.while_loop(
+        lambda state: (state[1] < num_test) & (state[0] < _MAX_DRAWS), draw, start
+    )
     return Split(train, test, num_unseen)
 
 

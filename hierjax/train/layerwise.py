@@ -31,15 +31,6 @@ def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array
     return inputs
 
 
-def fit_layer(
-    layers: Sequence[Layer], params: Sequence[Params], key: jax.Array, batch: Batch
-) -> Params:
-    """Fits the first layer that has no parameters yet, on a batch seen through those below."""
-    index = len(params)
-    hidden = forward(layers, params, batch.inputs)
-    return layers[index].fit(jax.random.fold_in(key, index), hidden, batch.labels)
-
-
 def train_layerwise(
     layers: Sequence[Layer], data: Callable[[int], Batch], key: jax.Array
 ) -> tuple[Params, ...]:
@@ -47,13 +38,15 @@ def train_layerwise(
 
     Args:
       layers: the stack.
-      data: the examples that layer k sees.
-      key: typed PRNG key.
+      data: the examples that layer k, from 0, sees.
+      key: typed PRNG key; layer k is fitted with `fold_in(key, k)`.
 
     Returns:
       The parameters of every layer.
     """
     params: tuple[Params, ...] = ()
-    for index in range(len(layers)):
-        params += (fit_layer(layers, params, key, data(index)),)
+    for index, layer in enumerate(layers):
+        batch = data(index)
+        hidden = forward(layers, params, batch.inputs)
+        params += (layer.fit(jax.random.fold_in(key, index), hidden, batch.labels),)
     return params

@@ -104,7 +104,9 @@ class PatchLayer:
             elif self.config.targets == "pooled":
                 targets = jnp.tile(targets, (patches.shape[0], 1))
                 patches = patches.reshape(1, -1, *patches.shape[2:])
-            readout = jax.lax.map(lambda z: self._solve(self._features(variables, z), targets), patches)
+            readout = jax.lax.map(
+                lambda z: self._solve(self._features(variables, z), targets), patches
+            )
             params = {"features": variables, "class_mean": class_mean, "readout": readout}
             if self.embedding_dim is not None:
                 scores = self._map_patches(variables, _side_by_side(readout), inputs)

@@ -1,0 +1,31 @@
+# make run    the main job: a random hierarchy learned layer by layer
+# make test   format, lint and all tests
+# make bench  throughput, into benchmarks/results/
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test bench venv clean
+.DEFAULT_GOAL := run
+
+venv: $(VENV)/.complete
+
+$(VENV)/.complete: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("hierjax needs Python 3.11 or later, not %d.%d: set PYTHON=/path/to/python" % sys.version_info[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+run: venv
+	$(BIN)/python -m experiments.layerwise_rhm
+
+test: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+bench: venv
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,136 @@
+"""What every experiment does about its command line: flags, exit codes, progress."""
+
+import contextlib
+import logging as python_logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+from absl import flags, logging
+from tqdm import tqdm
+
+_SECONDS_BETWEEN_LINES = 10.0
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def define_run_flags(experiment: str, num_seeds: int) -> None:
+    """Defines the flags that all experiments share."""
+    flags.DEFINE_integer(
+        "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**32 - 1
+    )
+    flags.DEFINE_integer(
+        "num_seeds", num_seeds, "Seeds; each draws its own task, data and weights.", lower_bound=1
+    )
+    flags.DEFINE_string(
+        "workdir", str(_ROOT / "runs" / experiment), "Run folder; a run found there goes on."
+    )
+    flags.DEFINE_bool("overwrite", False, "Forget the run found in the workdir and start anew.")
+
+
+def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) -> None:
+    """Runs an experiment and exits.
+
+    What `prepare` raises is a bad request: one line, exit code 2. What `execute` raises is a
+    failure of the run: one line, exit code 1.
+
+    Args:
+      doc: text above the flags in --help.
+      prepare: checks the flags and opens the run folder; returns a plan with a `folder`.
+      execute: carries the plan out.
+    """
+    if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
+        shared = flags.FLAGS.module_help(sys.modules[__name__])
+        print(f"{doc}{flags.FLAGS.main_module_help()}\n{shared}")
+        sys.exit(0)
+    try:
+        _, *rest = flags.FLAGS(sys.argv)
+        if rest:
+            raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
+        _silence_libraries()
+        _cache_compilation()
+        plan = prepare()
+    except (flags.Error, ValueError, OSError) as error:
+        _end(str(error), 2)
+    try:
+        execute(plan)
+    except KeyboardInterrupt:
+        _end("interrupted: the same command goes on from the last finished layer", 130)
+    except Exception as error:
+        _record_failure(plan, error)
+        known = isinstance(error, FloatingPointError | OSError)
+        _end(str(error) if known else f"{type(error).__name__}: {error}", 1)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    line = " ".join(message.split())
+    print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _record_failure(plan: Any, error: Exception) -> None:
+    with contextlib.suppress(OSError):  # The folder may be what failed.
+        plan.folder.log("failed", error=str(error), traceback=traceback.format_exc())
+
+
+def _silence_libraries() -> None:
+    """Leaves it to this module to say what matters to a person."""
+    logging.set_verbosity(logging.FATAL)
+    python_logging.disable(python_logging.ERROR)
+    warnings.simplefilter("ignore")
+
+
+def _cache_compilation() -> None:
+    """Keeps compiled programs in a folder of the user's own, unless JAX was told another."""
+    if jax.config.jax_compilation_cache_dir is None:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        jax.config.update("jax_compilation_cache_dir", str(Path(base) / "hierjax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+class Progress:
+    """How far a run is: a bar where a person watches, lines elsewhere.
+
+    Args:
+      total: units of work, done ones included.
+      unit: their name, plural.
+      done: units that an earlier run finished.
+    """
+
+    def __init__(self, total: int, unit: str, done: int = 0):
+        self._total, self._unit, self._done, self._at_start = total, unit, done, done
+        self._start = self._last_line = time.perf_counter()
+        watched = sys.stderr.isatty()
+        self._bar = tqdm(total=total, initial=done, unit=unit, leave=False) if watched else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, count: int) -> None:
+        """Counts finished units."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self.line(f"{self._done} of {self._total} {self._unit}")
+
+    def line(self, text: str) -> None:
+        """Prints a line, with the time left."""
+        self._last_line = time.perf_counter()
+        done_here = self._done - self._at_start
+        if done_here and self._done < self._total:
+            rate = (self._last_line - self._start) / done_here
+            text += f", about {rate * (self._total - self._done):.0f} s left"
+        if self._bar is not None:
+            self._bar.write(text)
+        else:
+            print(text, flush=True)

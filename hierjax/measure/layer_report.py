@@ -1,0 +1,51 @@
+"""What one trained layer of a convolutional stack knows."""
+
+import jax
+from flax import struct
+
+from hierjax.measure.metrics import Separation, error_rate, separation, symbol_plane
+from hierjax.tasks.batch import Batch
+
+_PLOTTED_POINTS = 600
+
+
+class LayerReport(struct.PyTreeNode):
+    """Measures of a layer; scalars but for the plane.
+
+    Attributes:
+      test_error: error of the layer's class scores on the test set.
+      separation: how the test embeddings gather around their symbols.
+      plane: (n, P, 2) embeddings of the first test strings in the plane of `symbol_plane`.
+      symbols: (n, P) symbols that these embeddings stand for.
+    """
+
+    test_error: jax.Array
+    separation: Separation
+    plane: jax.Array
+    symbols: jax.Array
+
+
+def layer_report(
+    votes: jax.Array,
+    embeddings: jax.Array,
+    test: Batch,
+    level: int,
+    num_symbols: int,
+) -> LayerReport:
+    """Measures the layer that reveals the symbols of one level.
+
+    Args:
+      votes: (N, C) class scores of whole strings by this layer.
+      embeddings: (N, P, E) outputs of the layer.
+      test: the strings.
+      level: level of the tree, from the root, whose P symbols the outputs stand for.
+      num_symbols: V at this level.
+    """
+    symbols = test.latents[level]
+    num_plotted = -(-_PLOTTED_POINTS // symbols.shape[1])
+    return LayerReport(
+        test_error=error_rate(votes, test.labels),
+        separation=separation(embeddings, symbols, num_symbols),
+        plane=symbol_plane(embeddings, symbols, num_symbols)[:num_plotted],
+        symbols=symbols[:num_plotted],
+    )

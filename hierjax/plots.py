@@ -1,0 +1,78 @@
+"""Figures, drawn from run folders alone."""
+
+import json
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "figure.dpi": 200,
+}
+
+
+def draw_layerwise(folder: str | os.PathLike) -> None:
+    """Draws figure.png of a layerwise run: error after each layer, embeddings of each level."""
+    folder = Path(folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    with np.load(folder / "embeddings.npz") as arrays, plt.rc_context(_STYLE):
+        depth = len(summary["levels"])
+        figure, axes = plt.subplots(
+            1,
+            depth + 1,
+            figsize=(3.2 + 2.1 * depth, 2.8),
+            width_ratios=[1.4] + [1] * depth,
+            layout="constrained",
+        )
+        _draw_errors(axes[0], summary)
+        for index, level in enumerate(summary["levels"]):
+            _draw_embeddings(
+                axes[index + 1],
+                arrays[f"plane_{index}"],
+                arrays[f"symbols_{index}"],
+                f"layer {index + 1}: level {level['level']}\npurity {level['purity']:.3f}",
+            )
+        partial = folder / ".figure.partial.png"
+        figure.savefig(partial)
+        plt.close(figure)
+    os.replace(partial, folder / "figure.png")
+
+
+def _draw_errors(axis, summary: dict) -> None:
+    layers = np.arange(1, len(summary["levels"]) + 1)
+    errors = np.array([level["test_error"]["per_seed"] for level in summary["levels"]])
+    axis.plot(layers, errors, color="tab:blue", alpha=0.3, linewidth=0.8)
+    axis.plot(layers, errors.mean(axis=1), color="tab:blue", marker="o", markersize=4)
+    axis.axhline(summary["chance_error"], color="gray", linestyle="--", linewidth=0.8)
+    axis.text(layers[-1], summary["chance_error"], "chance", ha="right", va="bottom", color="gray")
+    axis.set_xticks(layers)
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("layers trained")
+    axis.set_ylabel("test error, unseen strings")
+    axis.set_title(
+        f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ $CM^L$), "
+        f"{summary['num_seeds']} seeds"
+    )
+
+
+def _draw_embeddings(axis, plane: np.ndarray, symbols: np.ndarray, title: str) -> None:
+    symbols = symbols.ravel()
+    num_symbols = int(symbols.max()) + 1
+    colours = (
+        plt.get_cmap("tab10")(symbols)
+        if num_symbols <= 10
+        else plt.get_cmap("hsv")(symbols / num_symbols)
+    )
+    axis.scatter(*plane.reshape(-1, 2).T, c=colours, s=3, linewidths=0)
+    axis.set(xticks=[], yticks=[], xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", title=title)
+    for spine in axis.spines.values():
+        spine.set_visible(True)
+        spine.set_color("lightgray")

@@ -1,0 +1,175 @@
+"""The run folder: what was asked, what happened, what came out.
+
+config.json     the request and where it first ran; fixes the run's identity
+metrics.jsonl   one line for each event, as it happens
+summary.json    the result
+embeddings.npz  points for the figure
+figure.png
+checkpoints/    one step for each layer
+"""
+
+import datetime
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+CHECKPOINTS = "checkpoints"
+_FILES = ("config.json", "metrics.jsonl", "summary.json", "embeddings.npz", "figure.png")
+
+
+class RunFolder:
+    """A folder that belongs to one request; opening it again goes on with that run.
+
+    Args:
+      path: the folder, made if it is missing.
+      request: what identifies the run, JSON-able.
+      overwrite: forget an earlier run in this folder; other files in it are left alone.
+
+    Raises:
+      ValueError: the folder holds another run, or checkpoints of unknown origin.
+      OSError: it cannot be made or written.
+    """
+
+    def __init__(self, path: str | os.PathLike, request: dict, overwrite: bool = False):
+        self.path = Path(path).absolute()
+        try:
+            self._open(_plain(request), overwrite)
+        except OSError as error:
+            raise OSError(
+                f"workdir {self.path} cannot be used ({error.strerror}): choose another"
+            ) from error
+
+    def _open(self, request: dict, overwrite: bool) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            self._clear()
+        earlier = self._earlier_request()
+        if earlier is None:
+            self.write_json("config.json", {"request": request, "environment": environment()})
+        elif earlier != request:
+            old, new = _flat(earlier), _flat(request)
+            differs = next(key for key in {**old, **new} if old.get(key) != new.get(key))
+            raise ValueError(
+                f"{self.path} holds a run with {differs}={old.get(differs)}, not "
+                f"{new.get(differs)}: choose another workdir, or overwrite it"
+            )
+        self._end_torn_line()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / CHECKPOINTS
+
+    def log(self, event: str, **fields) -> None:
+        """Appends one event to metrics.jsonl."""
+        line = {"time": _now(), "event": event, **_plain(fields)}
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def write_json(self, name: str, content: dict) -> None:
+        """Writes a JSON file whole or not at all; non-finite numbers become null."""
+        text = json.dumps(_plain(content), indent=2) + "\n"
+        self._write(name, lambda path: path.write_text(text))
+
+    def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Writes an .npz file whole or not at all."""
+
+        def write(path):
+            with open(path, "wb") as file:
+                np.savez(file, **arrays)
+
+        self._write(name, write)
+
+    def _write(self, name: str, write) -> None:
+        partial = self.path / f".{name}.partial"
+        write(partial)
+        os.replace(partial, self.path / name)
+
+    def _clear(self) -> None:
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        if self.checkpoints.exists():
+            shutil.rmtree(self.checkpoints)
+
+    def _earlier_request(self) -> dict | None:
+        config = self.path / "config.json"
+        if config.exists():
+            try:
+                return json.loads(config.read_text())["request"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{config} cannot be read ({error}): choose another workdir, or overwrite it"
+                ) from error
+        if self.checkpoints.exists():
+            raise ValueError(
+                f"{self.checkpoints} is there, but no {config.name} beside it says of which run: "
+                "choose another workdir, or overwrite it"
+            )
+        return None
+
+    def _end_torn_line(self) -> None:
+        """Drops the last line of metrics.jsonl if a kill cut it short."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            content = path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if whole != content:
+                path.write_bytes(whole)
+
+
+def environment() -> dict:
+    """Versions, device and commit: where a run runs."""
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+    return {
+        "started": _now(),
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "platform": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "num_devices": jax.device_count(),
+        "commit": _commit(),
+    }
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _flat(request: dict, prefix: str = "") -> dict:
+    """One level of dotted names."""
+    flat = {}
+    for key, value in request.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    """The same as JSON has it: lists, floats, and null for what is not finite."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
