@@ -37,7 +37,7 @@ class LayerCheckpoints:
 
     def save(self, index: int, state: PyTree) -> None:
         """Saves the state of layer `index`, from 0."""
-        self._checkpointer.save_checkpointables_async(index, _wrap(state))
+        self._checkpointer.save_checkpointables_async(index, {"layer": state})
 
     def restore(self, layouts: Sequence[PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
@@ -65,16 +65,10 @@ class LayerCheckpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout
         )
         try:
-            loaded = self._checkpointer.load_checkpointables(step, _wrap(layout))
+            return self._checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
         except Exception as error:
             # Orbax meets damage in many ways, and the remedy is always the same.
             raise ValueError(
                 f"step {step} of {self._directory} is damaged or of another run: remove the steps "
                 f"from {step} on to train these layers again, or overwrite the run"
             ) from error
-        return loaded["layer"]["state"]
-
-
-def _wrap(state: PyTree) -> dict:
-    """Orbax wants a plain dict at the root of a tree."""
-    return {"layer": {"state": state}}

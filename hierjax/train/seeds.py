@@ -105,7 +105,9 @@ class SeedsTrainer:
         params, report = jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return FittedLayer(params, report, jax.tree.map(np.float32, seconds))
+        return FittedLayer(
+            params, report, {name: np.asarray(s, np.float32) for name, s in seconds.items()}
+        )
 
     def _require_finite(self, index: int, params: PyTree) -> None:
         finite = np.ones(self._num_seeds, bool)
