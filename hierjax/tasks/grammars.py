@@ -1,5 +1,6 @@
 """Ways to come by a grammar: drawn at random, built from tables, read from a file."""
 
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -22,8 +23,8 @@ def draw_random_hierarchy(
 ) -> RandomHierarchy:
     """Draws a grammar: the tuples of each level uniformly without replacement.
 
-    Jit- and vmap-able in the key; every level has a stream of its own, so grammars of different
-    depth share their upper levels.
+    Jitted, and vmap-able in the key; every level has a stream of its own, so grammars of
+    different depth share their upper levels.
 
     Args:
       key: typed PRNG key.
@@ -34,6 +35,12 @@ def draw_random_hierarchy(
     Returns:
       The grammar.
     """
+    grammar = RandomHierarchy(spec, _draw_rules(key, spec))
+    return _with_probabilities(grammar, rule_probabilities, class_prior)
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def _draw_rules(key: jax.Array, spec: RandomHierarchySpec) -> tuple[jax.Array, ...]:
     rules = []
     for level in range(spec.depth):
         num_symbols, num_rules = spec.symbols(level), spec.num_rules[level]
@@ -44,21 +51,29 @@ def draw_random_hierarchy(
             spec.branching[level],
         )
         rules.append(tuples.reshape(num_symbols, num_rules, -1))
-    return _with_probabilities(RandomHierarchy(spec, tuple(rules)), rule_probabilities, class_prior)
+    return tuple(rules)
 
 
 def _distinct_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -> jax.Array:
     """(count, length) distinct tuples over range(vocab_size), uniform without replacement.
 
-    Where the codes of all tuples are few they are permuted. Elsewhere tuples are drawn
-    independently and repeats drawn again: no code is ever formed, so any vocab_size and length
-    will do, and no tuple is preferred, since a repeat is told by its place alone.
+    The codes of all tuples are permuted where they are few or mostly in use; elsewhere, and so
+    where a code would not fit in an integer, repeats are drawn again.
+    """
+    num_codes = vocab_size**length
+    if num_codes > max(_MAX_PERMUTED_CODES, 4 * count):
+        return _redrawn_tuples(key, count, vocab_size, length)
+    codes = jax.random.permutation(key, num_codes)[:count]
+    tuples = jnp.stack(jnp.unravel_index(codes, (vocab_size,) * length), axis=-1)
+    return tuples.astype(symbol_dtype(vocab_size))
+
+
+def _redrawn_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -> jax.Array:
+    """Independent tuples, repeats drawn again until there are none.
+
+    No tuple is preferred, since a repeat is told by its place alone.
     """
     dtype = symbol_dtype(vocab_size)
-    num_codes = vocab_size**length
-    if num_codes <= max(_MAX_PERMUTED_CODES, 4 * count):
-        codes = jax.random.permutation(key, num_codes)[:count]
-        return jnp.stack(jnp.unravel_index(codes, (vocab_size,) * length), axis=-1).astype(dtype)
 
     def redraw(state):
         attempt, tuples, repeated = state

@@ -1,6 +1,7 @@
 """Random hierarchy models: grammars whose strings hide a tree (arXiv 2307.02129, Section II)."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 
@@ -125,15 +126,16 @@ class RandomHierarchy(struct.PyTreeNode):
     rule_probabilities: tuple[jax.Array, ...] | None = None
     class_prior: jax.Array | None = None
 
+    @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: jax.Array, n: int) -> Batch:
-        """Draws n strings with their whole trees.
+        """Draws n strings with their whole trees. Jitted, and vmap-able in grammar and key.
 
         The first examples do not depend on n. Choices are packed as `choices.draw_choices`
         describes; where probabilities are given each choice takes a word of its own.
 
         Args:
           key: typed PRNG key.
-          n: number of strings, static under jit.
+          n: number of strings, static.
 
         Returns:
           A batch of inputs (n, d), labels (n,) and latents: for each level l from 0 to L the

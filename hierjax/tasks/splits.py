@@ -1,5 +1,6 @@
 """Train sets that nest, and test sets of strings that the train set does not hold."""
 
+import functools
 from decimal import Decimal
 
 import jax
@@ -51,8 +52,9 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
         )
 
 
+@functools.partial(jax.jit, static_argnames=("num_train", "num_test"))
 def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
-    """Draws a split of a task; jit- and vmap-able in task and key.
+    """Draws a split of a task. Jitted, and vmap-able in task and key.
 
     Raises:
       ValueError: the language is too small, see `check_split`.

@@ -1,0 +1,197 @@
+"""What the harness reports, when it refuses, and the command line. No timing is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import harness, sampler
+from hierjax.tasks.grammars import draw_random_hierarchy
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
+
+
+class FakeMachine:
+    """A clock that stands still but for the calls made on this machine, and a list of them.
+
+    Every second of a call takes two seconds of CPU.
+    """
+
+    def __init__(self, monkeypatch):
+        self.now, self.calls = 0.0, []
+        clock = SimpleNamespace(
+            perf_counter=lambda: self.now, process_time=lambda: 100 + 2 * self.now
+        )
+        monkeypatch.setattr(harness, "time", clock)
+
+    def call(self, name, seconds=(0.0,), result=None):
+        """A function that takes these seconds, one number for each call of it."""
+        remaining = iter(seconds)
+
+        def function(*_):
+            self.calls.append(name)
+            self.now += next(remaining)
+            return result
+
+        return function
+
+
+def fake_case(machine, ours=(), baseline=None, check=None):
+    our_call = machine.call("ours", (50.0, *ours))
+    return harness.Case(
+        suite="fake",
+        name="case",
+        items=100,
+        unit="things",
+        make_ours=machine.call("compile", (3.0,), our_call),
+        baseline=None if baseline is None else machine.call("baseline", (70.0, *baseline)),
+        check=check or machine.call("check"),
+    )
+
+
+def test_quartiles_and_ratio_leave_out_compiling_and_warming_up(monkeypatch):
+    machine = FakeMachine(monkeypatch)
+    # The median of the ratios of pairs (2, 3, 1, 4, 1) is not the ratio of the medians (6 / 4).
+    case = fake_case(machine, ours=(1, 2, 4, 5, 10), baseline=(2, 6, 4, 20, 10))
+    record = harness.measure(case, repeats=5)
+    assert record["ours"] == {
+        "seconds": {"median": 4, "q1": 2, "q3": 5},
+        "cpu_seconds": 8,
+        "compile_seconds": 3,
+        "items_per_second": 25,
+    }
+    assert record["baseline"]["seconds"] == {"median": 6, "q1": 4, "q3": 10}
+    assert record["baseline"]["compile_seconds"] is None
+    assert record["ratio"] == 2
+
+
+def test_calls_take_turns_after_the_check(monkeypatch):
+    machine = FakeMachine(monkeypatch)
+    harness.measure(fake_case(machine, ours=(1, 1), baseline=(1, 1)), repeats=2)
+    warm_up = ["compile", "ours", "baseline", "check"]
+    assert machine.calls == [*warm_up, "ours", "baseline", "ours", "baseline"]
+
+
+def test_a_case_may_have_no_baseline(monkeypatch):
+    record = harness.measure(fake_case(FakeMachine(monkeypatch), ours=(1, 1, 1)), repeats=3)
+    assert record["baseline"] is None
+    assert record["ratio"] is None
+
+
+def test_a_failing_check_raises_before_any_timing(monkeypatch):
+    machine = FakeMachine(monkeypatch)
+
+    def check(*_):
+        raise harness.WrongResult("wrong")
+
+    with pytest.raises(harness.WrongResult, match="wrong"):
+        harness.measure(fake_case(machine, ours=(1,), baseline=(1,), check=check), repeats=1)
+    assert machine.calls == ["compile", "ours", "baseline"]
+
+
+def test_compiled_binds_its_arguments():
+    assert harness.compiled(lambda x, y: x - y, np.float32(5), np.float32(3))() == 2
+
+
+def grammar_of(probabilities=None):
+    return draw_random_hierarchy(jax.random.key(3), SPEC, probabilities)
+
+
+def skewed():
+    return [
+        np.tile(np.float32([0.5, 0.25, 0.25, 0]), (SPEC.symbols(level), 1))
+        for level in range(SPEC.depth)
+    ]
+
+
+@pytest.mark.parametrize("probabilities", [None, skewed()])
+def test_parsing_finds_the_labels(probabilities):
+    grammar = grammar_of(probabilities)
+    batch = jax.jit(lambda key: grammar.sample(key, 500))(jax.random.key(0))
+    np.testing.assert_array_equal(sampler.parse(grammar, np.asarray(batch.inputs)), batch.labels)
+
+
+def test_strings_outside_the_language_are_refused():
+    grammar = grammar_of()
+    tokens = sampler.numpy_sampler(grammar, 500)()
+    sampler.parse(grammar, tokens)
+    tokens[7] = np.random.default_rng(0).permutation(SPEC.num_leaves)
+    with pytest.raises(harness.WrongResult, match="made by no rule"):
+        sampler.parse(grammar, tokens)
+
+
+def test_rules_at_wrong_frequencies_are_refused():
+    tokens = sampler.numpy_sampler(grammar_of(skewed()), 500)()
+    sampler.parse(grammar_of(skewed()), tokens)
+    with pytest.raises(harness.WrongResult, match="do not have probabilities"):
+        sampler.parse(grammar_of(), tokens)
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.run", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def strict_json(line):
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+
+    return json.loads(line, parse_constant=refuse)
+
+
+def test_quick_run_appends_a_whole_record_for_every_case(tmp_path):
+    out = tmp_path / "new" / "results.jsonl"
+    finished = command("--quick", "--out", out)
+    assert finished.returncode == 0, finished.stderr
+    records = [strict_json(line) for line in out.read_text().splitlines()]
+    assert [record["suite"] for record in records] == ["sampler"] * 4 + ["layerwise"]
+    assert len({(record["suite"], record["case"]) for record in records}) == len(records)
+    for record in records:
+        assert record["case"] in finished.stdout
+        assert record["unit"] == "strings"
+        assert record["repeats"] == 3
+        assert record["versions"]["jax"] == jax.__version__
+        assert record["platform"] in ("cpu", "gpu", "tpu")
+        assert record["device"]
+        assert record["date"]
+        assert len(record["load_average"]) == 3
+        assert (record["baseline"] is None) == (record["ratio"] is None)
+        for side in filter(None, (record["ours"], record["baseline"])):
+            seconds = side["seconds"]
+            assert 0 < seconds["q1"] <= seconds["median"] <= seconds["q3"]
+            rate = record["items"] / seconds["median"] / record["devices_used"]
+            assert side["items_per_second"] == pytest.approx(rate)
+            assert side["cpu_seconds"] >= 0
+        assert record["ours"]["compile_seconds"] > 0
+    assert [record["ratio"] is None for record in records] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--suite", "nonesuch"], "suite"),
+        (["--nonesuch"], "nonesuch"),
+        (["sampler"], "sampler"),
+        (["--out", "."], "'.'"),
+    ],
+)
+def test_a_bad_flag_ends_in_one_line(arguments, named):
+    finished = command(*arguments)
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("run: ")
+    assert named in line

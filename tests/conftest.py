@@ -1,0 +1,22 @@
+"""Strict arithmetic for all tests, and the order in which they run."""
+
+import jax
+import pytest
+from hypothesis import settings
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+settings.register_profile("hierjax", deadline=None, max_examples=30, derandomize=True)
+settings.load_profile("hierjax")
+
+_SLOW_LAST = ("tests/train", "tests/theory", "tests/benchmarks", "tests/experiments")
+
+
+def pytest_collection_modifyitems(items):
+    """Quick tests first, whole experiments last."""
+
+    def slowness(item: pytest.Item) -> int:
+        name = item.nodeid
+        return next((i for i, room in enumerate(_SLOW_LAST, 1) if name.startswith(room)), 0)
+
+    items.sort(key=slowness)
