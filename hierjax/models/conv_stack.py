@@ -45,7 +45,8 @@ class PatchConv(nn.Module):
         patches = merge_patches(inputs, self.branching)
         shape = (self.branching, inputs.shape[-1], self.width)
         kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
-        return patches @ kernel + self.param("bias", self.bias_init, (self.width,))
+        bias = self.param("bias", self.bias_init, (self.width,))
+        return patches @ kernel + bias.reshape((1,) * (patches.ndim - 1) + (-1,))
 
 
 class ConvStack(nn.Module):

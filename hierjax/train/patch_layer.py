@@ -219,12 +219,13 @@ def patch_layers(spec: RandomHierarchySpec, config: PatchLayerConfig) -> tuple[P
         else:
             features = RandomFeatures(config.num_features, spec.branching[level], config.features)
         positions = spec.nodes(level) if config.targets == "concat" else 1
-        num_scores = positions * spec.num_classes
         if level == 0:
             embedding_dim = None
         elif config.normalizer == "rms":
-            embedding_dim = num_scores
+            embedding_dim = positions * spec.num_classes
         else:
-            embedding_dim = min(num_scores, max(spec.symbols(level) - 1, 1))
+            # Centred scores of a position sum to zero, and V points span V - 1 dimensions.
+            rank = min(positions * (spec.num_classes - 1), spec.symbols(level) - 1)
+            embedding_dim = max(rank, 1)
         layers.append(PatchLayer(features, config, spec.num_classes, embedding_dim))
     return tuple(layers)

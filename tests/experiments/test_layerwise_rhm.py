@@ -1,0 +1,177 @@
+"""The main job as a user runs it: a command in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", "--num_test=50")
+SMALL = (*SMALL, "--num_features=32")
+
+
+def command(workdir, *flags):
+    module = [sys.executable, "-m", "experiments.layerwise_rhm"]
+    return [*module, f"--workdir={workdir}", *flags]
+
+
+def run(workdir, *flags):
+    return subprocess.run(
+        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def summary_of(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def without_seconds(summary):
+    learners = {
+        name: {key: value for key, value in learner.items() if key != "seconds"}
+        for name, learner in summary["learners"].items()
+    }
+    return {**summary, "learners": learners}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("finished")
+    result = run(workdir, *SMALL)
+    assert result.returncode == 0, result.stderr
+    return workdir, result
+
+
+def test_a_small_run_ends_with_all_its_files(finished):
+    workdir, result = finished
+    assert {path.name for path in workdir.iterdir()} >= {
+        "config.json",
+        "metrics.jsonl",
+        "summary.json",
+        "figure.png",
+        "checkpoints",
+    }
+    assert "layer 3 of 3" in result.stdout
+    assert "test error on unseen strings" in result.stdout
+    assert result.stderr == ""
+    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"0", "1", "2"}
+
+
+def test_the_summary_says_all(finished):
+    summary = summary_of(finished[0])
+    assert summary["num_train"] == 4 * 4 * 2**3
+    assert summary["train_multiple"] == 4
+    assert summary["chance_error"] == 0.75
+    learner = summary["learners"]["layerwise"]
+    errors = np.array(learner["test_error"]["per_seed"])
+    assert errors.shape == (3,)
+    assert learner["test_error"]["mean"] == errors.mean()
+    assert learner["test_error"]["max"] == errors.max()
+    assert errors.max() < 0.75
+    assert learner["train_loss"] < 0.75
+    assert set(learner["seconds"]) == {"compile", "run"}
+    assert [level["level"] for level in summary["levels"]] == [2, 1, 0]
+    for level in summary["levels"]:
+        assert 0.25 < level["purity"] <= 1
+        assert 0 < level["between_min"] <= level["between_mean"]
+
+
+def test_a_finished_run_is_taken_up_unchanged(finished):
+    workdir, _ = finished
+    before = summary_of(workdir)
+    result = run(workdir, *SMALL)
+    assert result.returncode == 0
+    assert "3 of 3 layers finished" in result.stdout
+    assert summary_of(workdir) == before
+
+
+def test_another_request_in_the_same_workdir_is_refused(finished):
+    workdir, _ = finished
+    before = summary_of(workdir)
+    result = run(workdir, *SMALL, "--seed=1")
+    assert result.returncode == 2
+    assert "holds a run with seed=0, not 1" in result.stderr
+    assert summary_of(workdir) == before
+
+
+@pytest.mark.parametrize("layers_before_the_kill", [0, 1, 2])
+def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_the_kill):
+    process = subprocess.Popen(
+        command(tmp_path, *SMALL), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    awaited = tmp_path / "config.json"
+    if layers_before_the_kill:
+        awaited = tmp_path / "checkpoints" / str(layers_before_the_kill - 1)
+    deadline = time.monotonic() + 100
+    while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert awaited.exists()
+    assert not (tmp_path / "summary.json").exists()
+
+    result = run(tmp_path, *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert without_seconds(summary_of(tmp_path)) == without_seconds(summary_of(finished[0]))
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
+        json.loads(line)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--num_rules=17"], "level 0 needs 8 symbols * 17 rules = 136 distinct tuples"),
+        (["--depth=0"], "depth=0"),
+        (["--num_test=-3"], "num_test=-3"),
+        (["--num_seeds=0"], "--num_seeds=0"),
+        (["--num_train=999999"], "larger than the language of 131072 strings"),
+        (["--train_multiple=nan"], "train_multiple=nan"),
+        (["--train_multiple=2", "--num_train=100"], "give only one"),
+        (["--vocab_size=8,8"], "vocab_size lists 2 numbers for depth=3"),
+        (["--vocab_size=eight"], "--vocab_size=eight"),
+        (["--solver=newton"], "value should be one of <gd|ridge>"),
+        (["--targets=last"], "--targets=last"),
+        (["--num_sedes=3"], "num_sedes"),
+        (["stray"], "unexpected argument 'stray'"),
+        (["--top_rule=latin_square"], "Latin-square"),
+    ],
+)
+def test_bad_requests_end_in_one_line(tmp_path, flags, words):
+    workdir = tmp_path / "run"
+    result = run(workdir, *flags)
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert not workdir.exists()
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run(tmp_path / "file", *SMALL)
+    assert result.returncode == 2
+    assert "cannot be used" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_damaged_step_is_refused_and_nothing_is_lost(finished, tmp_path):
+    subprocess.run(["cp", "-r", finished[0], tmp_path / "run"], check=True)
+    damaged = tmp_path / "run" / "checkpoints" / "1" / "layer" / "manifest.ocdbt"
+    damaged.write_bytes(b"torn")
+    result = run(tmp_path / "run", *SMALL)
+    assert result.returncode == 2
+    assert "step 1 of" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"0", "1", "2"}
+
+
+def test_help_explains(tmp_path):
+    result = run(tmp_path, "--help")
+    assert result.returncode == 0
+    for name in ("--train_multiple", "--num_seeds", "--workdir", "arXiv 2601.19756"):
+        assert name in result.stdout

@@ -1,0 +1,87 @@
+import shutil
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from hierjax.checkpoint import LayerCheckpoints
+
+# Orbax leaves the readers of a damaged step to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def layer(index):
+    return {
+        "w": np.full((3, 2), index, np.float32),
+        "deep": (np.arange(index + 1, dtype=np.int32), {}),
+    }
+
+
+LAYERS = [layer(index) for index in range(3)]
+LAYOUTS = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), each) for each in LAYERS]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with LayerCheckpoints(tmp_path / "run") as checkpoints:
+        for index in range(3):
+            checkpoints.save(index, LAYERS[index])
+    return tmp_path / "run"
+
+
+def restore(folder, layouts=LAYOUTS):
+    with LayerCheckpoints(folder) as checkpoints:
+        return checkpoints.restore(layouts)
+
+
+def test_layers_come_back(folder):
+    restored = restore(folder)
+    chex.assert_trees_all_equal(restored, LAYERS)
+    chex.assert_trees_all_equal_shapes_and_dtypes(restored, LAYOUTS)
+
+
+def test_nothing_saved_nothing_restored(tmp_path):
+    assert restore(tmp_path / "new") == []
+
+
+def test_an_unfinished_run_gives_its_first_layers(folder):
+    shutil.rmtree(folder / "2")
+    chex.assert_trees_all_equal(restore(folder), LAYERS[:2])
+
+
+def test_a_save_cut_short_leaves_no_step(folder):
+    shutil.move(folder / "2", folder / "2.orbax-checkpoint-tmp")
+    (folder / "2.orbax-checkpoint-tmp" / "commit_success.txt").unlink(missing_ok=True)
+    assert len(restore(folder)) == 2
+    with LayerCheckpoints(folder) as checkpoints:
+        checkpoints.save(2, LAYERS[2])
+    chex.assert_trees_all_equal(restore(folder), LAYERS)
+
+
+def truncate(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("which", ["manifest.ocdbt", "_METADATA", "d/*"])
+def test_a_damaged_step_is_named(folder, which):
+    for file in (folder / "1" / "layer").glob(which):
+        truncate(file)
+    with pytest.raises(ValueError, match=r"step 1 of .* is damaged or of another run") as refusal:
+        restore(folder)
+    assert "\n" not in str(refusal.value)
+
+
+def test_steps_of_another_stack_are_refused(folder):
+    with pytest.raises(ValueError, match=r"\[0, 1, 2\], which are not the first layers of a stack"):
+        restore(folder, LAYOUTS[:2])
+    shutil.rmtree(folder / "0")
+    with pytest.raises(ValueError, match=r"holds steps \[1, 2\]"):
+        restore(folder)
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (3,), (3, 2, 1)])
+def test_a_step_of_other_shape_is_refused(folder, shape):
+    foreign = [{**LAYOUTS[0], "w": jax.ShapeDtypeStruct(shape, np.float32)}, *LAYOUTS[1:]]
+    with pytest.raises(ValueError, match="step 0"):
+        restore(folder, foreign)

@@ -1,0 +1,141 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hierjax.tasks.grammars import draw_random_hierarchy
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train.layerwise import forward, train_layerwise
+from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig, patch_layers
+
+SPEC = RandomHierarchySpec(3, 4, 2, 2, 3)
+SMALL = PatchLayerConfig(num_features=32)
+
+
+def batch_of(n, seed=0):
+    grammar = draw_random_hierarchy(jax.random.key(seed), SPEC)
+    return grammar.sample(jax.random.key(seed + 1), n)
+
+
+def conditional_means(batch, positions):
+    """E[onehot(y) - mean | code at the positions], pooled over the positions, code by code."""
+    inputs, labels = np.asarray(batch.inputs).astype(int), np.asarray(batch.labels)
+    codes = (inputs[:, 0::2] * 4 + inputs[:, 1::2])[:, positions]
+    onehot = np.eye(3)[labels]
+    centred = np.repeat((onehot - onehot.mean(0))[:, None], len(positions), axis=1)
+    means = np.zeros((16, 3))
+    for code in np.unique(codes):
+        means[code] = centred[codes == code].mean(axis=0)
+    return means
+
+
+@pytest.mark.parametrize(
+    ("targets", "groups"),
+    [("concat", [[0], [1], [2], [3]]), ("first", [[0]]), ("pooled", [[0, 1, 2, 3]])],
+)
+def test_first_layer_is_a_table_of_conditional_means(targets, groups):
+    batch = batch_of(400)
+    layer = patch_layers(SPEC, dataclasses.replace(SMALL, targets=targets))[0]
+    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    assert params["readout"].shape == (len(groups), 16, 3)
+    for table, positions in zip(params["readout"], groups, strict=True):
+        np.testing.assert_allclose(table, conditional_means(batch, positions), atol=1e-5)
+
+
+@pytest.mark.parametrize("targets", TARGETS)
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_embeddings_are_centred_and_scaled(targets, normalizer):
+    batch = batch_of(500)
+    config = dataclasses.replace(SMALL, targets=targets, normalizer=normalizer)
+    layer = patch_layers(SPEC, config)[0]
+    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    embeddings = layer.apply(params, batch.inputs)
+    assert embeddings.shape == (500, 4, layer.embedding_dim)
+    flat = np.asarray(embeddings, np.float64).reshape(-1, layer.embedding_dim)
+    np.testing.assert_allclose(flat.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose((flat**2).sum(1).mean(), 1, rtol=1e-4)
+    covariance = flat.T @ flat / len(flat)
+    if normalizer != "rms":
+        assert layer.embedding_dim == (3 if targets == "concat" else 2)
+        np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-4)
+    if normalizer == "whiten":
+        np.testing.assert_allclose(np.diag(covariance), 1 / layer.embedding_dim, rtol=1e-3)
+
+
+def test_pca_keeps_the_main_directions():
+    batch = batch_of(500)
+    layer = patch_layers(SPEC, SMALL)[0]
+    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    tables = np.concatenate(np.asarray(params["readout"], np.float64), axis=1)
+    inputs = np.asarray(batch.inputs).astype(int)
+    scores = tables[(inputs[:, 0::2] * 4 + inputs[:, 1::2]).ravel()]
+    kept = np.linalg.eigvalsh(np.cov(scores.T, bias=True))[-3:]
+    projected = (scores - scores.mean(0)) @ np.asarray(params["projection"])
+    np.testing.assert_allclose((projected**2).mean(0), kept / kept.sum(), rtol=1e-3)
+
+
+def test_same_patch_same_embedding_at_every_position():
+    batch = batch_of(300)
+    layers = patch_layers(SPEC, SMALL)
+    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    string = batch.inputs[:1]
+    doubled = jnp.concatenate([string[:, :4], string[:, :4]], axis=1)
+    embeddings = forward(layers, params[:2], doubled)
+    np.testing.assert_allclose(embeddings[:, 0], embeddings[:, 1], rtol=1e-6)
+
+
+def test_votes_of_the_top_layer_are_its_outputs():
+    batch = batch_of(300)
+    layers = patch_layers(SPEC, SMALL)
+    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    hidden = forward(layers, params[:2], batch.inputs)
+    votes = layers[2].votes(params[2], hidden)
+    np.testing.assert_allclose(
+        votes, layers[2].apply(params[2], hidden)[:, 0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_blocks_of_rows_do_not_matter(monkeypatch):
+    from hierjax.train import patch_layer
+
+    batch = batch_of(100)
+    layers = patch_layers(SPEC, SMALL)
+    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    whole = forward(layers, params, batch.inputs)
+    monkeypatch.setattr(patch_layer, "_ROWS_AT_ONCE", 7)
+    np.testing.assert_allclose(whole, forward(layers, params, batch.inputs), rtol=1e-5, atol=1e-6)
+
+
+def test_training_maps_over_seeds():
+    layers = patch_layers(SPEC, SMALL)
+
+    def train(key):
+        grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), SPEC)
+        batch = grammar.sample(jax.random.fold_in(key, 1), 200)
+        params = train_layerwise(layers, lambda _: batch, jax.random.fold_in(key, 2))
+        return forward(layers, params, batch.inputs)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    many = jax.jit(jax.vmap(train))(keys)
+    for lane in range(3):
+        np.testing.assert_allclose(many[lane], jax.jit(train)(keys[lane]), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"targets": "last"}, "targets='last' is unknown: choose one of concat, first, pooled"),
+        ({"solver": "lbfgs"}, "solver='lbfgs' is unknown"),
+        ({"num_features": 0}, "num_features=0"),
+    ],
+)
+def test_unknown_choices_are_refused(choice, words):
+    with pytest.raises(ValueError, match=words):
+        PatchLayerConfig(**choice)
+
+
+def test_a_table_too_large_is_refused():
+    with pytest.raises(ValueError, match=r"1000\^3 leaf tuples"):
+        patch_layers(RandomHierarchySpec(2, 1000, 2, 3, 2), PatchLayerConfig())
