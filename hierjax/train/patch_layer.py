@@ -95,22 +95,20 @@ class PatchLayer:
           and "projection" (Q*C, E).
         """
         with jax.default_matmul_precision("highest"):
-            onehot = jax.nn.one_hot(labels, self.num_classes)
-            class_mean = onehot.mean(axis=0)
+            class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
             variables = self.features.init(key, inputs)
-            patches, targets = self._patches(inputs), onehot - class_mean[None]
+            patches = self._patches(inputs)
             if self.config.targets == "first":
                 patches = patches[:1]
             elif self.config.targets == "pooled":
-                targets = jnp.tile(targets, (patches.shape[0], 1))
+                labels = jnp.tile(labels, patches.shape[0])
                 patches = patches.reshape(1, -1, *patches.shape[2:])
             readout = jax.lax.map(
-                lambda z: self._solve(self._features(variables, z), targets), patches
+                lambda z: self._solve(self._features(variables, z), labels, class_mean), patches
             )
             params = {"features": variables, "class_mean": class_mean, "readout": readout}
             if self.embedding_dim is not None:
-                scores = self._map_patches(variables, _side_by_side(readout), inputs)
-                params |= self._normalizer(scores.reshape(-1, scores.shape[-1]))
+                params |= self._normalizer(*self._scores(variables, readout, inputs))
             return params
 
     def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
@@ -159,24 +157,38 @@ class PatchLayer:
         outputs = jax.lax.map(map_row, rows, batch_size=min(_ROWS_AT_ONCE, rows.shape[0]))
         return jnp.moveaxis(outputs.reshape(*patches.shape[:2], -1), 0, 1)
 
-    def _solve(self, features: jax.Array, targets: jax.Array) -> jax.Array:
-        """(D, C) map; on indicator features the solution is the mean target of each code."""
-        if features.ndim == 2:
-            return SOLVERS[self.config.solver](features, targets)
-        num_codes = self.features.num_features
-        sums = jax.ops.segment_sum(targets, features, num_codes)
-        counts = jax.ops.segment_sum(jnp.ones(features.shape), features, num_codes)
-        return sums / jnp.maximum(counts, 1)[:, None]
+    def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
+        """(D, C) map to onehot(label) - class_mean.
 
-    def _normalizer(self, scores: jax.Array) -> dict:
-        """Centre and projection of (N*P, K) scores, so that embeddings have unit rms norm."""
-        center = scores.mean(axis=0)
+        On indicator features, given as codes (N,), that is the mean target of each code.
+        """
+        if features.ndim == 2:
+            targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
+            return SOLVERS[self.config.solver](features, targets)
+        cells = self.features.num_features * self.num_classes
+        counts = jnp.bincount(features * self.num_classes + labels, length=cells)
+        counts = counts.reshape(-1, self.num_classes)
+        totals = counts.sum(axis=1, keepdims=True)
+        return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
+
+    def _scores(self, variables, readout: jax.Array, inputs: jax.Array):
+        """(R, Q*C) scores of all patches and their (R,) shares; equal codes come as one row."""
+        kernel = _side_by_side(readout)
+        if isinstance(self.features, TupleCodes):
+            codes = self.features.apply(variables, inputs).ravel()
+            return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
+        scores = self._map_patches(variables, kernel, inputs).reshape(-1, kernel.shape[1])
+        return scores, jnp.full(scores.shape[0], 1 / scores.shape[0])
+
+    def _normalizer(self, scores: jax.Array, shares: jax.Array) -> dict:
+        """Centre and projection of weighted scores, so that embeddings have unit rms norm."""
+        center = shares @ scores
         centered = scores - center[None]
+        weighted = centered * shares[:, None]
         if self.config.normalizer == "rms":
-            variances, directions = (centered**2).mean(axis=0), jnp.eye(center.size)
+            variances, directions = (centered * weighted).sum(axis=0), jnp.eye(center.size)
         else:
-            covariance = centered.T @ centered / centered.shape[0]
-            variances, directions = jnp.linalg.eigh(covariance)
+            variances, directions = jnp.linalg.eigh(centered.T @ weighted)
             variances = variances[-self.embedding_dim :]
             directions = _fix_signs(directions[:, -self.embedding_dim :])
         if self.config.normalizer == "whiten":

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.models.patch_features import RandomFeatures, TupleCodes
+from hierjax.models.patch_features import RandomFeatures, TupleCodes, cosine_of_turns
+
+
+def test_cosine_of_turns_is_the_cosine():
+    turns = np.linspace(-20, 20, 100_001)
+    ours = cosine_of_turns(jnp.asarray(turns, jnp.float32))
+    exact = np.cos(2 * np.pi * turns.astype(np.float32).astype(np.float64))
+    np.testing.assert_allclose(ours, exact, atol=1e-6)
 
 
 def test_tuple_codes_count_through_all_tuples():
