@@ -1,0 +1,1 @@
+"""A laboratory for hierarchical learning, on JAX."""

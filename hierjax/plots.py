@@ -10,6 +10,7 @@ import numpy as np
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
+_PLANE = 1.5
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -38,7 +39,8 @@ def draw_layerwise(folder: str | os.PathLike) -> None:
                 axes[index + 1],
                 arrays[f"plane_{index}"],
                 arrays[f"symbols_{index}"],
-                f"layer {index + 1}: level {level['level']}\npurity {level['purity']:.3f}",
+                f"layer {index + 1}: symbols of level {level['level']}",
+                level["purity"],
             )
         partial = folder / ".figure.partial.png"
         figure.savefig(partial)
@@ -63,7 +65,7 @@ def _draw_errors(axis, summary: dict) -> None:
     )
 
 
-def _draw_embeddings(axis, plane: np.ndarray, symbols: np.ndarray, title: str) -> None:
+def _draw_embeddings(axis, plane, symbols, title: str, purity: float) -> None:
     symbols = symbols.ravel()
     num_symbols = int(symbols.max()) + 1
     colours = (
@@ -72,7 +74,8 @@ def _draw_embeddings(axis, plane: np.ndarray, symbols: np.ndarray, title: str) -
         else plt.get_cmap("hsv")(symbols / num_symbols)
     )
     axis.scatter(*plane.reshape(-1, 2).T, c=colours, s=3, linewidths=0)
-    axis.set(xticks=[], yticks=[], xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal", title=title)
+    axis.set(xticks=[], yticks=[], aspect="equal", title=title, xlabel=f"purity {purity:.3f}")
+    axis.set(xlim=(-_PLANE, _PLANE), ylim=(-_PLANE, _PLANE))
     for spine in axis.spines.values():
         spine.set_visible(True)
         spine.set_color("lightgray")
