@@ -3,18 +3,14 @@
 import dataclasses
 import functools
 import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from hierjax.record import environment
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 class WrongResult(Exception):
@@ -138,16 +134,6 @@ def _ratio(
 
 
 def _machine() -> dict:
-    """Date, versions and device, and the host's processor: JAX calls every CPU "cpu"."""
+    """Date, versions and device."""
     where = environment()
-    processor = platform.processor() or platform.machine()
-    if _CPU_INFO.exists():
-        for line in _CPU_INFO.read_text().splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
-    return {
-        "date": where.pop("started"),
-        **where,
-        "host": {"processor": processor, "cores": os.cpu_count()},
-    }
+    return {"date": where.pop("started"), **where}

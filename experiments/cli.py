@@ -44,30 +44,39 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
       prepare: checks the flags and opens the run folder; returns a plan with a `folder`.
       execute: carries the plan out.
     """
+    parse_flags(doc)
+    _silence_libraries()
+    _cache_compilation()
+    try:
+        plan = prepare()
+    except (ValueError, OSError) as error:
+        end(str(error), 2)
+    try:
+        execute(plan)
+    except KeyboardInterrupt:
+        end("interrupted: the same command goes on from the last finished layer", 130)
+    except Exception as error:
+        _record_failure(plan, error)
+        known = isinstance(error, FloatingPointError | OSError)
+        end(str(error) if known else f"{type(error).__name__}: {error}", 1)
+
+
+def parse_flags(doc: str) -> None:
+    """Reads the command line; --help prints, and anything unknown or out of bounds ends, here."""
     if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
         shared = flags.FLAGS.module_help(sys.modules[__name__])
         print(f"{doc}{flags.FLAGS.main_module_help()}\n{shared}")
         sys.exit(0)
     try:
         _, *rest = flags.FLAGS(sys.argv)
-        if rest:
-            raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
-        _silence_libraries()
-        _cache_compilation()
-        plan = prepare()
-    except (flags.Error, ValueError, OSError) as error:
-        _end(str(error), 2)
-    try:
-        execute(plan)
-    except KeyboardInterrupt:
-        _end("interrupted: the same command goes on from the last finished layer", 130)
-    except Exception as error:
-        _record_failure(plan, error)
-        known = isinstance(error, FloatingPointError | OSError)
-        _end(str(error) if known else f"{type(error).__name__}: {error}", 1)
+    except flags.Error as error:
+        end(str(error), 2)
+    if rest:
+        end(f"unexpected argument {rest[0]!r}: flags begin with --", 2)
 
 
-def _end(message: str, code: int) -> NoReturn:
+def end(message: str, code: int) -> NoReturn:
+    """Exits with one line on stderr: code 2 for a bad request, 1 for a failure while running."""
     line = " ".join(message.split())
     print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr)
     sys.exit(code)

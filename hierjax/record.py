@@ -135,6 +135,8 @@ def environment() -> dict:
         "versions": {name: metadata.version(name) for name in packages},
         "platform": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
+        "processor": _processor(),
+        "num_cores": os.cpu_count(),
         "num_devices": jax.device_count(),
         "commit": _commit(),
     }
@@ -142,6 +144,15 @@ def environment() -> dict:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _processor() -> str:
+    """Name of the host's processor, which JAX calls "cpu" whatever it is."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:

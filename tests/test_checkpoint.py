@@ -1,3 +1,4 @@
+import gc
 import shutil
 
 import chex
@@ -7,8 +8,14 @@ import pytest
 
 from hierjax.checkpoint import LayerCheckpoints
 
-# Orbax leaves the readers of a damaged step to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collect_garbage():
+    """Orbax leaves the readers of a damaged step to the garbage collector, which complains."""
+    yield
+    gc.collect()
 
 
 def layer(index):

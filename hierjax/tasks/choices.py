@@ -85,18 +85,22 @@ def draw_uniforms(key: jax.Array, n: int, num: int) -> jax.Array:
     return (jax.random.bits(key, (n, num), jnp.uint32) >> 8).astype(jnp.float32) * 2.0**-24
 
 
-def invert_cdf(uniforms: jax.Array, probabilities: jax.Array) -> jax.Array:
-    """Option that each uniform number falls on.
+def thresholds(probabilities: jax.Array) -> jax.Array:
+    """(..., m - 1) cumulative sums of (..., m) probabilities; one where no mass is left."""
+    mass_left = jax.lax.cummax(probabilities, axis=probabilities.ndim - 1, reverse=True)[..., 1:]
+    cumulative = jnp.cumsum(probabilities, axis=-1)[..., :-1]
+    return jnp.where(mass_left > 0, cumulative, 1.0)
+
+
+def invert_cdf(uniforms: jax.Array, thresholds: jax.Array) -> jax.Array:
+    """Option that each uniform number falls on: the number of thresholds at or below it.
 
     Args:
       uniforms: (...) in [0, 1), multiples of 2^-24.
-      probabilities: (..., m), summing to one over the last axis. Met to within 2^-23; an option
-        of probability zero is never chosen.
+      thresholds: (..., m - 1) as `thresholds` makes them. Probabilities are met to within 2^-23,
+        and an option of probability zero is never chosen.
 
     Returns:
       (...) uint32 in [0, m).
     """
-    mass_left = jax.lax.cummax(probabilities, axis=probabilities.ndim - 1, reverse=True)[..., 1:]
-    cumulative = jnp.cumsum(probabilities, axis=-1)[..., :-1]
-    cumulative = jnp.where(mass_left > 0, cumulative, 1.0)
-    return jnp.sum(uniforms[..., None] >= cumulative, axis=-1, dtype=jnp.uint32)
+    return jnp.sum(uniforms[..., None] >= thresholds, axis=-1, dtype=jnp.uint32)

@@ -156,8 +156,15 @@ class RandomHierarchy(struct.PyTreeNode):
         levels = [level]
         for depth, (rules, draw) in enumerate(zip(self.rules, draws, strict=True)):
             if self.rule_probabilities is not None:
-                draw = choices.invert_cdf(draw, self.rule_probabilities[depth][level])
-            level = rules[level, draw].reshape(level.shape[0], -1)
+                thresholds = choices.thresholds(self.rule_probabilities[depth])
+                draw = choices.invert_cdf(draw, thresholds[level])
+            num_rules, branching = rules.shape[1:]
+            rule = level.astype(jnp.int32) * num_rules + draw.astype(jnp.int32)
+            # A gather for each child is three times as fast on CPU as one of whole tuples.
+            children = [
+                jnp.take(rules[..., child].ravel(), rule, mode="clip") for child in range(branching)
+            ]
+            level = jnp.stack(children, axis=-1).reshape(level.shape[0], -1)
             levels.append(level)
         return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
 
@@ -175,7 +182,7 @@ class RandomHierarchy(struct.PyTreeNode):
             labels, columns = columns[:, 0], columns[:, 1:]
         else:
             uniforms = choices.draw_uniforms(jax.random.fold_in(key, 1), n, 1)[:, 0]
-            labels = choices.invert_cdf(uniforms, self.class_prior[None])
+            labels = choices.invert_cdf(uniforms, choices.thresholds(self.class_prior)[None])
         if self.rule_probabilities is not None:
             columns = choices.draw_uniforms(jax.random.fold_in(key, 2), n, sum(nodes))
         return labels, jnp.split(columns, np.cumsum(nodes)[:-1], axis=1)

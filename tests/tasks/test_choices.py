@@ -57,11 +57,12 @@ def test_choices_are_uniform_and_independent(num_options):
 def test_cdf_is_inverted():
     probabilities = jnp.array([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]])
     uniforms = jnp.array([0.0, 0.2499, 0.25, 0.7499, 0.75, 1 - 2.0**-24])
-    picked = choices.invert_cdf(uniforms, probabilities)
+    picked = choices.invert_cdf(uniforms, choices.thresholds(probabilities))
     assert picked.tolist() == [1, 1, 3, 3, 4, 4]
 
 
 def test_options_of_probability_zero_never_come_up():
     # Sums that round: the cumulative sum of these does not reach one exactly.
     probabilities = jnp.array([[0.1] * 10 + [0.0]], jnp.float32)
-    assert int(choices.invert_cdf(jnp.array([1 - 2.0**-24]), probabilities)[0]) == 9
+    last = jnp.array([1 - 2.0**-24])
+    assert int(choices.invert_cdf(last, choices.thresholds(probabilities))[0]) == 9

@@ -19,6 +19,15 @@ def batch_of(n, seed=0):
     return grammar.sample(jax.random.key(seed + 1), n)
 
 
+@jax.jit
+def train(batch, key):
+    return train_layerwise(patch_layers(SPEC, SMALL), lambda _: batch, key)
+
+
+def trained(batch):
+    return patch_layers(SPEC, SMALL), train(batch, jax.random.key(0))
+
+
 def conditional_means(batch, positions):
     """E[onehot(y) - mean | code at the positions], pooled over the positions, code by code."""
     inputs, labels = np.asarray(batch.inputs).astype(int), np.asarray(batch.labels)
@@ -78,8 +87,7 @@ def test_pca_keeps_the_main_directions():
 
 def test_same_patch_same_embedding_at_every_position():
     batch = batch_of(300)
-    layers = patch_layers(SPEC, SMALL)
-    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    layers, params = trained(batch)
     string = batch.inputs[:1]
     doubled = jnp.concatenate([string[:, :4], string[:, :4]], axis=1)
     embeddings = forward(layers, params[:2], doubled)
@@ -88,8 +96,7 @@ def test_same_patch_same_embedding_at_every_position():
 
 def test_votes_of_the_top_layer_are_its_outputs():
     batch = batch_of(300)
-    layers = patch_layers(SPEC, SMALL)
-    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    layers, params = trained(batch)
     hidden = forward(layers, params[:2], batch.inputs)
     votes = layers[2].votes(params[2], hidden)
     np.testing.assert_allclose(
@@ -100,9 +107,8 @@ def test_votes_of_the_top_layer_are_its_outputs():
 def test_blocks_of_rows_do_not_matter(monkeypatch):
     from hierjax.train import patch_layer
 
-    batch = batch_of(100)
-    layers = patch_layers(SPEC, SMALL)
-    params = train_layerwise(layers, lambda _: batch, jax.random.key(0))
+    batch = batch_of(300)
+    layers, params = trained(batch)
     whole = forward(layers, params, batch.inputs)
     monkeypatch.setattr(patch_layer, "_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(whole, forward(layers, params, batch.inputs), rtol=1e-5, atol=1e-6)
@@ -111,16 +117,15 @@ def test_blocks_of_rows_do_not_matter(monkeypatch):
 def test_training_maps_over_seeds():
     layers = patch_layers(SPEC, SMALL)
 
-    def train(key):
+    def scores(key):
         grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), SPEC)
-        batch = grammar.sample(jax.random.fold_in(key, 1), 200)
-        params = train_layerwise(layers, lambda _: batch, jax.random.fold_in(key, 2))
-        return forward(layers, params, batch.inputs)
+        batch = grammar.sample(jax.random.fold_in(key, 1), 300)
+        return forward(layers, train(batch, jax.random.fold_in(key, 2)), batch.inputs)
 
     keys = jax.random.split(jax.random.key(0), 3)
-    many = jax.jit(jax.vmap(train))(keys)
+    many = jax.jit(jax.vmap(scores))(keys)
     for lane in range(3):
-        np.testing.assert_allclose(many[lane], jax.jit(train)(keys[lane]), atol=2e-3)
+        np.testing.assert_allclose(many[lane], jax.jit(scores)(keys[lane]), atol=2e-3)
 
 
 @pytest.mark.parametrize(
