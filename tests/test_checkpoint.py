@@ -8,7 +8,9 @@ import pytest
 
 from hierjax.checkpoint import LayerCheckpoints
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited"
+)
 
 
 @pytest.fixture(autouse=True)

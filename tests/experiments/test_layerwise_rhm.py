@@ -10,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
+
+from experiments import cli, layerwise_rhm
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", "--num_test=50")
@@ -141,14 +144,31 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
         (["--top_rule=latin_square"], "Latin-square"),
     ],
 )
-def test_bad_requests_end_in_one_line(tmp_path, flags, words):
+def test_bad_requests_end_in_one_line(tmp_path, monkeypatch, capsys, flags, words):
+    """In this process, for speed: what a command does to the whole process is left out."""
     workdir = tmp_path / "run"
-    result = run(workdir, *flags)
-    assert result.returncode == 2
-    assert words in result.stderr
-    assert result.stderr.count("\n") == 1
-    assert result.stdout == ""
+    monkeypatch.setattr(sys, "argv", ["layerwise_rhm.py", f"--workdir={workdir}", *flags])
+    monkeypatch.setattr(cli, "_silence_libraries", lambda: None)
+    monkeypatch.setattr(cli, "_cache_compilation", lambda: None)
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
+        layerwise_rhm.main()
+    assert exit_.value.code == 2
+    out, err = capsys.readouterr()
+    assert words in err
+    assert err.startswith("layerwise_rhm: ")
+    assert err.count("\n") == 1
+    assert out == ""
     assert not workdir.exists()
+
+
+def test_a_bad_command_ends_in_one_line(tmp_path):
+    result = run(tmp_path / "run", "--num_sedes=3")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert (
+        result.stderr
+        == "layerwise_rhm: Unknown command line flag 'num_sedes'. Did you mean: num_seeds ?\n"
+    )
 
 
 def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
