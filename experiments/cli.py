@@ -49,12 +49,14 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
     _cache_compilation()
     try:
         plan = prepare()
+    except KeyboardInterrupt:
+        _end_at_once("interrupted before the run began")
     except (ValueError, OSError) as error:
         end(str(error), 2)
     try:
         execute(plan)
     except KeyboardInterrupt:
-        end("interrupted: the same command goes on from the last finished layer", 130)
+        _end_at_once("interrupted: without --overwrite the same command goes on from here")
     except Exception as error:
         _record_failure(plan, error)
         known = isinstance(error, FloatingPointError | OSError)
@@ -82,6 +84,12 @@ def end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _end_at_once(message: str) -> NoReturn:
+    """Leaves no time for a computation in flight, which may crash while Python winds down."""
+    print(f"{Path(sys.argv[0]).stem}: {message}", file=sys.stderr, flush=True)
+    os._exit(130)
+
+
 def _record_failure(plan: Any, error: Exception) -> None:
     with contextlib.suppress(OSError):  # The folder may be what failed.
         plan.folder.log("failed", error=str(error), traceback=traceback.format_exc())
@@ -97,8 +105,8 @@ def _silence_libraries() -> None:
 def _cache_compilation() -> None:
     """Keeps compiled programs in a folder of the user's own, unless JAX was told another."""
     if jax.config.jax_compilation_cache_dir is None:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        jax.config.update("jax_compilation_cache_dir", str(Path(base) / "hierjax"))
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        jax.config.update("jax_compilation_cache_dir", os.path.join(base, "hierjax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 

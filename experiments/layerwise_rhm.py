@@ -19,7 +19,6 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from hierjax import plots
 from hierjax.checkpoint import LayerCheckpoints
 from hierjax.measure.layer_report import layer_report
 from hierjax.measure.metrics import spread, squared_loss
@@ -28,9 +27,9 @@ from hierjax.parallel import seed_keys
 from hierjax.record import RunFolder
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.tasks.splits import check_split, make_split
+from hierjax.tasks.splits import check_split, make_split, require_filled
 from hierjax.theory.random_hierarchy import predicted_num_train
-from hierjax.train.layerwise import forward
+from hierjax.train.layerwise import fit_next, forward
 from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig, patch_layers
 from hierjax.train.seeds import FittedLayer, SeedsTrainer
 from hierjax.train.solvers import SOLVERS
@@ -87,7 +86,7 @@ def prepare() -> Plan:
     """Checks the request, opens its folder and reads the layers finished there."""
     request = read_request()
     trainer = make_trainer(request)
-    folder = RunFolder(FLAGS.workdir, dataclasses.asdict(request), FLAGS.overwrite)
+    folder = RunFolder(FLAGS.workdir, "layerwise_rhm", dataclasses.asdict(request), FLAGS.overwrite)
     with LayerCheckpoints(folder.checkpoints) as checkpoints:
         finished = jax.device_get(checkpoints.restore(trainer.layouts))
     return Plan(request, folder, trainer, finished)
@@ -109,6 +108,7 @@ def execute(plan: Plan) -> None:
     ):
         for index in range(len(finished), depth):
             layer = trainer.fit_layer(finished, progress.advance)
+            require_filled(layer.report["num_unseen"], request.num_test)
             checkpoints.save(index, layer)
             finished.append(layer)
             error = spread(layer.report["layer"].test_error)
@@ -118,6 +118,8 @@ def execute(plan: Plan) -> None:
     summary = summarize(request, finished)
     folder.write_arrays("embeddings.npz", first_seed_embeddings(finished))
     folder.write_json("summary.json", summary)
+    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
+
     plots.draw_layerwise(folder.path)
     folder.log("finished")
     print(closing_table(summary))
@@ -178,13 +180,12 @@ def make_trainer(request: Request) -> SeedsTrainer:
         layer, level = layers[index], spec.depth - 1 - index
 
         def step(key, split, below):
-            fit_key = jax.random.fold_in(jax.random.fold_in(key, 2), index)
-            hidden = forward(layers, below, split.train.inputs)
-            params = layer.fit(fit_key, hidden, split.train.labels)
+            params, hidden = fit_next(layers, below, split.train, jax.random.fold_in(key, 2))
             test_hidden = forward(layers, below, split.test.inputs)
             votes, embeddings = layer.votes(params, test_hidden), layer.apply(params, test_hidden)
             report = {
-                "layer": layer_report(votes, embeddings, split.test, level, spec.symbols(level))
+                "layer": layer_report(votes, embeddings, split.test, level, spec.symbols(level)),
+                "num_unseen": split.num_unseen,
             }
             if level == 0:
                 train_votes = layer.votes(params, hidden)
@@ -209,6 +210,7 @@ def summarize(request: Request, finished: list[FittedLayer]) -> dict:
         levels.append(
             {
                 "level": spec.depth - 1 - index,
+                "num_symbols": spec.symbols(spec.depth - 1 - index),
                 **{name: float(np.nanmean(values)) for name, values in measures.items()},
                 "purity_min": float(measures["purity"].min()),
                 "test_error": spread(report["layer"].test_error),

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 _PLANE = 1.5
 _STYLE = {
@@ -24,27 +22,22 @@ def draw_layerwise(folder: str | os.PathLike) -> None:
     """Draws figure.png of a layerwise run: error after each layer, embeddings of each level."""
     folder = Path(folder)
     summary = json.loads((folder / "summary.json").read_text())
-    with np.load(folder / "embeddings.npz") as arrays, plt.rc_context(_STYLE):
+    with np.load(folder / "embeddings.npz") as arrays, matplotlib.rc_context(_STYLE):
         depth = len(summary["levels"])
-        figure, axes = plt.subplots(
-            1,
-            depth + 1,
-            figsize=(3.2 + 2.1 * depth, 2.8),
-            width_ratios=[1.4] + [1] * depth,
-            layout="constrained",
-        )
+        figure = Figure(figsize=(3.2 + 2.1 * depth, 2.8), layout="constrained")
+        axes = figure.subplots(1, depth + 1, width_ratios=[1.4] + [1] * depth)
         _draw_errors(axes[0], summary)
         for index, level in enumerate(summary["levels"]):
+            axes[index + 1].set_title(f"layer {index + 1}: symbols of level {level['level']}")
             _draw_embeddings(
                 axes[index + 1],
                 arrays[f"plane_{index}"],
                 arrays[f"symbols_{index}"],
-                f"layer {index + 1}: symbols of level {level['level']}",
+                level["num_symbols"],
                 level["purity"],
             )
         partial = folder / ".figure.partial.png"
         figure.savefig(partial)
-        plt.close(figure)
     os.replace(partial, folder / "figure.png")
 
 
@@ -65,16 +58,13 @@ def _draw_errors(axis, summary: dict) -> None:
     )
 
 
-def _draw_embeddings(axis, plane, symbols, title: str, purity: float) -> None:
-    symbols = symbols.ravel()
-    num_symbols = int(symbols.max()) + 1
-    colours = (
-        plt.get_cmap("tab10")(symbols)
-        if num_symbols <= 10
-        else plt.get_cmap("hsv")(symbols / num_symbols)
-    )
-    axis.scatter(*plane.reshape(-1, 2).T, c=colours, s=3, linewidths=0)
-    axis.set(xticks=[], yticks=[], aspect="equal", title=title, xlabel=f"purity {purity:.3f}")
+def _draw_embeddings(axis, plane, symbols, num_symbols: int, purity: float) -> None:
+    # Named colours tell few symbols apart, a circle of hues orders many.
+    many = num_symbols > matplotlib.colormaps["tab10"].N
+    colours = matplotlib.colormaps["hsv" if many else "tab10"]
+    symbols = symbols.ravel() / num_symbols if many else symbols.ravel()
+    axis.scatter(*plane.reshape(-1, 2).T, c=colours(symbols), s=3, linewidths=0)
+    axis.set(xticks=[], yticks=[], aspect="equal", xlabel=f"purity {purity:.3f}")
     axis.set(xlim=(-_PLANE, _PLANE), ylim=(-_PLANE, _PLANE))
     for spine in axis.spines.values():
         spine.set_visible(True)

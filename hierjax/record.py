@@ -9,6 +9,7 @@ checkpoints/    one step for each layer
 """
 
 import datetime
+import fcntl
 import json
 import math
 import os
@@ -24,25 +25,33 @@ import numpy as np
 
 CHECKPOINTS = "checkpoints"
 _FILES = ("config.json", "metrics.jsonl", "summary.json", "embeddings.npz", "figure.png")
+_ABSENT = "absent"
 
 
 class RunFolder:
     """A folder that belongs to one request; opening it again goes on with that run.
 
+    It is locked until closed or the process ends: two runs never share a folder.
+
     Args:
       path: the folder, made if it is missing.
+      experiment: name of what is run.
       request: what identifies the run, JSON-able.
       overwrite: forget an earlier run in this folder; other files in it are left alone.
 
     Raises:
-      ValueError: the folder holds another run, or checkpoints of unknown origin.
-      OSError: it cannot be made or written.
+      ValueError: the folder holds another run, or files of these names that no run wrote.
+      OSError: it cannot be made or written, or another process runs in it.
     """
 
-    def __init__(self, path: str | os.PathLike, request: dict, overwrite: bool = False):
+    def __init__(
+        self, path: str | os.PathLike, experiment: str, request: dict, overwrite: bool = False
+    ):
+        if not str(path):
+            raise ValueError("workdir is empty: name a folder")
         self.path = Path(path).absolute()
         try:
-            self._open(_plain(request), overwrite)
+            self._open({"experiment": experiment, **_plain(request)}, overwrite)
         except OSError as error:
             raise OSError(
                 f"workdir {self.path} cannot be used ({error.strerror}): choose another"
@@ -50,19 +59,27 @@ class RunFolder:
 
     def _open(self, request: dict, overwrite: bool) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock()
+        earlier = self._earlier_request()
         if overwrite:
             self._clear()
-        earlier = self._earlier_request()
+            earlier = None
         if earlier is None:
             self.write_json("config.json", {"request": request, "environment": environment()})
         elif earlier != request:
             old, new = _flat(earlier), _flat(request)
-            differs = next(key for key in {**old, **new} if old.get(key) != new.get(key))
+            differs = next(
+                key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+            )
             raise ValueError(
-                f"{self.path} holds a run with {differs}={old.get(differs)}, not "
-                f"{new.get(differs)}: choose another workdir, or overwrite it"
+                f"{self.path} holds a run with {differs}={old.get(differs, _ABSENT)}, not "
+                f"{new.get(differs, _ABSENT)}: choose another workdir, or overwrite it"
             )
         self._end_torn_line()
+
+    def close(self) -> None:
+        """Lets another run have the folder."""
+        self._lock_file.close()
 
     @property
     def checkpoints(self) -> Path:
@@ -95,26 +112,35 @@ class RunFolder:
         os.replace(partial, self.path / name)
 
     def _clear(self) -> None:
-        for name in _FILES:
-            (self.path / name).unlink(missing_ok=True)
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)
+        for name in reversed(_FILES):  # The config goes last: until then the files have an owner.
+            (self.path / name).unlink(missing_ok=True)
+
+    def _lock(self) -> None:
+        """Ends with the process, however that ends."""
+        self._lock_file = open(self.path / ".lock", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(error.errno, "another run is at work in it") from error
 
     def _earlier_request(self) -> dict | None:
+        """The request that this folder belongs to, None for a new folder."""
         config = self.path / "config.json"
-        if config.exists():
-            try:
-                return json.loads(config.read_text())["request"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{config} cannot be read ({error}): choose another workdir, or overwrite it"
-                ) from error
-        if self.checkpoints.exists():
-            raise ValueError(
-                f"{self.checkpoints} is there, but no {config.name} beside it says of which run: "
-                "choose another workdir, or overwrite it"
-            )
-        return None
+        taken = [name for name in (*_FILES, CHECKPOINTS) if (self.path / name).exists()]
+        if not taken:
+            return None
+        try:
+            request = json.loads(config.read_text())["request"]
+            if "experiment" in request:
+                return request
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass
+        raise ValueError(
+            f"{self.path} holds {taken[0]}, but no config.json of a run that wrote it: choose "
+            "another workdir"
+        )
 
     def _end_torn_line(self) -> None:
         """Drops the last line of metrics.jsonl if a kill cut it short."""

@@ -9,71 +9,122 @@ from hierjax.record import RunFolder
 REQUEST = {"spec": {"depth": 3, "branching": (2, 2, 2)}, "seed": 0}
 
 
+@pytest.fixture
+def open_folder(tmp_path):
+    """Opens the run folder, after closing the one opened before."""
+    opened = []
+
+    def open_next(path=tmp_path, request=REQUEST, overwrite=False):
+        while opened:
+            opened.pop().close()
+        opened.append(RunFolder(path, "test", request, overwrite))
+        return opened[-1]
+
+    yield open_next
+    for folder in opened:
+        folder.close()
+
+
 def events(folder):
     lines = (folder.path / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line)["event"] for line in lines]
 
 
-def test_a_folder_opens_again_for_the_same_request(tmp_path):
-    RunFolder(tmp_path / "deep" / "run", REQUEST).log("one", value=jnp.arange(2))
-    again = RunFolder(tmp_path / "deep" / "run", REQUEST)
+def test_a_folder_opens_again_for_the_same_request(open_folder, tmp_path):
+    open_folder(tmp_path / "deep" / "run").log("one", value=jnp.arange(2))
+    again = open_folder(tmp_path / "deep" / "run")
     again.log("two")
     assert events(again) == ["one", "two"]
     config = json.loads((again.path / "config.json").read_text())
+    assert config["request"]["experiment"] == "test"
     assert config["request"]["spec"]["branching"] == [2, 2, 2]
-    assert {"versions", "device", "commit"} <= set(config["environment"])
+    assert {"versions", "device", "processor", "commit"} <= set(config["environment"])
 
 
-def test_another_request_is_refused_and_named(tmp_path):
-    RunFolder(tmp_path, REQUEST)
-    other = {**REQUEST, "spec": {**REQUEST["spec"], "depth": 4}}
-    with pytest.raises(ValueError, match=r"holds a run with spec\.depth=3, not 4"):
-        RunFolder(tmp_path, other)
-    RunFolder(tmp_path, REQUEST)
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"spec": {"depth": 4, "branching": (2, 2, 2)}}, r"spec\.depth=3, not 4"),
+        ({"option": None}, "option=absent, not None"),
+        ({"seed": {}}, "seed=0, not absent"),
+    ],
+)
+def test_another_request_is_refused_and_named(open_folder, changed, words):
+    open_folder()
+    with pytest.raises(ValueError, match=f"holds a run with {words}"):
+        open_folder(request={**REQUEST, **changed})
+    open_folder()
 
 
-def test_overwriting_forgets_the_run_and_nothing_else(tmp_path):
-    old = RunFolder(tmp_path, REQUEST)
+def test_another_experiment_is_refused(open_folder, tmp_path):
+    open_folder().close()
+    with pytest.raises(ValueError, match="experiment=test, not other"):
+        RunFolder(tmp_path, "other", REQUEST)
+
+
+def test_two_runs_never_share_a_folder(open_folder, tmp_path):
+    folder = open_folder()
+    folder.log("first")
+    for overwrite in (False, True):
+        with pytest.raises(OSError, match="another run is at work in it"):
+            RunFolder(tmp_path, "test", REQUEST, overwrite)
+    assert events(folder) == ["first"]
+
+
+def test_overwriting_forgets_the_run_and_nothing_else(open_folder, tmp_path):
+    old = open_folder()
     old.log("old")
     old.checkpoints.mkdir()
     (old.checkpoints / "step").write_text("x")
     (tmp_path / "thesis.tex").write_text("keep me")
-    new = RunFolder(tmp_path, {"seed": 5}, overwrite=True)
+    new = open_folder(request={"seed": 5}, overwrite=True)
     new.log("new")
     assert events(new) == ["new"]
     assert not new.checkpoints.exists()
     assert (tmp_path / "thesis.tex").read_text() == "keep me"
 
 
-def test_checkpoints_of_unknown_origin_are_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(ValueError, match=r"no config\.json beside it"):
-        RunFolder(tmp_path, REQUEST)
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"config.json": '{"lr": 0.1}', "checkpoints/model.pt": "weights"},
+        {"config.json": '{"request": 5}'},
+        {"config.json": '{"request": '},
+        {"summary.json": "{}"},
+        {"metrics.jsonl": "no newline"},
+        {"checkpoints": "a file"},
+    ],
+)
+def test_files_that_no_run_wrote_are_never_touched(open_folder, tmp_path, files, overwrite):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=r"but no config\.json of a run that wrote it"):
+        open_folder(overwrite=overwrite)
+    for name, content in files.items():
+        assert (tmp_path / name).read_text() == content
 
 
-def test_an_unreadable_config_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"request": ')
-    with pytest.raises(ValueError, match="cannot be read"):
-        RunFolder(tmp_path, REQUEST)
-
-
-def test_a_workdir_that_cannot_be_made_is_named(tmp_path):
+def test_a_workdir_that_cannot_be_made_is_named(open_folder, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"workdir .*file/run cannot be used"):
-        RunFolder(tmp_path / "file" / "run", REQUEST)
+        open_folder(tmp_path / "file" / "run")
+    with pytest.raises(ValueError, match="workdir is empty"):
+        open_folder("")
 
 
-def test_a_torn_last_event_is_dropped(tmp_path):
-    RunFolder(tmp_path, REQUEST).log("whole")
+def test_a_torn_last_event_is_dropped(open_folder, tmp_path):
+    open_folder().log("whole")
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"event": "to')
-    again = RunFolder(tmp_path, REQUEST)
+    again = open_folder()
     again.log("next")
     assert events(again) == ["whole", "next"]
 
 
-def test_json_is_strict(tmp_path):
-    folder = RunFolder(tmp_path, REQUEST)
+def test_json_is_strict(open_folder, tmp_path):
+    folder = open_folder()
     folder.write_json("summary.json", {"a": float("nan"), "b": np.float32(0.5), "c": (jnp.inf, 1)})
 
     def refuse(constant):
@@ -83,8 +134,8 @@ def test_json_is_strict(tmp_path):
     assert json.loads(text, parse_constant=refuse) == {"a": None, "b": 0.5, "c": [None, 1]}
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path):
-    folder = RunFolder(tmp_path, REQUEST)
+def test_a_failed_write_leaves_the_old_file(open_folder, tmp_path):
+    folder = open_folder()
     folder.write_json("summary.json", {"a": 1})
     with pytest.raises(TypeError):
         folder.write_json("summary.json", {"a": object()})

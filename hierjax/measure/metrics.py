@@ -37,7 +37,8 @@ class Separation(struct.PyTreeNode):
       within_rms: rms distance of an embedding to the centroid of its symbol.
       between_min: least distance of two centroids.
       between_mean: mean distance of two centroids.
-      purity: share of embeddings whose nearest centroid is that of their own symbol.
+      purity: share of embeddings whose nearest centroid is that of their own symbol, the
+        embedding itself left out of it.
     """
 
     within_rms: jax.Array
@@ -58,23 +59,36 @@ def separation(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> S
       Scalars. Distances between centroids are NaN where fewer than two symbols occur.
     """
     points, symbols = embeddings.reshape(-1, embeddings.shape[-1]), symbols.reshape(-1)
-    spread = jnp.sqrt(jnp.mean(jnp.sum((points - points.mean(axis=0)[None]) ** 2, axis=-1)))
-    points = points / spread
-
+    points = points - points.mean(axis=0)[None]
+    points = points / jnp.sqrt(jnp.mean(jnp.sum(points**2, axis=-1)) + _TINY)
     counts = jnp.bincount(symbols, length=num_symbols)
     sums = jax.ops.segment_sum(points, symbols, num_symbols)
     centroids = sums / jnp.maximum(counts, 1)[:, None]
-    within = jnp.sqrt(jnp.mean(jnp.sum((points - centroids[symbols]) ** 2, axis=-1)))
 
     occurs = counts > 0
-    pairs = jnp.triu(occurs[:, None] & occurs[None], k=1)
-    gaps = jnp.sqrt(jnp.sum((centroids[:, None] - centroids[None]) ** 2, axis=-1))
-    gaps = jnp.where(pairs, gaps, jnp.nan)
+    gaps = jnp.sqrt(_squared_distances(centroids, centroids))
+    gaps = jnp.where(jnp.triu(occurs[:, None] & occurs[None], k=1), gaps, jnp.nan)
 
+    squared = jnp.where(occurs[None], _squared_distances(points, centroids), jnp.inf)
+    own = jnp.sum((points - centroids[symbols]) ** 2, axis=-1)
+    # Without the point itself the centroid of its symbol would be this much further away.
+    count = counts[symbols]
+    left_out = jnp.where(count > 1, own * (count / jnp.maximum(count - 1, 1)) ** 2, jnp.inf)
+    squared = squared.at[jnp.arange(symbols.size), symbols].set(left_out)
+    return Separation(
+        within_rms=jnp.sqrt(own.mean()),
+        between_min=jnp.nanmin(gaps),
+        between_mean=jnp.nanmean(gaps),
+        purity=jnp.mean((squared.argmin(axis=-1) == symbols) & (count > 1)),
+    )
+
+
+def _squared_distances(points: jax.Array, others: jax.Array) -> jax.Array:
+    """(N, K) squared distances of points (N, E) to others (K, E)."""
     with jax.default_matmul_precision("highest"):
-        to_centroid = jnp.sum(centroids**2, axis=-1)[None] - 2 * points @ centroids.T
-    nearest = jnp.where(occurs[None], to_centroid, jnp.inf).argmin(axis=-1)
-    return Separation(within, jnp.nanmin(gaps), jnp.nanmean(gaps), jnp.mean(nearest == symbols))
+        products = points @ others.T
+    squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
+    return jnp.maximum(squares - 2 * products, 0)
 
 
 def symbol_plane(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> jax.Array:
@@ -97,6 +111,6 @@ def symbol_plane(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) ->
     corners = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
     with jax.default_matmul_precision("highest"):
         gram = points.T @ points
-        ridge = _PLANE_RIDGE * jnp.trace(gram) * jnp.eye(gram.shape[0]) + _TINY
+        ridge = (_PLANE_RIDGE * jnp.trace(gram) + _TINY) * jnp.eye(gram.shape[0])
         plane = points @ jnp.linalg.solve(gram + ridge, points.T @ corners)
     return plane.reshape(*embeddings.shape[:-1], 2)

@@ -82,7 +82,7 @@ class RandomFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(..., P, E) embeddings to (..., P/S, D) features of unit mean square norm."""
+        """(..., P, E) embeddings to (..., P/S, D) features, scaled so that D does not matter."""
 
         def kernel_init(key, shape):
             variance = self.branching * inputs.var(axis=tuple(range(inputs.ndim - 1))).sum()

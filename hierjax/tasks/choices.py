@@ -3,8 +3,8 @@
 Random words are the larger part of a sampler's cost, and a choice among m rules needs only
 log2(m) bits of one. A word u is read as the fraction u / 2^32; its expansion in the mixed radix
 (m_1, m_2, ...) is a sequence of choices, and any run of neighbouring choices is one digit of the
-radix that is their product. Word j of example i depends on (key, i, j) alone, so the first n
-examples of a stream do not depend on how many are asked for.
+radix that is their product. Words are counted example by example, so the first n examples of a
+stream do not depend on how many are asked for.
 """
 
 import math
@@ -19,51 +19,61 @@ MAX_OPTIONS = 2**16 - 1
 _WORD = 2**32
 _BIASED_WORD = 2**16
 _MAX_DIGITS = 32
+_TICKS = 2**24
 
 
-def word_layout(num_options: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Groups choices into words, in order.
+def word_layout(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+    """Packs groups of choices into words, in order.
 
-    A group of powers of two fills a word to the last bit and is exact. Any other group stops at
-    a product of 2^16, which bounds the relative bias of every joint outcome by 2^-16.
+    A word of powers of two is filled to the last bit and is exact. Any other stops at a product
+    of 2^16, which bounds the relative bias of every joint outcome by 2^-16. A group is cut only
+    if it does not fit in a word, so that its choices can be drawn as one.
 
     Args:
-      num_options: number of options of each choice, each in [1, MAX_OPTIONS].
+      groups: numbers of options of the choices of each group, each in [1, MAX_OPTIONS].
 
     Returns:
       For each word the numbers of options of the choices that it holds.
     """
     layout: list[tuple[int, ...]] = []
-    for options in num_options:
-        group = (*layout[-1], options) if layout else (options,)
-        product = math.prod(group)
-        limit = _WORD if product & (product - 1) == 0 else _BIASED_WORD
-        if layout and product <= limit and len(group) <= _MAX_DIGITS:
-            layout[-1] = group
-        else:
-            layout.append((options,))
+    for group in groups:
+        if layout and _fits(layout[-1] + group):
+            layout[-1] += group
+            continue
+        layout.append(())
+        for options in group:
+            if layout[-1] and not _fits((*layout[-1], options)):
+                layout.append(())
+            layout[-1] += (options,)
     return tuple(layout)
 
 
-def draw_choices(key: jax.Array, n: int, num_options: tuple[int, ...]) -> jax.Array:
+def _fits(choices: tuple[int, ...]) -> bool:
+    product = math.prod(choices)
+    limit = _WORD if product & (product - 1) == 0 else _BIASED_WORD
+    return product <= limit and len(choices) <= _MAX_DIGITS
+
+
+def draw_choices(key: jax.Array, n: int, groups: tuple[tuple[int, ...], ...]) -> jax.Array:
     """Draws n rows of independent uniform choices.
 
     Args:
       key: typed PRNG key.
       n: number of rows.
-      num_options: number of options of each choice; fixes the word layout.
+      groups: numbers of options, as for `word_layout`.
 
     Returns:
-      (n, len(num_options)) uint32, column c uniform on [0, num_options[c]), exactly where all
-      numbers of options are powers of two, else with relative bias at most 2^-16.
+      (n, number of choices) uint32 in the order of the groups, column c uniform below its number
+      of options: exactly where all choices of its word have powers of two, else with relative
+      bias at most 2^-16.
     """
-    layout = word_layout(num_options)
+    layout = word_layout(groups)
     num_digits = max(map(len, layout))
     radix = np.ones((num_digits, len(layout)), np.uint32)
     columns = []
-    for word, group in enumerate(layout):
-        radix[: len(group), word] = group
-        columns += [(digit, word) for digit in range(len(group))]
+    for word, held in enumerate(layout):
+        radix[: len(held), word] = held
+        columns += [(digit, word) for digit in range(len(held))]
 
     fraction = jax.random.bits(key, (n, len(layout)), jnp.uint32)
     digits = []
@@ -81,24 +91,27 @@ def _multiply_high(word: jax.Array, factor: np.ndarray) -> jax.Array:
 
 
 def draw_uniforms(key: jax.Array, n: int, num: int) -> jax.Array:
-    """(n, num) float32 uniform on the multiples of 2^-24 in [0, 1), one word for each."""
-    return (jax.random.bits(key, (n, num), jnp.uint32) >> 8).astype(jnp.float32) * 2.0**-24
+    """(n, num) uint32 uniform on [0, 2^24), one word for each."""
+    return jax.random.bits(key, (n, num), jnp.uint32) >> 8
 
 
 def thresholds(probabilities: jax.Array) -> jax.Array:
-    """(..., m - 1) cumulative sums of (..., m) probabilities; one where no mass is left."""
-    mass_left = jax.lax.cummax(probabilities, axis=probabilities.ndim - 1, reverse=True)[..., 1:]
-    cumulative = jnp.cumsum(probabilities, axis=-1)[..., :-1]
-    return jnp.where(mass_left > 0, cumulative, 1.0)
+    """(..., m - 1) uint32 cumulative sums of (..., m) probabilities in units of 2^-24.
+
+    Sums of integers: the same on every device. An option that no mass is left for is never
+    reached, one of probability zero never chosen; others are met to within m * 2^-25.
+    """
+    ticks = jnp.round(probabilities * _TICKS).astype(jnp.uint32)
+    mass_left = jax.lax.cummax(ticks, axis=ticks.ndim - 1, reverse=True)[..., 1:]
+    return jnp.where(mass_left > 0, jnp.cumsum(ticks, axis=-1)[..., :-1], _TICKS)
 
 
 def invert_cdf(uniforms: jax.Array, thresholds: jax.Array) -> jax.Array:
     """Option that each uniform number falls on: the number of thresholds at or below it.
 
     Args:
-      uniforms: (...) in [0, 1), multiples of 2^-24.
-      thresholds: (..., m - 1) as `thresholds` makes them. Probabilities are met to within 2^-23,
-        and an option of probability zero is never chosen.
+      uniforms: (...) uint32 below 2^24.
+      thresholds: (..., m - 1) as `thresholds` makes them.
 
     Returns:
       (...) uint32 in [0, m).

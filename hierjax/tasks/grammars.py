@@ -159,8 +159,11 @@ def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
     layerwise learning must stay at chance on unseen strings.
 
     Raises:
-      ValueError: the top level is not made of pairs, or not C <= M <= V at the top.
+      ValueError: the top level is not made of pairs, not C <= M <= V at the top, or the rules
+        have probabilities, which would tell classes apart.
     """
+    if grammar.rule_probabilities is not None:
+        raise ValueError("a Latin-square top rule needs uniform rules: give no rule_probabilities")
     spec = grammar.spec
     num_classes, num_rules, symbols = spec.num_classes, spec.num_rules[0], spec.symbols(1)
     if spec.branching[0] != 2 or not num_classes <= num_rules <= symbols:
@@ -177,9 +180,10 @@ def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
 def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHierarchy:
     spec = grammar.spec
     if rule_probabilities is not None:
-        if len(rule_probabilities) != spec.depth:
+        num_tables = len(rule_probabilities) if hasattr(rule_probabilities, "__len__") else "no"
+        if num_tables != spec.depth:
             raise ValueError(
-                f"rule_probabilities has {len(rule_probabilities)} tables for depth={spec.depth}: "
+                f"rule_probabilities has {num_tables} tables for depth={spec.depth}: "
                 "give one for each level, root side first"
             )
         rule_probabilities = tuple(
@@ -196,7 +200,10 @@ def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHiera
 
 
 def _checked_probabilities(name: str, table, shape: tuple[int, ...]) -> jax.Array:
-    table = jnp.asarray(table, jnp.float32)
+    try:
+        table = jnp.asarray(table, jnp.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no table of numbers of shape {shape}") from error
     if table.shape != shape:
         raise ValueError(f"{name} has shape {table.shape}, but the grammar needs {shape}")
     if not isinstance(table, jax.core.Tracer):

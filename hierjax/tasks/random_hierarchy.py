@@ -44,8 +44,9 @@ class RandomHierarchySpec:
     depth: int
 
     def __post_init__(self):
-        _check_size("depth", self.depth, _MAX_DEPTH)
-        _check_size("num_classes", self.num_classes, choices.MAX_OPTIONS)
+        for name, bound in (("depth", _MAX_DEPTH), ("num_classes", choices.MAX_OPTIONS)):
+            _check_size(name, getattr(self, name), bound)
+            object.__setattr__(self, name, int(getattr(self, name)))
         for name, bound in (
             ("vocab_size", _MAX_SYMBOLS),
             ("num_rules", choices.MAX_OPTIONS),
@@ -126,6 +127,11 @@ class RandomHierarchy(struct.PyTreeNode):
     rule_probabilities: tuple[jax.Array, ...] | None = None
     class_prior: jax.Array | None = None
 
+    @property
+    def num_strings(self) -> int:
+        """Number of different inputs there are."""
+        return self.spec.num_strings
+
     @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: jax.Array, n: int) -> Batch:
         """Draws n strings with their whole trees. Jitted, and vmap-able in grammar and key.
@@ -169,23 +175,44 @@ class RandomHierarchy(struct.PyTreeNode):
         return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
 
     def _draw(self, key: jax.Array, n: int) -> tuple[jax.Array, list[jax.Array]]:
-        """Labels (n,) and draws (n, P_l) as `expand` takes them."""
+        """Labels (n,) and draws (n, P_l) as `expand` takes them.
+
+        A node is packed with its children, two levels at a time from the leaves up, so that the
+        three choices or more that make a subtree can be read off as one.
+        """
         spec = self.spec
         nodes = [spec.nodes(level) for level in range(spec.depth)]
-        by_node = [m for m, num in zip(spec.num_rules, nodes, strict=True) for _ in range(num)]
-        packed = (() if self.class_prior is not None else (spec.num_classes,)) + (
-            () if self.rule_probabilities is not None else tuple(by_node)
-        )
-        columns = choices.draw_choices(jax.random.fold_in(key, 0), n, packed) if packed else None
+        subtrees = _two_level_subtrees(spec) if self.rule_probabilities is None else []
+        groups = [tuple(spec.num_rules[level] for level, _ in subtree) for subtree in subtrees]
+        if self.class_prior is None:
+            groups.insert(0, (spec.num_classes,))
+        columns = None
+        if groups:
+            columns = choices.draw_choices(jax.random.fold_in(key, 0), n, tuple(groups))
 
         if self.class_prior is None:
             labels, columns = columns[:, 0], columns[:, 1:]
         else:
             uniforms = choices.draw_uniforms(jax.random.fold_in(key, 1), n, 1)[:, 0]
             labels = choices.invert_cdf(uniforms, choices.thresholds(self.class_prior)[None])
-        if self.rule_probabilities is not None:
+        if self.rule_probabilities is None:
+            level_and_node = np.array([each for subtree in subtrees for each in subtree])
+            columns = columns[:, np.lexsort(level_and_node.T[::-1])]
+        else:
             columns = choices.draw_uniforms(jax.random.fold_in(key, 2), n, sum(nodes))
         return labels, jnp.split(columns, np.cumsum(nodes)[:-1], axis=1)
+
+
+def _two_level_subtrees(spec: RandomHierarchySpec) -> list[list[tuple[int, int]]]:
+    """The (level, node) of every rule choice, each node of every other level with its children."""
+    subtrees = [[(0, 0)]] if spec.depth % 2 else []
+    for top in range(spec.depth % 2, spec.depth, 2):
+        size = spec.branching[top]
+        subtrees += [
+            [(top, node), *((top + 1, size * node + child) for child in range(size))]
+            for node in range(spec.nodes(top))
+        ]
+    return subtrees
 
 
 def symbol_dtype(num_symbols: int) -> np.dtype:

@@ -46,20 +46,21 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
         )
     if num_train + num_test > num_strings:
         raise ValueError(
-            f"num_train={num_train} and num_test={num_test} unseen strings do not fit in a "
-            f"language of {num_strings} strings: lower num_test to at most "
-            f"{num_strings - num_train}, or lower num_train"
+            f"num_train={num_train} and num_test={num_test} unseen strings are more than the "
+            f"language of {num_strings} strings: lower num_train or num_test"
         )
 
 
 @functools.partial(jax.jit, static_argnames=("num_train", "num_test"))
 def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
-    """Draws a split of a task. Jitted, and vmap-able in task and key.
+    """Draws a split of a task that has sample(key, n) and num_strings.
+
+    Jitted, and vmap-able in task and key.
 
     Raises:
       ValueError: the language is too small, see `check_split`.
     """
-    check_split(task.spec.num_strings, num_train, num_test)
+    check_split(task.num_strings, num_train, num_test)
     train = task.sample(jax.random.fold_in(key, 0), num_train)
     test_key = jax.random.fold_in(key, 1)
     # Nearly all candidates of a large language are unseen: a quarter more than asked for are
@@ -83,16 +84,19 @@ def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
     return Split(train, test, num_unseen)
 
 
-def require_filled(split: Split) -> None:
-    """Refuses a split whose test set stayed short: nearly all probability mass was seen.
+def require_filled(num_unseen: jax.Array, num_test: int) -> None:
+    """Refuses splits whose test set stayed short: nearly all probability mass was seen.
 
     Only grammars with very uneven probabilities come to this.
+
+    Args:
+      num_unseen: of one split or of many.
+      num_test: what was asked for.
 
     Raises:
       ValueError: with the number of unseen strings that were found.
     """
-    num_test = split.test.labels.shape[-1]
-    found = int(jnp.min(split.num_unseen))
+    found = int(jnp.min(num_unseen))
     if found < num_test:
         raise ValueError(
             f"only {found} of {num_test} unseen test strings were found in {_MAX_DRAWS} draws: "

@@ -31,6 +31,25 @@ def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array
     return inputs
 
 
+def fit_next(
+    layers: Sequence[Layer], below: Sequence[Params], batch: Batch, key: jax.Array
+) -> tuple[Params, jax.Array]:
+    """Fits the first layer that has no parameters yet.
+
+    Args:
+      layers: the stack.
+      below: parameters of its first layers.
+      batch: the examples that this layer sees.
+      key: typed PRNG key of the stack; layer k, from 0, is fitted with `fold_in(key, k)`.
+
+    Returns:
+      Parameters of the layer, and its inputs: the batch through the layers below.
+    """
+    index = len(below)
+    hidden = forward(layers, below, batch.inputs)
+    return layers[index].fit(jax.random.fold_in(key, index), hidden, batch.labels), hidden
+
+
 def train_layerwise(
     layers: Sequence[Layer], data: Callable[[int], Batch], key: jax.Array
 ) -> tuple[Params, ...]:
@@ -39,14 +58,13 @@ def train_layerwise(
     Args:
       layers: the stack.
       data: the examples that layer k, from 0, sees.
-      key: typed PRNG key; layer k is fitted with `fold_in(key, k)`.
+      key: typed PRNG key, as for `fit_next`.
 
     Returns:
       The parameters of every layer.
     """
     params: tuple[Params, ...] = ()
-    for index, layer in enumerate(layers):
-        batch = data(index)
-        hidden = forward(layers, params, batch.inputs)
-        params += (layer.fit(jax.random.fold_in(key, index), hidden, batch.labels),)
+    for index in range(len(layers)):
+        layer_params, _ = fit_next(layers, params, data(index), key)
+        params += (layer_params,)
     return params

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 _NUM_STEPS = 300
 _POWER_STEPS = 50
 _RIDGE = 1e-2
+_TINY = 1e-30
 
 
 def gradient_descent(features: jax.Array, targets: jax.Array) -> jax.Array:
@@ -24,7 +25,7 @@ def gradient_descent(features: jax.Array, targets: jax.Array) -> jax.Array:
       (D, K) linear map.
     """
     gram, moments = _normal_equations(features, targets)
-    step_size = 1 / _largest_eigenvalue(gram)
+    step_size = 1 / jnp.maximum(_largest_eigenvalue(gram), _TINY)
 
     def step(_, weights):
         return weights + step_size * (moments - gram @ weights)
@@ -35,7 +36,7 @@ def gradient_descent(features: jax.Array, targets: jax.Array) -> jax.Array:
 def ridge(features: jax.Array, targets: jax.Array) -> jax.Array:
     """Ridge regression, penalty 1e-2 of the mean eigenvalue; shapes as `gradient_descent`."""
     gram, moments = _normal_equations(features, targets)
-    penalty = _RIDGE * jnp.trace(gram) / gram.shape[0]
+    penalty = jnp.maximum(_RIDGE * jnp.trace(gram) / gram.shape[0], _TINY)
     return jax.scipy.linalg.solve(gram + penalty * jnp.eye(gram.shape[0]), moments, assume_a="pos")
 
 
@@ -45,13 +46,14 @@ def _normal_equations(features, targets) -> tuple[jax.Array, jax.Array]:
 
 
 def _largest_eigenvalue(matrix: jax.Array) -> jax.Array:
-    """By power iteration from the all-ones vector; from below, up to rounding."""
+    """By power iteration; from below, up to rounding."""
 
     def step(_, vector):
         image = matrix @ vector
-        return image / jnp.linalg.norm(image)
+        return image / jnp.maximum(jnp.linalg.norm(image), _TINY)
 
-    start = jnp.full(matrix.shape[0], matrix.shape[0] ** -0.5)
+    # The largest column is an image, so not in the null space, as a fixed start might be.
+    start = matrix[:, jnp.diagonal(matrix).argmax()]
     vector = jax.lax.fori_loop(0, _POWER_STEPS, step, start)
     return jnp.linalg.norm(matrix @ vector)
 

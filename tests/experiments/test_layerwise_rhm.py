@@ -19,6 +19,14 @@ SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", 
 SMALL = (*SMALL, "--num_features=32")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Programs compiled by one command serve the next, and the user's own cache is left alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def command(workdir, *flags):
     module = [sys.executable, "-m", "experiments.layerwise_rhm"]
     return [*module, f"--workdir={workdir}", *flags]
@@ -93,6 +101,19 @@ def test_a_finished_run_is_taken_up_unchanged(finished):
     assert summary_of(workdir) == before
 
 
+def test_choices_of_the_learner_reach_it(finished, tmp_path):
+    """Ridge on pooled targets, in a workdir that another request is overwritten in."""
+    first = run(tmp_path, *SMALL, "--num_seeds=1")
+    assert first.returncode == 0, first.stderr
+    result = run(tmp_path, *SMALL, "--solver=ridge", "--targets=pooled", "--overwrite")
+    assert result.returncode == 0, result.stderr
+    summary = summary_of(tmp_path)
+    assert summary["config"]["solver"] == "ridge"
+    assert summary["num_seeds"] == 3
+    per_seed = summary["learners"]["layerwise"]["test_error"]["per_seed"]
+    assert per_seed != summary_of(finished[0])["learners"]["layerwise"]["test_error"]["per_seed"]
+
+
 def test_another_request_in_the_same_workdir_is_refused(finished):
     workdir, _ = finished
     before = summary_of(workdir)
@@ -116,7 +137,6 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert awaited.exists()
-    assert not (tmp_path / "summary.json").exists()
 
     result = run(tmp_path, *SMALL)
     assert result.returncode == 0, result.stderr

@@ -49,6 +49,33 @@ def test_separation_of_no_signal():
     np.testing.assert_allclose(measured.within_rms, 1, atol=0.01)
 
 
+def test_noise_in_many_dimensions_is_not_pure():
+    """A point would pull the centroid of its own symbol towards itself."""
+    points = jax.random.normal(jax.random.key(0), (2000, 200))
+    symbols = jax.random.randint(jax.random.key(1), (2000,), 0, 300)
+    assert separation(points, symbols, 300).purity < 0.02
+
+
+def test_purity_leaves_the_point_itself_out():
+    points, symbols = corners(0.6, num=60)
+    flat, labels = np.asarray(points, np.float64), np.asarray(symbols)
+    correct = 0
+    for index in range(60):
+        others = np.arange(60) != index
+        centroids = [flat[others & (labels == symbol)].mean(0) for symbol in range(4)]
+        distances = [np.linalg.norm(flat[index] - centroid) for centroid in centroids]
+        correct += np.argmin(distances) == labels[index]
+    assert 30 < correct < 60
+    np.testing.assert_allclose(separation(points, symbols, 4).purity, correct / 60, rtol=1e-6)
+
+
+def test_constant_embeddings_are_measured():
+    constant, symbols = jnp.ones((40, 3)), jnp.arange(40) % 4
+    measured = separation(constant, symbols, 4)
+    assert measured.between_min == 0
+    assert jnp.isfinite(symbol_plane(constant, symbols, 4)).all()
+
+
 def test_symbols_that_do_not_occur_are_left_out():
     points, symbols = corners(0.0)
     everything = separation(points, symbols, 4)

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import jax
@@ -11,31 +12,44 @@ from scipy import stats
 from hierjax.tasks import choices
 
 
-@given(st.lists(st.integers(1, choices.MAX_OPTIONS), min_size=1, max_size=40))
-def test_words_keep_order_and_bias_bound(num_options):
-    layout = choices.word_layout(tuple(num_options))
-    assert [m for group in layout for m in group] == num_options
-    for group in layout:
-        product = math.prod(group)
+@given(
+    st.lists(
+        st.lists(st.integers(1, choices.MAX_OPTIONS), min_size=1, max_size=5).map(tuple),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_words_keep_order_bias_bound_and_groups(groups):
+    layout = choices.word_layout(tuple(groups))
+    assert [m for word in layout for m in word] == [m for group in groups for m in group]
+    for word in layout:
+        product = math.prod(word)
         exact = product & (product - 1) == 0 and product <= 2**32
-        assert exact or product <= 2**16 or len(group) == 1
+        assert exact or product <= 2**16 or len(word) == 1
+    ends = set(itertools.accumulate(len(word) for word in layout))
+    position = 0
+    for group in groups:
+        inside = set(range(position + 1, position + len(group)))
+        position += len(group)
+        if math.prod(group) <= 2**16:
+            assert not ends & inside
 
 
 def test_powers_of_two_fill_words():
-    assert len(choices.word_layout((16,) + (8,) * 31)) == 4
+    assert len(choices.word_layout(((16,), (8,), *((8, 8, 8),) * 10))) == 4
 
 
 def test_choices_are_the_mixed_radix_digits_of_their_word():
-    num_options = (16,) + (6,) * 9
+    groups = ((16,), (6,), *((6, 6, 6),) * 3)
     key = jax.random.key(0)
-    drawn = np.asarray(choices.draw_choices(key, 200, num_options))
-    layout = choices.word_layout(num_options)
+    drawn = np.asarray(choices.draw_choices(key, 200, groups))
+    layout = choices.word_layout(groups)
     words = np.asarray(jax.random.bits(key, (200, len(layout)), jnp.uint32)).astype(object)
     column = 0
-    for word, group in enumerate(layout):
-        product = math.prod(group)
+    for word, held in enumerate(layout):
+        product = math.prod(held)
         code = words[:, word] * product >> 32
-        for options in group:
+        for options in held:
             product //= options
             np.testing.assert_array_equal(drawn[:, column], code // product % options)
             column += 1
@@ -43,7 +57,8 @@ def test_choices_are_the_mixed_radix_digits_of_their_word():
 
 @pytest.mark.parametrize("num_options", [(8, 3, 16, 5), (7,) * 12, (2,) * 40, (65535, 65535)])
 def test_choices_are_uniform_and_independent(num_options):
-    drawn = np.asarray(choices.draw_choices(jax.random.key(5), 40_000, num_options)).astype(int)
+    groups = tuple((options,) for options in num_options)
+    drawn = np.asarray(choices.draw_choices(jax.random.key(5), 40_000, groups)).astype(int)
     for options, column in zip(num_options, drawn.T, strict=True):
         bins = min(options, 50)
         edges = np.histogram(column * bins // options, bins, (0, bins))[0]
@@ -55,14 +70,15 @@ def test_choices_are_uniform_and_independent(num_options):
 
 
 def test_cdf_is_inverted():
-    probabilities = jnp.array([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]])
-    uniforms = jnp.array([0.0, 0.2499, 0.25, 0.7499, 0.75, 1 - 2.0**-24])
-    picked = choices.invert_cdf(uniforms, choices.thresholds(probabilities))
+    thresholds = choices.thresholds(jnp.array([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]]))
+    quarter = 2**22
+    uniforms = jnp.array([0, quarter - 1, quarter, 3 * quarter - 1, 3 * quarter, 2**24 - 1])
+    picked = choices.invert_cdf(uniforms.astype(jnp.uint32), thresholds)
     assert picked.tolist() == [1, 1, 3, 3, 4, 4]
 
 
 def test_options_of_probability_zero_never_come_up():
-    # Sums that round: the cumulative sum of these does not reach one exactly.
-    probabilities = jnp.array([[0.1] * 10 + [0.0]], jnp.float32)
-    last = jnp.array([1 - 2.0**-24])
-    assert int(choices.invert_cdf(last, choices.thresholds(probabilities))[0]) == 9
+    # Probabilities that round: their sum in units of 2^-24 is not 2^24.
+    thresholds = choices.thresholds(jnp.array([[0.0] + [1 / 11] * 11 + [0.0]], jnp.float32))
+    extremes = jnp.array([0, 2**24 - 1], jnp.uint32)
+    assert choices.invert_cdf(extremes, thresholds).tolist() == [1, 11]

@@ -134,6 +134,8 @@ GOOD = np.array([[[0, 1], [1, 0]], [[1, 1], [0, 0]]])
         ({"rules": [GOOD], "class_prior": [1.5, -0.5]}, "non-negative"),
         ({"rules": [GOOD], "class_prior": [1.0]}, r"needs \(2,\)"),
         ({"rules": [GOOD], "rule_probabilities": []}, "0 tables for depth=1"),
+        ({"rules": [GOOD], "rule_probabilities": 5}, "no tables for depth=1"),
+        ({"rules": [GOOD], "rule_probabilities": [[[1.0], [0.5, 0.5]]]}, "level 0 is no table"),
         ({"rules": [GOOD], "rule_probabilities": [[[1.0, np.nan]] * 2]}, "sum to one"),
     ],
 )
@@ -152,6 +154,12 @@ def test_latin_square_hides_the_class_from_single_patches():
     for child in range(2):
         by_class = [np.sort(top[label, :, child]) for label in range(4)]
         assert all((each == by_class[0]).all() for each in by_class)
+    uneven = from_rules(
+        [np.asarray(table) for table in grammar.rules],
+        rule_probabilities=[np.full((4, 4), 0.25), np.full((5, 4), 0.25)],
+    )
+    with pytest.raises(ValueError, match="give no rule_probabilities"):
+        latin_square_top(uneven)
     with pytest.raises(ValueError, match="Latin-square"):
         latin_square_top(
             draw_random_hierarchy(jax.random.key(0), RandomHierarchySpec(4, 5, 3, 2, 2))

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from hierjax.tasks.choices import word_layout
 from hierjax.tasks.grammars import draw_random_hierarchy, from_rules
-from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec, _two_level_subtrees
 from tests.tasks.laws import check_task_laws
 
 SPECS = {
@@ -87,6 +88,28 @@ def test_strings_follow_given_probabilities():
     assert stats.chisquare(np.array(observed)[seen], np.array(expected)[seen]).pvalue > 1e-5
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_every_node_has_a_choice_of_its_own(depth):
+    """Rule choices of different nodes are independent: their joint counts are flat."""
+    spec = RandomHierarchySpec(3, 3, 3, 2, depth)
+    grammar = draw_random_hierarchy(jax.random.key(0), spec)
+    _, draws = grammar._draw(jax.random.key(1), 5000)
+    assert [draw.shape for draw in draws] == [(5000, 2**level) for level in range(depth)]
+    columns = np.concatenate([np.asarray(draw) for draw in draws], axis=1).astype(int)
+    for one, other in itertools.combinations(range(columns.shape[1]), 2):
+        joint = np.bincount(columns[:, one] * 3 + columns[:, other], minlength=9)
+        assert stats.chisquare(joint).pvalue > 1e-6
+
+
+def test_a_node_shares_its_word_with_its_children():
+    spec = RandomHierarchySpec(16, 16, 6, 2, 5)
+    subtrees = _two_level_subtrees(spec)
+    assert subtrees[0] == [(0, 0)]
+    assert subtrees[-1] == [(3, 7), (4, 14), (4, 15)]
+    layout = word_layout(((16,), *(tuple(6 for _ in subtree) for subtree in subtrees)))
+    assert layout == ((16, 6, 6, 6, 6), *((6,) * 6,) * 4, (6,) * 3)
+
+
 def test_sampling_traces_once_for_all_grammars_and_keys():
     chex.clear_trace_counter()
     sample = jax.jit(chex.assert_max_traces(lambda grammar, key: grammar.sample(key, 10), n=1))
@@ -122,6 +145,12 @@ def test_sizes_that_cannot_exist_are_refused(sizes, words):
     with pytest.raises(ValueError, match=words) as refusal:
         RandomHierarchySpec(*sizes)
     assert "\n" not in str(refusal.value)
+
+
+def test_numpy_integers_do_not_overflow():
+    spec = RandomHierarchySpec(np.int64(8), np.int32(8), np.int16(8), np.int8(2), np.int64(10))
+    assert spec == RandomHierarchySpec(8, 8, 8, 2, 10)
+    assert spec.num_strings == 8**1024
 
 
 @given(

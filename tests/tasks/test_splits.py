@@ -1,3 +1,5 @@
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from hierjax.tasks.grammars import draw_random_hierarchy, from_rules
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
@@ -25,7 +28,7 @@ def rows(inputs):
 def test_test_strings_are_unseen(spec, num_train, num_test):
     grammar = draw_random_hierarchy(jax.random.key(0), spec)
     split = make_split(grammar, jax.random.key(1), num_train, num_test)
-    require_filled(split)
+    require_filled(split.num_unseen, num_test)
     seen = set(rows(split.train.inputs))
     test = rows(split.test.inputs)
     assert len(test) == num_test
@@ -52,20 +55,20 @@ def test_test_rows_are_whole_examples():
 
 
 def test_test_strings_are_uniform_on_the_unseen():
+    """The rank of the test string among those that its train set leaves out is uniform."""
     grammar = draw_random_hierarchy(jax.random.key(0), SMALL)
-    split = make_split(grammar, jax.random.key(1), 8, 8)
-    keys = jax.random.split(jax.random.key(2), 3000)
-    seen = split.train.inputs
-
-    def first_unseen(key):
-        other = make_split(grammar, key, 8, 1)
-        return other.test.inputs[0], contains(seen, other.train.inputs).all()
-
-    strings, _ = jax.vmap(first_unseen)(keys)
-    counts = np.unique(np.asarray(strings), axis=0, return_counts=True)[1]
-    # Train sets are exchangeable, so every string is as often the unseen one.
-    assert len(counts) == SMALL.num_strings
-    assert counts.std() / counts.mean() < 4 / np.sqrt(counts.mean())
+    everything = np.array(list(itertools.product(range(2), repeat=4)), np.uint8)
+    keys = jax.random.split(jax.random.key(2), 4000)
+    splits = jax.vmap(lambda key: make_split(grammar, key, 8, 1))(keys)
+    seen = np.asarray(jax.vmap(lambda rows: contains(rows, everything))(splits.train.inputs))
+    place_values = np.array([8, 4, 2, 1])
+    chosen = np.asarray(splits.test.inputs[:, 0]) @ place_values
+    rank = np.array([(~row[:code]).sum() for row, code in zip(seen, chosen, strict=True)])
+    num_unseen = (~seen).sum(axis=1)
+    usual = np.bincount(num_unseen).argmax()
+    ranks = np.bincount(rank[num_unseen == usual], minlength=usual)
+    assert ranks.sum() > 500
+    assert stats.chisquare(ranks).pvalue > 1e-5
 
 
 def test_train_sets_are_nested():
@@ -97,7 +100,7 @@ def test_contains_agrees_with_a_set(seed, dtype):
     ("num_train", "num_test", "words"),
     [
         (17, 1, "num_train=17 is larger than the language of 16 strings"),
-        (10, 7, "lower num_test to at most 6"),
+        (10, 7, "are more than the language of 16 strings"),
         (0, 1, "num_train=0"),
         (1, -2, "num_test=-2"),
         (10**400, 1, r"num_train=1.000e\+400"),
@@ -113,4 +116,4 @@ def test_a_language_whose_mass_is_all_seen_is_refused():
     rare = from_rules(rules, rule_probabilities=[[[1.0, 0.0], [1.0, 0.0]]])
     split = make_split(rare, jax.random.key(0), 3, 1)
     with pytest.raises(ValueError, match="only 0 of 1 unseen"):
-        require_filled(split)
+        require_filled(split.num_unseen, 1)

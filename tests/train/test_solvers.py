@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from hierjax.train import solvers
 
@@ -35,6 +36,15 @@ def test_gradient_descent_is_the_filtered_least_squares_solution():
     np.testing.assert_allclose(weights, expected, rtol=2e-3, atol=1e-4)
 
 
-def test_solvers_stand_features_without_signal():
-    for solve in solvers.SOLVERS.values():
-        assert jnp.isfinite(solve(jnp.ones((5, 4)), jnp.zeros((5, 2)))).all()
+@pytest.mark.parametrize("solve", solvers.SOLVERS.values(), ids=solvers.SOLVERS)
+@pytest.mark.parametrize("features", [np.ones((5, 4)), np.zeros((5, 4)), np.diag([0.0, 0, 1, 0])])
+def test_degenerate_features_give_finite_weights(solve, features):
+    targets = jax.random.normal(jax.random.key(0), (len(features), 2))
+    assert jnp.isfinite(solve(jnp.asarray(features, jnp.float32), targets)).all()
+
+
+def test_descent_starts_from_a_direction_that_is_there():
+    """All-ones is in the null space of this Gram matrix."""
+    features = jnp.array([[1.0, -1.0], [2.0, -2.0]])
+    weights = solvers.gradient_descent(features, jnp.array([[1.0], [2.0]]))
+    np.testing.assert_allclose(features @ weights, [[1.0], [2.0]], rtol=1e-3)
