@@ -24,7 +24,7 @@ from hierjax.measure.layer_report import layer_report
 from hierjax.measure.metrics import spread, squared_loss
 from hierjax.models.patch_features import FEATURES
 from hierjax.parallel import seed_keys
-from hierjax.record import RunFolder
+from hierjax.record import RunFolder, device_name
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import check_split, make_split, require_filled
@@ -227,7 +227,7 @@ def summarize(request: Request, finished: list[FittedLayer]) -> dict:
         "chance_error": 1 - 1 / spec.num_classes,
         "num_seeds": request.num_seeds,
         "seed": request.seed,
-        "device": jax.devices()[0].device_kind,
+        "device": device_name(),
         "learners": {
             "layerwise": {
                 "test_error": levels[-1]["test_error"],

@@ -160,8 +160,7 @@ def environment() -> dict:
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
         "platform": jax.default_backend(),
-        "device": jax.devices()[0].device_kind,
-        "processor": _processor(),
+        "device": device_name(),
         "num_cores": os.cpu_count(),
         "num_devices": jax.device_count(),
         "commit": _commit(),
@@ -172,8 +171,10 @@ def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _processor() -> str:
-    """Name of the host's processor, which JAX calls "cpu" whatever it is."""
+def device_name() -> str:
+    """Kind of the accelerator, or name of the processor, which JAX calls "cpu" whatever it is."""
+    if jax.default_backend() != "cpu":
+        return jax.devices()[0].device_kind
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)

@@ -38,7 +38,7 @@ def test_a_folder_opens_again_for_the_same_request(open_folder, tmp_path):
     config = json.loads((again.path / "config.json").read_text())
     assert config["request"]["experiment"] == "test"
     assert config["request"]["spec"]["branching"] == [2, 2, 2]
-    assert {"versions", "device", "processor", "commit"} <= set(config["environment"])
+    assert {"versions", "device", "platform", "commit"} <= set(config["environment"])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hierjax.train.solvers import SOLVERS
 TARGETS = ("concat", "first", "pooled")
 NORMALIZERS = ("pca", "whiten", "rms")
 
-_MAX_TABLE = 2**20
+_MAX_TABLE = 2**26
 _ROWS_AT_ONCE = 4096
 _WHITEN_FLOOR = 1e-6
 _TINY = 1e-12
@@ -70,7 +70,7 @@ class PatchLayer:
     """One layer: features of a patch, class scores linear in them, an embedding of the scores.
 
     Attributes:
-      features: `TupleCodes` or `RandomFeatures`.
+      features: fixed features of a patch, such as `RandomFeatures`.
       config: choices of the stack.
       num_classes: C.
       embedding_dim: E; None on top, where the class scores themselves are the output.
@@ -108,7 +108,7 @@ class PatchLayer:
             )
             params = {"features": variables, "class_mean": class_mean, "readout": readout}
             if self.embedding_dim is not None:
-                params |= self._normalizer(*self._scores(variables, readout, inputs))
+                params |= self._normalizer(*self._scores(variables, _side_by_side(readout), inputs))
             return params
 
     def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
@@ -158,25 +158,12 @@ class PatchLayer:
         return jnp.moveaxis(outputs.reshape(*patches.shape[:2], -1), 0, 1)
 
     def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
-        """(D, C) map to onehot(label) - class_mean.
+        """(D, C) map from features (N, D) to onehot(label) - class_mean."""
+        targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
+        return SOLVERS[self.config.solver](features, targets)
 
-        On indicator features, given as codes (N,), that is the mean target of each code.
-        """
-        if features.ndim == 2:
-            targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
-            return SOLVERS[self.config.solver](features, targets)
-        cells = self.features.num_features * self.num_classes
-        counts = jnp.bincount(features * self.num_classes + labels, length=cells)
-        counts = counts.reshape(-1, self.num_classes)
-        totals = counts.sum(axis=1, keepdims=True)
-        return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
-
-    def _scores(self, variables, readout: jax.Array, inputs: jax.Array):
-        """(R, Q*C) scores of all patches and their (R,) shares; equal codes come as one row."""
-        kernel = _side_by_side(readout)
-        if isinstance(self.features, TupleCodes):
-            codes = self.features.apply(variables, inputs).ravel()
-            return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
+    def _scores(self, variables, kernel: jax.Array, inputs: jax.Array):
+        """(R, Q*C) different scores of the patches and the (R,) shares of them."""
         scores = self._map_patches(variables, kernel, inputs).reshape(-1, kernel.shape[1])
         return scores, jnp.full(scores.shape[0], 1 / scores.shape[0])
 
@@ -199,6 +186,24 @@ class PatchLayer:
         return {"center": center, "projection": directions / scales[None]}
 
 
+class TableLayer(PatchLayer):
+    """The layer of the leaves, whose features are the indicators of `TupleCodes`.
+
+    Least squares on indicators is the mean target of each code: a table, whatever the solver.
+    """
+
+    def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
+        cells = self.features.num_features * self.num_classes
+        counts = jnp.bincount(features * self.num_classes + labels, length=cells)
+        counts = counts.reshape(-1, self.num_classes)
+        totals = counts.sum(axis=1, keepdims=True)
+        return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
+
+    def _scores(self, variables, kernel: jax.Array, inputs: jax.Array):
+        codes = self.features.apply(variables, inputs).ravel()
+        return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
+
+
 def _side_by_side(readout: jax.Array) -> jax.Array:
     """(Q, D, C) maps to one (D, Q*C) map."""
     return jnp.moveaxis(readout, 0, 1).reshape(readout.shape[1], -1)
@@ -218,18 +223,8 @@ def patch_layers(spec: RandomHierarchySpec, config: PatchLayerConfig) -> tuple[P
     Raises:
       ValueError: a table of all leaf tuples would be too large.
     """
-    leaves, branching = spec.vocab_size[-1], spec.branching[-1]
-    if leaves**branching > _MAX_TABLE:
-        raise ValueError(
-            f"the first layer would need a table of {leaves}^{branching} leaf tuples, more than "
-            f"{_MAX_TABLE}: lower vocab_size or branching at the leaves"
-        )
     layers = []
     for level in reversed(range(spec.depth)):
-        if level == spec.depth - 1:
-            features = TupleCodes(leaves, branching)
-        else:
-            features = RandomFeatures(config.num_features, spec.branching[level], config.features)
         positions = spec.nodes(level) if config.targets == "concat" else 1
         if level == 0:
             embedding_dim = None
@@ -239,5 +234,22 @@ def patch_layers(spec: RandomHierarchySpec, config: PatchLayerConfig) -> tuple[P
             # Centred scores of a position sum to zero, and V points span V - 1 dimensions.
             rank = min(positions * (spec.num_classes - 1), spec.symbols(level) - 1)
             embedding_dim = max(rank, 1)
-        layers.append(PatchLayer(features, config, spec.num_classes, embedding_dim))
+        branching = spec.branching[level]
+        if level == spec.depth - 1:
+            kind, features = TableLayer, TupleCodes(spec.symbols(spec.depth), branching)
+            _check_table(features, positions * spec.num_classes)
+        else:
+            kind = PatchLayer
+            features = RandomFeatures(config.num_features, branching, config.features)
+        layers.append(kind(features, config, spec.num_classes, embedding_dim))
     return tuple(layers)
+
+
+def _check_table(codes: TupleCodes, num_scores: int) -> None:
+    size = codes.num_features * num_scores
+    if size > _MAX_TABLE:
+        raise ValueError(
+            f"the first layer would need a table of {codes.vocab_size}^{codes.branching} leaf "
+            f"tuples by {num_scores} scores, more than {_MAX_TABLE} numbers: lower vocab_size, "
+            "num_classes, or branching at the leaves"
+        )
