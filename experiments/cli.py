@@ -59,7 +59,7 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
         _end_at_once("interrupted: without --overwrite the same command goes on from here")
     except Exception as error:
         _record_failure(plan, error)
-        known = isinstance(error, FloatingPointError | OSError)
+        known = isinstance(error, FloatingPointError | OSError | ValueError)
         end(str(error) if known else f"{type(error).__name__}: {error}", 1)
 
 
