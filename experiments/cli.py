@@ -1,7 +1,7 @@
 """What every experiment does about its command line: flags, exit codes, progress."""
 
 import contextlib
-import logging as python_logging
+import logging
 import os
 import sys
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-from absl import flags, logging
+from absl import flags
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -79,15 +79,19 @@ def parse_flags(doc: str) -> None:
 
 def end(message: str, code: int) -> NoReturn:
     """Exits with one line on stderr: code 2 for a bad request, 1 for a failure while running."""
-    line = " ".join(message.split())
-    print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr)
+    _say(message)
     sys.exit(code)
 
 
 def _end_at_once(message: str) -> NoReturn:
     """Leaves no time for a computation in flight, which may crash while Python winds down."""
-    print(f"{Path(sys.argv[0]).stem}: {message}", file=sys.stderr, flush=True)
+    _say(message)
     os._exit(130)
+
+
+def _say(message: str) -> None:
+    line = " ".join(message.split())
+    print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr, flush=True)
 
 
 def _record_failure(plan: Any, error: Exception) -> None:
@@ -97,8 +101,7 @@ def _record_failure(plan: Any, error: Exception) -> None:
 
 def _silence_libraries() -> None:
     """Leaves it to this module to say what matters to a person."""
-    logging.set_verbosity(logging.FATAL)
-    python_logging.disable(python_logging.ERROR)
+    logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
 
 

@@ -66,6 +66,11 @@ class Request:
     num_seeds: int
     seed: int
 
+    @property
+    def train_multiple(self) -> float:
+        """Train strings as a multiple of the predicted number."""
+        return self.num_train / predicted_num_train(self.spec)
+
 
 @dataclasses.dataclass
 class Plan:
@@ -120,7 +125,7 @@ def execute(plan: Plan) -> None:
     folder.write_json("summary.json", summary)
     from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
 
-    plots.draw_layerwise(folder.path)
+    folder.write_figure("figure.png", plots.layerwise_figure(folder.path))
     folder.log("finished")
     print(closing_table(summary))
     print(f"wrote summary.json and figure.png to {folder.path}")
@@ -223,7 +228,7 @@ def summarize(request: Request, finished: list[FittedLayer]) -> dict:
         "num_train": request.num_train,
         "num_test": request.num_test,
         "predicted_num_train": predicted_num_train(spec),
-        "train_multiple": request.num_train / predicted_num_train(spec),
+        "train_multiple": request.train_multiple,
         "chance_error": 1 - 1 / spec.num_classes,
         "num_seeds": request.num_seeds,
         "seed": request.seed,
@@ -253,12 +258,11 @@ def first_seed_embeddings(finished: list[FittedLayer]) -> dict[str, np.ndarray]:
 def headline(request: Request, folder: RunFolder) -> str:
     """What is about to be run."""
     spec = request.spec
-    multiple = request.num_train / predicted_num_train(spec)
     return (
         f"random hierarchy C={spec.num_classes} V={_short(spec.vocab_size)} "
         f"M={_short(spec.num_rules)} S={_short(spec.branching)} L={spec.depth}: "
         f"{request.num_train} train strings of {spec.num_leaves} tokens "
-        f"({multiple:g} x C*M^L), {request.num_seeds} seeds, into {folder.path}"
+        f"({request.train_multiple:g} x C*M^L), {request.num_seeds} seeds, into {folder.path}"
     )
 
 

@@ -18,8 +18,8 @@ _STYLE = {
 }
 
 
-def draw_layerwise(folder: str | os.PathLike) -> None:
-    """Draws figure.png of a layerwise run: error after each layer, embeddings of each level."""
+def layerwise_figure(folder: str | os.PathLike) -> Figure:
+    """Error after each layer and embeddings of each level, from the folder of a layerwise run."""
     folder = Path(folder)
     summary = json.loads((folder / "summary.json").read_text())
     with np.load(folder / "embeddings.npz") as arrays, matplotlib.rc_context(_STYLE):
@@ -36,9 +36,7 @@ def draw_layerwise(folder: str | os.PathLike) -> None:
                 level["num_symbols"],
                 level["purity"],
             )
-        partial = folder / ".figure.partial.png"
-        figure.savefig(partial)
-    os.replace(partial, folder / "figure.png")
+    return figure
 
 
 def _draw_errors(axis, summary: dict) -> None:

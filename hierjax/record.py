@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
-CHECKPOINTS = "checkpoints"
+_CHECKPOINTS = "checkpoints"
 _FILES = ("config.json", "metrics.jsonl", "summary.json", "embeddings.npz", "figure.png")
 _ABSENT = "absent"
 
@@ -84,7 +85,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """Folder of the checkpoints."""
-        return self.path / CHECKPOINTS
+        return self.path / _CHECKPOINTS
 
     def log(self, event: str, **fields) -> None:
         """Appends one event to metrics.jsonl."""
@@ -106,7 +107,11 @@ class RunFolder:
 
         self._write(name, write)
 
-    def _write(self, name: str, write) -> None:
+    def write_figure(self, name: str, figure: Any) -> None:
+        """Writes a matplotlib figure as PNG, whole or not at all."""
+        self._write(name, lambda path: figure.savefig(path, format="png"))
+
+    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
         partial = self.path / f".{name}.partial"
         write(partial)
         os.replace(partial, self.path / name)
@@ -128,7 +133,7 @@ class RunFolder:
     def _earlier_request(self) -> dict | None:
         """The request that this folder belongs to, None for a new folder."""
         config = self.path / "config.json"
-        taken = [name for name in (*_FILES, CHECKPOINTS) if (self.path / name).exists()]
+        taken = [name for name in (*_FILES, _CHECKPOINTS) if (self.path / name).exists()]
         if not taken:
             return None
         try:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
+from hierjax.tasks.rows import first_occurrence
 
 _MAX_PERMUTED_CODES = 2**16
 
@@ -81,18 +82,10 @@ def _redrawn_tuples(key: jax.Array, count: int, vocab_size: int, length: int) ->
             jax.random.fold_in(key, attempt), (count, length), 0, vocab_size, jnp.int32
         ).astype(dtype)
         tuples = jnp.where(repeated[:, None], fresh, tuples)
-        return attempt + 1, tuples, _is_repeat(tuples)
+        return attempt + 1, tuples, first_occurrence(tuples) < jnp.arange(count)
 
     start = (0, jnp.zeros((count, length), dtype), jnp.ones(count, bool))
     return jax.lax.while_loop(lambda state: state[2].any(), redraw, start)[1]
-
-
-def _is_repeat(rows: jax.Array) -> jax.Array:
-    """(N,) bool: whether an equal row stands earlier in (N, k) rows."""
-    order = jnp.lexsort((jnp.arange(rows.shape[0]), *rows.T))
-    ordered = rows[order]
-    same = (ordered[1:] == ordered[:-1]).all(axis=1)
-    return jnp.zeros(rows.shape[0], bool).at[order[1:]].set(same)
 
 
 def from_rules(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from hierjax.tasks.batch import Batch
+from hierjax.tasks.rows import first_occurrence
 
 _MAX_DRAWS = 1000
 _MAX_EXAMPLES = 2**31 - 1
@@ -114,20 +115,5 @@ def contains(rows: jax.Array, candidates: jax.Array) -> jax.Array:
     Returns:
       (K,) bool.
     """
-    num_rows = rows.shape[0]
-    words = _as_words(jnp.concatenate([rows, candidates]))
-    position = jnp.arange(words.shape[0])
-    # Equal rows come together, the first of `rows` (if any) at the head of its run.
-    *sorted_words, order = jax.lax.sort((*words.T, position), num_keys=words.shape[1] + 1)
-    ordered = jnp.stack(sorted_words, axis=1)
-    heads = jnp.concatenate([jnp.ones(1, bool), (ordered[1:] != ordered[:-1]).any(axis=1)])
-    head_of = jax.lax.cummax(jnp.where(heads, position, 0))
-    found = jnp.zeros(words.shape[0], bool).at[order].set(order[head_of] < num_rows)
-    return found[num_rows:]
-
-
-def _as_words(rows: jax.Array) -> jax.Array:
-    """Packs (N, d) numbers of any type into (N, k) uint32 words, the same bits the same words."""
-    octets = jax.lax.bitcast_convert_type(rows, jnp.uint8).reshape(rows.shape[0], -1)
-    octets = jnp.pad(octets, ((0, 0), (0, -octets.shape[1] % 4)))
-    return jax.lax.bitcast_convert_type(octets.reshape(rows.shape[0], -1, 4), jnp.uint32)
+    first = first_occurrence(jnp.concatenate([rows, candidates]))
+    return first[rows.shape[0] :] < rows.shape[0]

@@ -1,0 +1,30 @@
+"""Equal rows of an array, found exactly and without codes or hashes."""
+
+import jax
+import jax.numpy as jnp
+
+
+def first_occurrence(rows: jax.Array) -> jax.Array:
+    """Where each row stands for the first time.
+
+    Args:
+      rows: (N, d) numbers of any type, compared bit by bit.
+
+    Returns:
+      (N,) int32: the least index of an equal row, its own where there is none before it.
+    """
+    words = _as_words(rows)
+    position = jnp.arange(words.shape[0])
+    # Equal rows come together, the first of them at the head of its run.
+    *sorted_words, order = jax.lax.sort((*words.T, position), num_keys=words.shape[1] + 1)
+    ordered = jnp.stack(sorted_words, axis=1)
+    heads = jnp.concatenate([jnp.ones(1, bool), (ordered[1:] != ordered[:-1]).any(axis=1)])
+    head_of = jax.lax.cummax(jnp.where(heads, position, 0))
+    return jnp.zeros_like(position).at[order].set(order[head_of])
+
+
+def _as_words(rows: jax.Array) -> jax.Array:
+    """Packs (N, d) numbers of any type into (N, k) uint32 words, the same bits the same words."""
+    octets = jax.lax.bitcast_convert_type(rows, jnp.uint8).reshape(rows.shape[0], -1)
+    octets = jnp.pad(octets, ((0, 0), (0, -octets.shape[1] % 4)))
+    return jax.lax.bitcast_convert_type(octets.reshape(rows.shape[0], -1, 4), jnp.uint32)
