@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -103,6 +104,13 @@ def _silence_libraries() -> None:
     """Leaves it to this module to say what matters to a person."""
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
+    # Orbax's readers of a damaged step report in threads of their own, after their loop has ended.
+    sys.unraisablehook = _report_from_main_thread_only
+
+
+def _report_from_main_thread_only(unraisable: Any) -> None:
+    if threading.current_thread() is threading.main_thread():
+        sys.__unraisablehook__(unraisable)
 
 
 def _cache_compilation() -> None:
