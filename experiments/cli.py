@@ -16,6 +16,8 @@ import jax
 from absl import flags
 from tqdm import tqdm
 
+from hierjax.parallel import IMPLS
+
 _SECONDS_BETWEEN_LINES = 10.0
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +33,8 @@ def define_run_flags(experiment: str, num_seeds: int) -> None:
     flags.DEFINE_string(
         "workdir", str(_ROOT / "runs" / experiment), "Run folder; a run found there goes on."
     )
+    flags.DEFINE_enum("impl", IMPLS[0], IMPLS, "How seeds are divided between devices.")
+    flags.DEFINE_integer("num_devices", None, "Devices to use; unset: all.")
     flags.DEFINE_bool("overwrite", False, "Forget the run found in the workdir and start anew.")
 
 
@@ -143,13 +147,16 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, count: int) -> None:
-        """Counts finished units."""
-        self._done += count
+    def advance(self, count: float) -> None:
+        """Counts finished units; parts of them, too."""
+        self._done = round(self._done + count, 3)
         if self._bar is not None:
             self._bar.update(count)
-        elif time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self.line(f"{self._done} of {self._total} {self._unit}")
+        elif self._done < self._total and self._line_is_due():
+            self.line(f"{self._done:.1f} of {self._total} {self._unit}")
+
+    def _line_is_due(self) -> bool:
+        return time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES
 
     def line(self, text: str) -> None:
         """Prints a line, with the time left."""

@@ -1,6 +1,7 @@
-"""Checkpoints by Orbax: one numbered step for each finished layer."""
+"""Checkpoints by Orbax: one numbered step for each finished layer, and the layer at work."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ PyTree = Any
 
 
 class LayerCheckpoints:
-    """The finished layers of a run, in a folder. Use as a context manager.
+    """The layers of one learner, in a folder. Use as a context manager.
 
-    Saving runs in the background; leaving the context waits for it. A save cut short by a kill
-    leaves no step behind.
+    `layers/` holds a step for each finished layer, `rounds_K/` the latest state of layer K while
+    it is fitted in rounds. Saving runs in the background; leaving the context waits for it. A
+    save cut short by a kill leaves no step behind.
 
     Raises:
       OSError: the folder cannot be made or written.
@@ -23,21 +25,22 @@ class LayerCheckpoints:
 
     def __init__(self, directory: str | os.PathLike):
         self._directory = Path(directory).absolute()
-        self._checkpointer = ocp.training.Checkpointer(
-            self._directory,
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            cleanup_tmp_directories=True,
-        )
+        everything = ocp.training.preservation_policies.PreserveAll()
+        self._layers = _open(self._directory / "layers", everything)
+        self._rounds: dict[int, ocp.training.Checkpointer] = {}
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._checkpointer.close()
+        for checkpointer in (self._layers, *self._rounds.values()):
+            checkpointer.close()
+        for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
+            shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
 
     def save(self, index: int, state: PyTree) -> None:
-        """Saves the state of layer `index`, from 0."""
-        self._checkpointer.save_checkpointables_async(index, {"layer": state})
+        """Saves the state of finished layer `index`, from 0."""
+        self._layers.save_checkpointables_async(index, {"layer": state})
 
     def restore(self, layouts: Sequence[PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
@@ -51,24 +54,60 @@ class LayerCheckpoints:
         Raises:
           ValueError: steps are missing, damaged, or of another run.
         """
-        steps = sorted(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+        steps = sorted(checkpoint.step for checkpoint in self._layers.checkpoints)
         if steps != list(range(len(steps))) or len(steps) > len(layouts):
             raise ValueError(
                 f"{self._directory} holds steps {steps}, which are not the first layers of a stack "
                 f"of {len(layouts)}, so not of this run: choose another folder or overwrite it"
             )
-        return [self._load(step, layouts[step]) for step in steps]
+        return [_load(self._layers, step, layouts[step]) for step in steps]
 
-    def _load(self, step: int, layout: PyTree) -> PyTree:
-        device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-        layout = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout
+    def save_rounds(self, index: int, state: PyTree) -> None:
+        """Saves the state of a layer between two rounds, in place of an earlier one."""
+        rounds = self._rounds_of(index)
+        latest = rounds.latest
+        rounds.save_checkpointables_async(
+            0 if latest is None else latest.step + 1, {"layer": state}
         )
-        try:
-            return self._checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
-        except Exception as error:
-            # Orbax meets damage in many ways, and the remedy is always the same.
-            raise ValueError(
-                f"step {step} of {self._directory} is damaged or of another run: remove the steps "
-                f"from {step} on to train these layers again, or overwrite the run"
-            ) from error
+
+    def restore_rounds(self, index: int, layout: PyTree) -> PyTree | None:
+        """Reads the latest state of a layer that is not finished; None if there is none.
+
+        Raises:
+          ValueError: it is damaged or of another run.
+        """
+        if not self._rounds_folder(index).exists():
+            return None
+        rounds = self._rounds_of(index)
+        return None if rounds.latest is None else _load(rounds, rounds.latest.step, layout)
+
+    def _rounds_folder(self, index: int) -> Path:
+        return self._directory / f"rounds_{index}"
+
+    def _rounds_of(self, index: int) -> ocp.training.Checkpointer:
+        if index not in self._rounds:
+            newest = ocp.training.preservation_policies.LatestN(1)
+            self._rounds[index] = _open(self._rounds_folder(index), newest)
+        return self._rounds[index]
+
+
+def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
+    return ocp.training.Checkpointer(
+        directory,
+        save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+        preservation_policy=preservation_policy,
+        cleanup_tmp_directories=True,
+    )
+
+
+def _load(checkpointer: ocp.training.Checkpointer, step: int, layout: PyTree) -> PyTree:
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    layout = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout)
+    try:
+        return checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
+    except Exception as error:
+        # Orbax meets damage in many ways, and the remedy is always the same.
+        raise ValueError(
+            f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
+            f"steps from {step} on to train these layers again, or overwrite the run"
+        ) from error

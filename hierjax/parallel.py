@@ -1,4 +1,4 @@
-"""A pure function of a key, mapped over many seeds."""
+"""A pure function of one seed mapped over seeds and devices, or a batch shared by devices."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,9 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 PyTree = Any
 
+IMPLS = ("shard_map", "pmap")
+
+# Seeds that a device works on at once. On a CPU more of them are no faster than one by one.
+_LANES = {"cpu": 1}
 _LANES_ON_ACCELERATOR = 32
 
 
@@ -17,21 +22,127 @@ def seed_keys(seed: int, num_seeds: int) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(num_seeds))
 
 
-def map_seeds(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """The function over a leading axis of all arguments: one by one on CPU, at once elsewhere."""
-    if jax.default_backend() == "cpu":
-        return lambda *args: jax.lax.map(lambda lane: function(*lane), args)
-    return jax.vmap(function)
+def seed_mesh(num_devices: int | None = None) -> Mesh:
+    """The first devices (all by default), between which seeds are divided.
+
+    Raises:
+      ValueError: there are fewer devices.
+    """
+    return _mesh(num_devices, "seed")
 
 
-def seed_chunks(num_seeds: int) -> Iterator[tuple[np.ndarray, int]]:
+def data_mesh(num_devices: int | None = None) -> Mesh:
+    """The first devices (all by default), which work on one seed at a time, see `share_batch`.
+
+    Raises:
+      ValueError: there are fewer devices.
+    """
+    return _mesh(num_devices, "data")
+
+
+def _mesh(num_devices: int | None, axis: str) -> Mesh:
+    devices = jax.devices()
+    if num_devices is not None and not 1 <= num_devices <= len(devices):
+        raise ValueError(
+            f"num_devices={num_devices} is not between 1 and {len(devices)}, the number of "
+            f"{devices[0].platform} devices here"
+        )
+    return Mesh(devices[:num_devices], (axis,), axis_types=(AxisType.Auto,))
+
+
+def share_batch(batch: PyTree, mesh: Mesh) -> PyTree:
+    """Divides the leading axis of arrays, within a jitted function, between devices.
+
+    Args:
+      batch: arrays whose leading axis is a multiple of the number of devices.
+      mesh: from `data_mesh`.
+
+    Raises:
+      ValueError: the devices do not divide the batch.
+    """
+    for leaf in jax.tree.leaves(batch):
+        if leaf.shape[0] % mesh.size:
+            raise ValueError(
+                f"a batch of {leaf.shape[0]} cannot be divided between {mesh.size} devices: make "
+                f"it a multiple of {mesh.size}"
+            )
+    return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("data")))
+
+
+def map_seeds(
+    function: Callable[..., PyTree], mesh: Mesh | None = None, impl: str = "shard_map"
+) -> Callable[..., PyTree]:
+    """The function over the leading axis of all its arguments, jitted.
+
+    Every device works through its share of the seeds, on a CPU one by one, elsewhere many at
+    once. Seeds are padded to a multiple of the devices, and the padding is dropped.
+
+    Args:
+      function: a pure function of one seed.
+      mesh: a `seed_mesh`, by default of all devices; or a `data_mesh`, whose devices work on
+        all seeds together: there the function divides its batches by `share_batch`.
+      impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
+
+    Raises:
+      ValueError: an unknown impl.
+    """
+    if impl not in IMPLS:
+        raise ValueError(f"impl={impl!r} is unknown: choose one of {', '.join(IMPLS)}")
+    mesh = seed_mesh() if mesh is None else mesh
+
+    def lanes(args):
+        count = min(_lanes(mesh), jax.tree.leaves(args)[0].shape[0])
+        return jax.lax.map(
+            lambda lane: function(*lane), args, batch_size=count if count > 1 else None
+        )
+
+    if mesh.axis_names == ("data",):
+        return jax.jit(
+            lambda *args: lanes(args), out_shardings=NamedSharding(mesh, PartitionSpec())
+        )
+    if impl == "pmap":
+        shares = _by_pmap(lanes, mesh)
+    else:
+        axis = PartitionSpec("seed")
+        # Loops inside start from constants, which are the same on all devices.
+        shares = jax.shard_map(lanes, mesh=mesh, in_specs=axis, out_specs=axis, check_vma=False)
+
+    def padded(*args):
+        num_seeds = jax.tree.leaves(args)[0].shape[0]
+        extra = -num_seeds % mesh.size
+        rows = np.minimum(np.arange(num_seeds + extra), num_seeds - 1)
+        filled = jax.tree.map(lambda x: x[rows], args) if extra else args
+        return jax.tree.map(lambda x: x[:num_seeds], shares(filled))
+
+    return jax.jit(padded)
+
+
+def _by_pmap(lanes: Callable[[PyTree], PyTree], mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    mapped = jax.pmap(lanes, devices=mesh.devices.tolist())
+
+    def shares(args):
+        split = jax.tree.map(lambda x: x.reshape(mesh.size, -1, *x.shape[1:]), args)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), mapped(split))
+
+    return shares
+
+
+def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
     """Seeds to run in one call, so that memory does not grow with their number.
 
     Yields:
       Indices of a chunk, the last one padded by repeating its end so that every call has the
       same shapes, and how many of them are not padding.
     """
-    size = 1 if jax.default_backend() == "cpu" else min(_LANES_ON_ACCELERATOR, num_seeds)
+    devices = mesh.size if mesh.axis_names == ("seed",) else 1
+    size = devices * min(_lanes(mesh), -(-num_seeds // devices))
     for start in range(0, num_seeds, size):
         count = min(size, num_seeds - start)
         yield np.minimum(np.arange(start, start + size), num_seeds - 1), count
+
+
+def _lanes(mesh: Mesh) -> int:
+    """Seeds that a device works on at once."""
+    if mesh.axis_names == ("data",):
+        return 1
+    return _LANES.get(mesh.devices.flat[0].platform, _LANES_ON_ACCELERATOR)

@@ -1,9 +1,15 @@
 """Strict arithmetic for all tests, and the order in which they run."""
 
+import os
+
+# Eight devices on fewer cores: with too few threads their collectives can wait for each other.
+os.environ["NPROC"] = "16"
+
 import jax
 import pytest
 from hypothesis import settings
 
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 settings.register_profile("hierjax", deadline=None, max_examples=30, derandomize=True)

@@ -55,13 +55,14 @@ def test_nothing_saved_nothing_restored(tmp_path):
 
 
 def test_an_unfinished_run_gives_its_first_layers(folder):
-    shutil.rmtree(folder / "2")
+    shutil.rmtree(folder / "layers" / "2")
     chex.assert_trees_all_equal(restore(folder), LAYERS[:2])
 
 
 def test_a_save_cut_short_leaves_no_step(folder):
-    shutil.move(folder / "2", folder / "2.orbax-checkpoint-tmp")
-    (folder / "2.orbax-checkpoint-tmp" / "commit_success.txt").unlink(missing_ok=True)
+    torn = folder / "layers" / "2.orbax-checkpoint-tmp"
+    shutil.move(folder / "layers" / "2", torn)
+    (torn / "commit_success.txt").unlink(missing_ok=True)
     assert len(restore(folder)) == 2
     with LayerCheckpoints(folder) as checkpoints:
         checkpoints.save(2, LAYERS[2])
@@ -74,7 +75,7 @@ def truncate(file):
 
 @pytest.mark.parametrize("which", ["manifest.ocdbt", "_METADATA", "d/*"])
 def test_a_damaged_step_is_named(folder, which):
-    for file in (folder / "1" / "layer").glob(which):
+    for file in (folder / "layers" / "1" / "layer").glob(which):
         truncate(file)
     with pytest.raises(ValueError, match=r"step 1 of .* is damaged or of another run") as refusal:
         restore(folder)
@@ -84,7 +85,7 @@ def test_a_damaged_step_is_named(folder, which):
 def test_steps_of_another_stack_are_refused(folder):
     with pytest.raises(ValueError, match=r"\[0, 1, 2\], which are not the first layers of a stack"):
         restore(folder, LAYOUTS[:2])
-    shutil.rmtree(folder / "0")
+    shutil.rmtree(folder / "layers" / "0")
     with pytest.raises(ValueError, match=r"holds steps \[1, 2\]"):
         restore(folder)
 
@@ -94,3 +95,25 @@ def test_a_step_of_other_shape_is_refused(folder, shape):
     foreign = [{**LAYOUTS[0], "w": jax.ShapeDtypeStruct(shape, np.float32)}, *LAYOUTS[1:]]
     with pytest.raises(ValueError, match="step 0"):
         restore(folder, foreign)
+
+
+def test_the_latest_rounds_of_a_layer_come_back(tmp_path):
+    with LayerCheckpoints(tmp_path) as checkpoints:
+        assert checkpoints.restore_rounds(2, LAYOUTS[2]) is None
+        for value in range(4):
+            checkpoints.save_rounds(2, jax.tree.map(lambda x, v=value: x + v, LAYERS[2]))
+    with LayerCheckpoints(tmp_path) as checkpoints:
+        expected = jax.tree.map(lambda x: x + 3, LAYERS[2])
+        chex.assert_trees_all_equal(checkpoints.restore_rounds(2, LAYOUTS[2]), expected)
+        checkpoints.save_rounds(2, LAYERS[2])
+    with LayerCheckpoints(tmp_path) as checkpoints:
+        chex.assert_trees_all_equal(checkpoints.restore_rounds(2, LAYOUTS[2]), LAYERS[2])
+    (left,) = (tmp_path / "rounds_2").iterdir()
+    assert left.name == "4"
+
+
+def test_rounds_go_when_their_layer_is_finished(folder):
+    with LayerCheckpoints(folder) as checkpoints:
+        checkpoints.save_rounds(0, LAYERS[0])
+        checkpoints.save_rounds(3, LAYERS[0])
+    assert {path.name for path in folder.iterdir()} == {"layers", "rounds_3"}

@@ -1,4 +1,4 @@
-"""What one trained layer of a convolutional stack knows."""
+"""What a learner, or one layer of it, knows."""
 
 import jax
 from flax import struct
@@ -7,6 +7,18 @@ from hierjax.measure.metrics import Separation, error_rate, separation, symbol_p
 from hierjax.tasks.batch import Batch
 
 _PLOTTED_POINTS = 600
+
+
+class LearnerReport(struct.PyTreeNode):
+    """Measures of a whole learner, scalars.
+
+    Attributes:
+      test_error: error on the test set.
+      train_loss: on the train set, of the kind that was minimised.
+    """
+
+    test_error: jax.Array
+    train_loss: jax.Array
 
 
 class LayerReport(struct.PyTreeNode):

@@ -1,9 +1,11 @@
 """Layerwise training: every layer is fitted on what the finished layers below make of the data.
 
 One loop serves every stack. A layer says how it is fitted and applied, a data function which
-examples layer k sees (the same ones each time, or fresh ones); the loop knows nothing else.
+examples layer k sees (the same ones each time, or fresh ones); the loop knows nothing else. A
+network that is trained end to end, or any other learner, is a stack of one layer.
 """
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +14,7 @@ import jax
 from hierjax.tasks.batch import Batch
 
 Params = Any
+FitState = Any
 
 
 class Layer(Protocol):
@@ -24,6 +27,36 @@ class Layer(Protocol):
         """What the layer above sees."""
 
 
+class RoundsLayer(abc.ABC):
+    """A layer whose fit is long: it goes in rounds, between which it can be saved.
+
+    The state of a fit is a pytree with a scalar `progress`, which is 1 when the fit has ended.
+    """
+
+    @abc.abstractmethod
+    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> FitState:
+        """The state before the first round."""
+
+    @abc.abstractmethod
+    def advance(
+        self, key: jax.Array, state: FitState, inputs: jax.Array, labels: jax.Array
+    ) -> FitState:
+        """One more round; the key is that of the start."""
+
+    @abc.abstractmethod
+    def finish(self, state: FitState, inputs: jax.Array, labels: jax.Array) -> Params:
+        """The parameters that the last round left."""
+
+    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Params:
+        """All rounds in one program, as `Layer.fit`."""
+        state = jax.lax.while_loop(
+            lambda state: state.progress < 1,
+            lambda state: self.advance(key, state, inputs, labels),
+            self.start(key, inputs, labels),
+        )
+        return self.finish(state, inputs, labels)
+
+
 def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array) -> jax.Array:
     """Applies as many layers, from the first, as there are parameters."""
     for layer, layer_params in zip(layers, params, strict=False):
@@ -31,40 +64,27 @@ def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array
     return inputs
 
 
-def fit_next(
-    layers: Sequence[Layer], below: Sequence[Params], batch: Batch, key: jax.Array
-) -> tuple[Params, jax.Array]:
-    """Fits the first layer that has no parameters yet.
-
-    Args:
-      layers: the stack.
-      below: parameters of its first layers.
-      batch: the examples that this layer sees.
-      key: typed PRNG key of the stack; layer k, from 0, is fitted with `fold_in(key, k)`.
-
-    Returns:
-      Parameters of the layer, and its inputs: the batch through the layers below.
-    """
-    index = len(below)
-    hidden = forward(layers, below, batch.inputs)
-    return layers[index].fit(jax.random.fold_in(key, index), hidden, batch.labels), hidden
+def layer_key(key: jax.Array, index: int) -> jax.Array:
+    """The key with which layer `index`, from 0, of a stack with this key is fitted."""
+    return jax.random.fold_in(key, index)
 
 
 def train_layerwise(
-    layers: Sequence[Layer], data: Callable[[int], Batch], key: jax.Array
+    layers: Sequence[Layer], data: Batch | Callable[[int], Batch], key: jax.Array
 ) -> tuple[Params, ...]:
-    """Trains a whole stack, leaves up; pure, to be jitted and vmapped as one program.
+    """Trains a whole stack, leaves up; pure, to be jitted and mapped over seeds as one program.
 
     Args:
       layers: the stack.
-      data: the examples that layer k, from 0, sees.
-      key: typed PRNG key, as for `fit_next`.
+      data: the examples that every layer sees, or those that layer k, from 0, sees.
+      key: typed PRNG key of the stack.
 
     Returns:
       The parameters of every layer.
     """
     params: tuple[Params, ...] = ()
-    for index in range(len(layers)):
-        layer_params, _ = fit_next(layers, params, data(index), key)
-        params += (layer_params,)
+    for index, layer in enumerate(layers):
+        batch = data(index) if callable(data) else data
+        hidden = forward(layers, params, batch.inputs)
+        params += (layer.fit(layer_key(key, index), hidden, batch.labels),)
     return params

@@ -12,14 +12,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from hierjax.models.patch_features import FEATURES, RandomFeatures, TupleCodes
-from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.solvers import SOLVERS
+from hierjax.models.patch_features import FEATURES
+from hierjax.train.solvers import DESCENTS, SOLVERS
 
 TARGETS = ("concat", "first", "pooled")
 NORMALIZERS = ("pca", "whiten", "rms")
 
-_MAX_TABLE = 2**26
 _ROWS_AT_ONCE = 4096
 _WHITEN_FLOOR = 1e-6
 _TINY = 1e-12
@@ -32,7 +30,7 @@ class PatchLayerConfig:
     Attributes:
       targets: "concat" trains a map for every position and embeds a patch by all of them,
         "first" trains one map on the first position, "pooled" one map on all positions.
-      solver: one of `solvers.SOLVERS`.
+      solver: one of `solvers.SOLVERS` or `solvers.DESCENTS`.
       features: one of `patch_features.FEATURES`.
       num_features: random features of a patch, D.
       normalizer: what is done to a layer's outputs before the next layer sees them. "pca"
@@ -52,7 +50,7 @@ class PatchLayerConfig:
     def __post_init__(self):
         known = {
             "targets": TARGETS,
-            "solver": tuple(SOLVERS),
+            "solver": (*SOLVERS, *DESCENTS),
             "features": FEATURES,
             "normalizer": NORMALIZERS,
         }
@@ -95,8 +93,7 @@ class PatchLayer:
           and "projection" (Q*C, E).
         """
         with jax.default_matmul_precision("highest"):
-            class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
-            variables = self.features.init(key, inputs)
+            variables, class_mean = self._fixed(key, inputs, labels)
             patches = self._patches(inputs)
             if self.config.targets == "first":
                 patches = patches[:1]
@@ -106,10 +103,18 @@ class PatchLayer:
             readout = jax.lax.map(
                 lambda z: self._solve(self._features(variables, z), labels, class_mean), patches
             )
-            params = {"features": variables, "class_mean": class_mean, "readout": readout}
-            if self.embedding_dim is not None:
-                params |= self._normalizer(*self._scores(variables, _side_by_side(readout), inputs))
-            return params
+            return self._params(variables, class_mean, readout, inputs)
+
+    def _fixed(self, key, inputs, labels) -> tuple[dict, jax.Array]:
+        """Variables of the features and (C,) shares of the classes."""
+        class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
+        return self.features.init(key, inputs), class_mean
+
+    def _params(self, variables, class_mean, readout, inputs) -> dict:
+        params = {"features": variables, "class_mean": class_mean, "readout": readout}
+        if self.embedding_dim is not None:
+            params |= self._normalizer(*self._scores(variables, _side_by_side(readout), inputs))
+        return params
 
     def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
         """(N, P, E) embeddings of the patches; on top (N, 1, C) estimates of P(class | string)."""
@@ -187,7 +192,7 @@ class PatchLayer:
 
 
 class TableLayer(PatchLayer):
-    """The layer of the leaves, whose features are the indicators of `TupleCodes`.
+    """The layer of the leaves, whose features are the indicators of `patch_features.TupleCodes`.
 
     Least squares on indicators is the mean target of each code: a table, whatever the solver.
     """
@@ -213,43 +218,3 @@ def _fix_signs(directions: jax.Array) -> jax.Array:
     """Makes the largest entry of each column positive: random features see the sign."""
     largest = jnp.take_along_axis(directions, jnp.abs(directions).argmax(axis=0)[None], axis=0)
     return directions * jnp.where(largest < 0, -1, 1)
-
-
-def patch_layers(spec: RandomHierarchySpec, config: PatchLayerConfig) -> tuple[PatchLayer, ...]:
-    """The layers of a stack matched to a random hierarchy, leaves up.
-
-    The first layer keeps one entry for every tuple of leaves.
-
-    Raises:
-      ValueError: a table of all leaf tuples would be too large.
-    """
-    layers = []
-    for level in reversed(range(spec.depth)):
-        positions = spec.nodes(level) if config.targets == "concat" else 1
-        if level == 0:
-            embedding_dim = None
-        elif config.normalizer == "rms":
-            embedding_dim = positions * spec.num_classes
-        else:
-            # Centred scores of a position sum to zero, and V points span V - 1 dimensions.
-            rank = min(positions * (spec.num_classes - 1), spec.symbols(level) - 1)
-            embedding_dim = max(rank, 1)
-        branching = spec.branching[level]
-        if level == spec.depth - 1:
-            kind, features = TableLayer, TupleCodes(spec.symbols(spec.depth), branching)
-            _check_table(features, positions * spec.num_classes)
-        else:
-            kind = PatchLayer
-            features = RandomFeatures(config.num_features, branching, config.features)
-        layers.append(kind(features, config, spec.num_classes, embedding_dim))
-    return tuple(layers)
-
-
-def _check_table(codes: TupleCodes, num_scores: int) -> None:
-    size = codes.num_features * num_scores
-    if size > _MAX_TABLE:
-        raise ValueError(
-            f"the first layer would need a table of {codes.vocab_size}^{codes.branching} leaf "
-            f"tuples by {num_scores} scores, more than {_MAX_TABLE} numbers: lower vocab_size, "
-            "num_classes, or branching at the leaves"
-        )

@@ -5,18 +5,56 @@ parameters below it by the very program that fits it, so a run that was killed a
 its saved layers ends with the same bits as one that was not.
 """
 
+import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import Mesh
 
-from hierjax.parallel import map_seeds, seed_chunks
+from hierjax.parallel import map_seeds, seed_chunks, seed_mesh
+from hierjax.tasks.batch import Batch
+from hierjax.train.layerwise import Layer, RoundsLayer, forward, layer_key
 
 PyTree = Any
+
+_SECONDS_BETWEEN_SAVES = 10.0
+
+
+def layer_stage(
+    layers: Sequence[Layer | RoundsLayer],
+    index: int,
+    batch: Callable[[PyTree], Batch],
+    report: Callable[..., PyTree],
+) -> "Stage":
+    """The stage that fits one layer of a stack.
+
+    Args:
+      layers: the stack.
+      index: of the layer, from 0.
+      batch: data of the seed -> the examples that the layer sees.
+      report: (data, params below, params of the layer, its train inputs) -> what to record.
+    """
+    layer = layers[index]
+
+    def start(key, data, below):
+        examples = batch(data)
+        context = forward(layers, below, examples.inputs), examples.labels
+        begin = layer.start if isinstance(layer, RoundsLayer) else layer.fit
+        return context, begin(layer_key(key, index), *context)
+
+    def advance(key, context, state):
+        return layer.advance(layer_key(key, index), state, *context)
+
+    def finish(data, below, context, state):
+        params = layer.finish(state, *context) if isinstance(layer, RoundsLayer) else state
+        return params, report(data, below, params, context[0])
+
+    return Stage(start, advance if isinstance(layer, RoundsLayer) else None, finish)
 
 
 class FittedLayer(struct.PyTreeNode):
@@ -24,7 +62,7 @@ class FittedLayer(struct.PyTreeNode):
 
     Attributes:
       params: parameters of the layer.
-      report: what its step measured.
+      report: what its stage measured.
       seconds: wall-clock "compile" (tracing included) and "run", float32 scalars.
     """
 
@@ -33,57 +71,142 @@ class FittedLayer(struct.PyTreeNode):
     seconds: dict[str, np.ndarray]
 
 
-class SeedsTrainer:
-    """Fits the layers of a stack for many seeds, every seed with data and weights of its own.
+class Stage(NamedTuple):
+    """How one layer is fitted for one seed: pure functions, see `layer_stage`.
+
+    Attributes:
+      start: (key, data, params below) -> (context, state); the context is what all rounds share.
+      advance: (key, context, state) -> state after one more round, with a scalar `progress`
+        that is 1 when no more are needed; None for a fit without rounds.
+      finish: (data, params below, context, state) -> (params, report).
+    """
+
+    start: Callable[..., tuple[PyTree, PyTree]]
+    advance: Callable[..., PyTree] | None
+    finish: Callable[..., tuple[PyTree, PyTree]]
+
+
+class Seeds:
+    """Seeds, the data that each draws, and the devices that work on them.
 
     Args:
       keys: (num_seeds,) typed keys.
-      make_data: key -> what the steps of that seed need.
-      make_step: layer index -> step(key, data, params below) -> (params, report) of the layer.
-      num_layers: L.
-
-    Attributes:
-      layouts: for each layer the shapes of its `FittedLayer`.
+      make_data: key -> what the stages of that seed need.
+      mesh: as for `map_seeds`.
+      impl: likewise.
     """
 
     def __init__(
         self,
         keys: jax.Array,
         make_data: Callable[[jax.Array], PyTree],
-        make_step: Callable[[int], Callable[..., tuple[PyTree, PyTree]]],
-        num_layers: int,
+        mesh: Mesh | None = None,
+        impl: str = "shard_map",
     ):
-        self._keys = keys
-        self._num_seeds = keys.shape[0]
+        self.keys = keys
+        self.num_seeds = keys.shape[0]
+        self._mesh = seed_mesh() if mesh is None else mesh
+        self._impl = impl
+        lanes, _ = next(self.chunks())
+        self.lane_keys = jax.eval_shape(lambda: keys[lanes])
+        self._traced = self.trace(make_data, self.lane_keys)
+        self._compiled: jax.stages.Compiled | None = None
+
+    def chunks(self):
+        """As `seed_chunks`."""
+        return seed_chunks(self.num_seeds, self._mesh)
+
+    def trace(self, function: Callable[..., PyTree], *args: PyTree) -> jax.stages.Traced:
+        """The function mapped over a chunk of seeds, traced for arguments of these shapes."""
+        return map_seeds(function, self._mesh, self._impl).trace(*args)
+
+    @property
+    def data_layout(self) -> PyTree:
+        """Shapes of the data of a chunk."""
+        return self._traced.out_info
+
+    def compile(self) -> None:
+        """Compiles what draws the data, unless that is done."""
+        if self._compiled is None:
+            self._compiled = self._traced.lower().compile()
+
+    def data(self, lanes: np.ndarray) -> PyTree:
+        """The data of a chunk."""
+        return self._compiled(self.keys[lanes])
+
+
+class SeedsTrainer:
+    """Fits the layers of a stack for many seeds.
+
+    Args:
+      seeds: the seeds and their data.
+      stages: the layers, leaves up.
+      keys: (num_seeds,) typed keys of the stack; by default those of the seeds.
+
+    Attributes:
+      layouts: for each layer the shapes of its `FittedLayer`.
+    """
+
+    def __init__(self, seeds: Seeds, stages: Sequence[Stage], keys: jax.Array | None = None):
         start = time.perf_counter()
-        lanes, _ = next(seed_chunks(self._num_seeds))
-        self._data = jax.jit(map_seeds(make_data)).trace(keys[lanes])
-        self._steps: list[jax.stages.Traced] = []
+        self._seeds = seeds
+        self._keys = seeds.keys if keys is None else keys
+        self._programs: list[dict[str, jax.stages.Traced]] = []
         below: tuple[PyTree, ...] = ()
-        for index in range(num_layers):
-            step = jax.jit(map_seeds(make_step(index)))
-            self._steps.append(step.trace(keys[lanes], self._data.out_info, below))
-            below += (self._steps[-1].out_info[0],)
-        self.layouts = [self._layout(*step.out_info) for step in self._steps]
-        self._compiled_data: jax.stages.Compiled | None = None
+        for stage in stages:
+            self._programs.append(self._trace(stage, below))
+            below += (self._programs[-1]["finish"].out_info[0],)
+        self.layouts = [self._layout(*each["finish"].out_info) for each in self._programs]
         self._unreported_seconds = time.perf_counter() - start
 
-    def _layout(self, params: PyTree, report: PyTree) -> FittedLayer:
-        def over_seeds(x):
-            return jax.ShapeDtypeStruct((self._num_seeds, *x.shape[1:]), x.dtype)
+    def _trace(self, stage: Stage, below: tuple[PyTree, ...]) -> dict[str, jax.stages.Traced]:
+        seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
+        if stage.advance is None:
 
+            def fit(key, data, below):
+                return stage.finish(data, below, *stage.start(key, data, below))
+
+            return {"finish": seeds.trace(fit, key, data, below)}
+        start = seeds.trace(stage.start, key, data, below)
+        context, state = start.out_info
+        return {
+            "start": start,
+            "advance": seeds.trace(stage.advance, key, context, state),
+            "finish": seeds.trace(stage.finish, data, below, context, state),
+        }
+
+    def _layout(self, params: PyTree, report: PyTree) -> FittedLayer:
         scalar = jax.ShapeDtypeStruct((), np.float32)
         seconds = {"compile": scalar, "run": scalar}
-        return FittedLayer(*jax.tree.map(over_seeds, (params, report)), seconds)
+        return FittedLayer(*self._over_seeds((params, report)), seconds)
+
+    def _over_seeds(self, lanes: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((self._seeds.num_seeds, *x.shape[1:]), x.dtype), lanes
+        )
+
+    def rounds_layout(self, index: int) -> PyTree | None:
+        """Shapes of what `save_rounds` is called with; None for a layer without rounds."""
+        programs = self._programs[index]
+        if "start" not in programs:
+            return None
+        started = jax.ShapeDtypeStruct((self._seeds.num_seeds,), bool)
+        return {"started": started, "state": self._over_seeds(programs["start"].out_info[1])}
 
     def fit_layer(
-        self, finished: Sequence[FittedLayer], on_seeds: Callable[[int], None]
+        self,
+        finished: Sequence[FittedLayer],
+        on_seeds: Callable[[float], None],
+        saved_rounds: PyTree | None = None,
+        save_rounds: Callable[[PyTree], None] = lambda rounds: None,
     ) -> FittedLayer:
         """Fits the layer above those that are finished.
 
         Args:
           finished: the layers below, all of them.
-          on_seeds: called with the number of seeds that each call of the device has done.
+          on_seeds: called as work gets done with the number of seeds it amounts to.
+          saved_rounds: what `save_rounds` was last called with, to go on from there.
+          save_rounds: called after the first round, and then every ten seconds.
 
         Raises:
           FloatingPointError: parameters of a seed are not finite.
@@ -91,17 +214,25 @@ class SeedsTrainer:
         index, below = len(finished), tuple(layer.params for layer in finished)
         start = time.perf_counter() - self._unreported_seconds
         self._unreported_seconds = 0.0
-        step = self._steps[index].lower().compile()
-        if self._compiled_data is None:
-            self._compiled_data = self._data.lower().compile()
+        programs = {name: each.lower().compile() for name, each in self._programs[index].items()}
+        self._seeds.compile()
         compiled = time.perf_counter()
 
+        rounds = None
+        if "start" in programs:
+            rounds = _Rounds(self.rounds_layout(index), saved_rounds, save_rounds)
         chunks = []
-        for lanes, count in seed_chunks(self._num_seeds):
-            keys = self._keys[lanes]
-            state = step(keys, self._compiled_data(keys), _rows(below, lanes))
-            chunks.append(_rows(jax.device_get(state), slice(count)))
-            on_seeds(count)
+        for lanes, count in self._seeds.chunks():
+            data, lanes_below = self._seeds.data(lanes), _rows(below, lanes)
+            if rounds is None:
+                fitted = programs["finish"](self._keys[lanes], data, lanes_below)
+                on_seeds(count)
+            else:
+                context, state = programs["start"](self._keys[lanes], data, lanes_below)
+                advance = functools.partial(programs["advance"], self._keys[lanes], context)
+                state = rounds.fit(advance, state, lanes[:count], on_seeds)
+                fitted = programs["finish"](data, lanes_below, context, state)
+            chunks.append(_rows(jax.device_get(fitted), slice(count)))
         params, report = jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
@@ -110,16 +241,64 @@ class SeedsTrainer:
         )
 
     def _require_finite(self, index: int, params: PyTree) -> None:
-        finite = np.ones(self._num_seeds, bool)
+        finite = np.ones(self._seeds.num_seeds, bool)
         for leaf in jax.tree.leaves(params):
             if jnp.issubdtype(leaf.dtype, jnp.inexact):
-                finite &= np.isfinite(leaf).reshape(self._num_seeds, -1).all(axis=1)
+                finite &= np.isfinite(leaf).reshape(len(finite), -1).all(axis=1)
         if not finite.all():
             seeds = ", ".join(map(str, np.flatnonzero(~finite)))
             raise FloatingPointError(
-                f"layer {index + 1} of {len(self._steps)} is not finite for seeds {seeds}: the "
+                f"layer {index + 1} of {len(self._programs)} is not finite for seeds {seeds}: the "
                 "layers below it are kept"
             )
+
+
+class _Rounds:
+    """The states of all seeds between rounds, whatever chunks the seeds are worked on in."""
+
+    def __init__(self, layout: PyTree, saved: PyTree | None, save: Callable[[PyTree], None]):
+        if saved is None:
+            saved = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), layout)
+        self._rounds = jax.tree.map(np.array, saved)
+        self._save = save
+        self._last_save = -np.inf
+
+    def fit(self, advance, state, lanes, on_seeds) -> PyTree:
+        """The state of a chunk after its last round."""
+        state = self._resume(state, lanes)
+        reported = 0.0
+        while True:
+            progress = np.asarray(state.progress)[: len(lanes)]
+            on_seeds(progress.sum() - reported)
+            reported = progress.sum()
+            if progress.min() >= 1:
+                self._keep(state, lanes)
+                return state
+            state = advance(state)
+            if time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES:
+                self._keep(state, lanes)
+                self._save(jax.tree.map(np.copy, self._rounds))
+                self._last_save = time.perf_counter()
+
+    def _resume(self, state: PyTree, lanes: np.ndarray) -> PyTree:
+        started = self._rounds["started"][lanes]
+        if not started.any():
+            return state
+
+        def take(saved, new):
+            new = np.array(new)  # Rows past the lanes are padding.
+            new[: len(lanes)][started] = saved[lanes][started]
+            return new
+
+        return jax.tree.map(take, self._rounds["state"], jax.device_get(state))
+
+    def _keep(self, state: PyTree, lanes: np.ndarray) -> None:
+        self._rounds["started"][lanes] = True
+
+        def put(kept, new):
+            kept[lanes] = new[: len(lanes)]
+
+        jax.tree.map(put, self._rounds["state"], jax.device_get(state))
 
 
 def _rows(tree: PyTree, rows: np.ndarray | slice) -> PyTree:

@@ -1,9 +1,15 @@
-"""Least-squares fits of a linear map on fixed features."""
+"""Least-squares fits of a linear map on fixed features.
+
+`SOLVERS` hold the ones that need the Gram matrix alone, `DESCENTS` those that go over minibatches.
+"""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from hierjax.train.descent import Descent
 
 _NUM_STEPS = 300
 _POWER_STEPS = 50
@@ -61,4 +67,18 @@ def _largest_eigenvalue(matrix: jax.Array) -> jax.Array:
 SOLVERS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "gd": gradient_descent,
     "ridge": ridge,
+}
+
+
+def _cosine_descent(make_optimizer: Callable, learning_rate: float, num_steps: int) -> Descent:
+    def optimizer(rate):
+        return make_optimizer(optax.cosine_decay_schedule(rate, num_steps))
+
+    return Descent(optimizer, (learning_rate,), num_steps)
+
+
+# Rates for features of unit mean square norm. More steps fit the noise of the labels.
+DESCENTS: dict[str, Descent] = {
+    "sgd": _cosine_descent(optax.sgd, 1.0, 1000),
+    "adam": _cosine_descent(optax.adam, 0.003, 1000),
 }

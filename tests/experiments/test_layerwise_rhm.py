@@ -16,7 +16,7 @@ from experiments import cli, layerwise_rhm
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", "--num_test=50")
-SMALL = (*SMALL, "--num_features=32")
+SMALL = (*SMALL, "--num_features=32", "--nobaselines")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,9 +68,10 @@ def test_a_small_run_ends_with_all_its_files(finished):
         "checkpoints",
     }
     assert "layer 3 of 3" in result.stdout
-    assert "test error on unseen strings" in result.stdout
+    assert "errors on unseen strings, chance 0.750, 3 seeds" in result.stdout
     assert result.stderr == ""
-    assert {path.name for path in (workdir / "checkpoints").iterdir()} == {"0", "1", "2"}
+    layers = workdir / "checkpoints" / "layerwise" / "layers"
+    assert {path.name for path in layers.iterdir()} == {"0", "1", "2"}
 
 
 def test_the_summary_says_all(finished):
@@ -97,7 +98,7 @@ def test_a_finished_run_is_taken_up_unchanged(finished):
     before = summary_of(workdir)
     result = run(workdir, *SMALL)
     assert result.returncode == 0
-    assert "3 of 3 layers finished" in result.stdout
+    assert "layers finished: layerwise 3 of 3" in result.stdout
     assert summary_of(workdir) == before
 
 
@@ -130,7 +131,8 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
     )
     awaited = tmp_path / "config.json"
     if layers_before_the_kill:
-        awaited = tmp_path / "checkpoints" / str(layers_before_the_kill - 1)
+        awaited = tmp_path / "checkpoints" / "layerwise" / "layers"
+        awaited /= str(layers_before_the_kill - 1)
     deadline = time.monotonic() + 100
     while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -157,7 +159,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
         (["--train_multiple=2", "--num_train=100"], "give only one"),
         (["--vocab_size=8,8"], "vocab_size lists 2 numbers for depth=3"),
         (["--vocab_size=eight"], "--vocab_size=eight"),
-        (["--solver=newton"], "value should be one of <gd|ridge>"),
+        (["--solver=newton"], "value should be one of <gd|ridge|sgd|adam>"),
         (["--targets=last"], "--targets=last"),
         (["--num_sedes=3"], "num_sedes"),
         (["stray"], "unexpected argument 'stray'"),
@@ -201,13 +203,14 @@ def test_a_workdir_that_cannot_be_written_is_refused(tmp_path):
 
 def test_a_damaged_step_is_refused_and_nothing_is_lost(finished, tmp_path):
     subprocess.run(["cp", "-r", finished[0], tmp_path / "run"], check=True)
-    damaged = tmp_path / "run" / "checkpoints" / "1" / "layer" / "manifest.ocdbt"
+    layers = tmp_path / "run" / "checkpoints" / "layerwise" / "layers"
+    damaged = layers / "1" / "layer" / "manifest.ocdbt"
     damaged.write_bytes(b"torn")
     result = run(tmp_path / "run", *SMALL)
     assert result.returncode == 2
     assert "step 1 of" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"0", "1", "2"}
+    assert {path.name for path in layers.iterdir()} == {"0", "1", "2"}
 
 
 def test_help_explains(tmp_path):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hierjax.tasks.batch import Batch
-from hierjax.train.layerwise import fit_next, forward, train_layerwise
+from hierjax.train.layerwise import forward, train_layerwise
 
 
 class Shift:
@@ -35,16 +35,6 @@ def test_each_layer_is_fitted_on_what_those_below_make_of_its_own_data():
         np.testing.assert_allclose(params[index]["mean"], seen.mean(), rtol=1e-6)
         factor = jax.random.normal(jax.random.fold_in(key, index))
         np.testing.assert_array_equal(params[index]["factor"], factor)
-
-
-def test_the_next_layer_is_fitted_as_in_the_whole():
-    layers, key = [Shift()] * 3, jax.random.key(0)
-    params = train_layerwise(layers, lambda index: batch_of(10.0 * index), key)
-    for index in range(3):
-        batch = batch_of(10.0 * index)
-        layer_params, hidden = fit_next(layers, params[:index], batch, key)
-        assert layer_params == params[index]
-        np.testing.assert_array_equal(hidden, forward(layers, params[:index], batch.inputs))
 
 
 def test_no_layers_below_leave_the_inputs_alone():

@@ -8,7 +8,8 @@ import pytest
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.layerwise import forward, train_layerwise
-from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig, patch_layers
+from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig
+from hierjax.train.patch_stack import patch_layers
 
 SPEC = RandomHierarchySpec(3, 4, 2, 2, 3)
 SMALL = PatchLayerConfig(num_features=32)

@@ -1,40 +1,78 @@
 import collections
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from hierjax import parallel
-from hierjax.parallel import seed_chunks, seed_keys
-from hierjax.train.seeds import SeedsTrainer
+from hierjax.parallel import seed_keys, seed_mesh
+from hierjax.train.seeds import Seeds, SeedsTrainer, Stage
+
+ONE = seed_mesh(1)
 
 
 def make_data(key):
     return jax.random.normal(key, (5,))
 
 
-def make_step(index):
-    def step(key, data, below):
+def make_stage(index):
+    def start(key, data, below):
         mean = data.mean() + sum(params["mean"] for params in below)
-        return {"mean": mean, "index": jnp.int32(index)}, {"twice": 2 * mean}
+        return None, {"mean": mean, "index": jnp.int32(index)}
 
-    return step
+    def finish(data, below, context, params):
+        return params, {"twice": 2 * params["mean"]}
+
+    return Stage(start, None, finish)
 
 
-def fit_all(trainer):
+STAGES = [make_stage(index) for index in range(3)]
+
+
+class Walk(struct.PyTreeNode):
+    """A fit in rounds, as many as the seed's data says."""
+
+    position: jax.Array
+    progress: jax.Array
+
+
+def walk_stage():
+    def start(key, data, below):
+        num_rounds = 2 + jnp.argmax(data)
+        return (data, num_rounds), Walk(jnp.zeros(()), jnp.zeros(()))
+
+    def advance(key, context, walk):
+        data, num_rounds = context
+        step = data[0] + jax.random.normal(key) * walk.position
+        stay = walk.progress >= 1
+        progress = jnp.minimum(walk.progress + 1 / num_rounds + 1e-3, 1)
+        return Walk(jnp.where(stay, walk.position, walk.position + step), progress)
+
+    def finish(data, below, context, walk):
+        return {"position": walk.position}, {"rounds": context[1]}
+
+    return Stage(start, advance, finish)
+
+
+def fit_all(trainer, num_layers=3):
     finished, calls = [], []
-    for _ in range(3):
+    for _ in range(num_layers):
         finished.append(trainer.fit_layer(finished, calls.append))
     return finished, calls
 
 
+def trainer_of(num_seeds, stages=STAGES, mesh=ONE, impl="shard_map"):
+    return SeedsTrainer(Seeds(seed_keys(0, num_seeds), make_data, mesh, impl), stages)
+
+
 def test_layers_stack_seeds_and_see_those_below():
-    keys = seed_keys(0, 4)
-    finished, calls = fit_all(SeedsTrainer(keys, make_data, make_step, 3))
+    finished, calls = fit_all(trainer_of(4))
     assert sum(calls) == 3 * 4
-    means = np.array([make_data(key).mean() for key in keys])
+    means = np.array([make_data(key).mean() for key in seed_keys(0, 4)])
     np.testing.assert_allclose(finished[0].params["mean"], means, rtol=1e-6)
     np.testing.assert_allclose(finished[1].report["twice"], 4 * means, rtol=1e-6)
     np.testing.assert_allclose(finished[2].params["mean"], 4 * means, rtol=1e-6)
@@ -42,57 +80,87 @@ def test_layers_stack_seeds_and_see_those_below():
 
 
 def test_layouts_are_those_of_the_fitted_layers():
-    trainer = SeedsTrainer(seed_keys(0, 3), make_data, make_step, 3)
+    trainer = trainer_of(3)
     for layout, layer in zip(trainer.layouts, fit_all(trainer)[0], strict=True):
         chex.assert_trees_all_equal_shapes_and_dtypes(layout, layer)
 
 
-def test_each_step_is_traced_once():
+def counting(traces, name, function):
+    @functools.wraps(function)
+    def counted(*args):
+        traces[name] += 1
+        return function(*args)
+
+    return counted
+
+
+def test_each_program_is_traced_once():
     traces = collections.Counter()
-
-    def count(name, function):
-        def counted(*args):
-            traces[name] += 1
-            return function(*args)
-
-        return counted
-
-    steps = [count(index, make_step(index)) for index in range(3)]
-    fit_all(SeedsTrainer(seed_keys(0, 3), count("data", make_data), steps.__getitem__, 3))
-    assert traces == {"data": 1, 0: 1, 1: 1, 2: 1}
+    stages = [
+        stage._replace(start=counting(traces, index, stage.start))
+        for index, stage in enumerate(STAGES)
+    ]
+    walk = Stage(*(counting(traces, name, getattr(walk_stage(), name)) for name in Stage._fields))
+    data = counting(traces, "data", make_data)
+    fit_all(SeedsTrainer(Seeds(seed_keys(0, 3), data, ONE), [*stages, walk]), 4)
+    names = ["data", 0, 1, 2, "start", "advance", "finish"]
+    assert traces == dict.fromkeys(names, 1)
 
 
-def test_padding_is_dropped(monkeypatch):
-    monkeypatch.setattr(parallel.jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(parallel, "_LANES_ON_ACCELERATOR", 3)
-    chunks = list(seed_chunks(7))
-    assert [lanes.tolist() for lanes, _ in chunks] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
-    assert [count for _, count in chunks] == [3, 3, 1]
-    in_chunks, _ = fit_all(SeedsTrainer(seed_keys(0, 7), make_data, make_step, 3))
-    monkeypatch.undo()
-    one_by_one, _ = fit_all(SeedsTrainer(seed_keys(0, 7), make_data, make_step, 3))
+@pytest.mark.parametrize(("num_devices", "impl"), [(1, "shard_map"), (2, "shard_map"), (2, "pmap")])
+def test_padding_is_dropped(monkeypatch, num_devices, impl):
+    one_by_one, _ = fit_all(trainer_of(7, [*STAGES, walk_stage()]), 4)
+    monkeypatch.setattr(parallel, "_LANES", {"cpu": 3})
+    trainer = trainer_of(7, [*STAGES, walk_stage()], seed_mesh(num_devices), impl)
+    in_chunks, calls = fit_all(trainer, 4)
+    assert sum(calls) == pytest.approx(4 * 7)
     for ours, theirs in zip(in_chunks, one_by_one, strict=True):
         chex.assert_trees_all_close(ours.params, theirs.params, rtol=1e-6)
+        chex.assert_trees_all_close(ours.report, theirs.report, rtol=1e-6)
 
 
-def test_seeds_do_not_depend_on_their_number():
-    few, many = seed_keys(3, 2), seed_keys(3, 5)
-    np.testing.assert_array_equal(jax.random.key_data(few), jax.random.key_data(many)[:2])
+@pytest.fixture
+def save_always(monkeypatch):
+    monkeypatch.setattr("hierjax.train.seeds._SECONDS_BETWEEN_SAVES", 0.0)
+
+
+def fit_walk(num_devices, saved=None, save=lambda rounds: None):
+    trainer = trainer_of(5, [walk_stage()], seed_mesh(num_devices))
+    return trainer.fit_layer([], lambda count: None, saved, save)
+
+
+def test_a_fit_goes_on_from_any_round_on_other_devices(save_always):
+    """Saved on 2 devices, resumed on 1, 2 and 5: same numbers, for seeds begun and not begun."""
+    saves = []
+    whole = fit_walk(2, save=saves.append)
+    layout = trainer_of(5, [walk_stage()]).rounds_layout(0)
+    chex.assert_trees_all_equal_shapes_and_dtypes(layout, saves[0])
+    assert saves[0]["started"].tolist() == [True, True, False, False, False]
+    assert saves[-1]["started"].all()
+    for saved in (saves[0], saves[1], saves[len(saves) // 2], saves[-1]):
+        for num_devices in (1, 2, 5):
+            resumed = fit_walk(num_devices, saved)
+            chex.assert_trees_all_equal(resumed.params, whole.params)
+
+
+def test_saved_rounds_are_not_taken_again(save_always):
+    saves = []
+    fit_walk(1, save=saves.append)
+    again = []
+    fit_walk(1, saves[3], again.append)
+    assert len(again) == len(saves) - 4
 
 
 def test_a_layer_that_is_not_finite_is_named():
-    def broken(index):
-        def step(key, data, below):
-            params, report = make_step(index)(key, data, below)
-            bad = (index == 1) & (data[0] > 0)
-            return params | {"mean": jnp.where(bad, jnp.nan, params["mean"])}, report
-
-        return step
+    def broken(key, data, below):
+        _, params = STAGES[1].start(key, data, below)
+        return None, params | {"mean": jnp.where(data[0] > 0, jnp.nan, params["mean"])}
 
     keys = seed_keys(0, 4)
     bad = [seed for seed in range(4) if make_data(keys[seed])[0] > 0]
     assert 0 < len(bad) < 4
-    trainer = SeedsTrainer(keys, make_data, broken, 3)
+    stages = [STAGES[0], STAGES[1]._replace(start=broken), STAGES[2]]
+    trainer = trainer_of(4, stages)
     first = trainer.fit_layer([], lambda count: None)
     names = ", ".join(map(str, bad))
     with pytest.raises(FloatingPointError, match=f"layer 2 of 3 is not finite for seeds {names}:"):

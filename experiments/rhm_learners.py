@@ -1,0 +1,109 @@
+"""The learners of a random hierarchy, all on the same grammars, train sets and test sets."""
+
+import jax
+import optax
+
+from experiments.rhm_request import Request
+from experiments.runs import Learner
+from hierjax.measure.layer_report import LearnerReport, layer_report
+from hierjax.measure.metrics import error_rate, squared_loss
+from hierjax.parallel import data_mesh, seed_keys, seed_mesh
+from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
+from hierjax.tasks.splits import make_split
+from hierjax.train.layerwise import forward
+from hierjax.train.learners import TooLarge, end_to_end, kernel, shallow
+from hierjax.train.patch_stack import patch_layers
+from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
+
+
+def make_learners(
+    request: Request, impl: str, num_devices: int | None, data_parallel: bool
+) -> tuple[list[Learner], dict[str, str]]:
+    """The learners that are asked for, layerwise first, and why others are left out.
+
+    Args:
+      request: what is asked for.
+      impl: as for `map_seeds`.
+      num_devices: between which seeds are divided; None for all.
+      data_parallel: whether the batches of the end-to-end learner are divided instead.
+
+    Raises:
+      ValueError: there are fewer devices, or they do not divide a batch.
+    """
+    keys = seed_keys(request.seed, request.num_seeds)
+    seeds = Seeds(keys, lambda key: draw_split(key, request), seed_mesh(num_devices), impl)
+    stages = {"layerwise": layerwise_stages(request)}
+    placed = {"end_to_end": seeds}
+    skipped = {}
+    if request.network is not None:
+        mesh = data_mesh(num_devices) if data_parallel else None
+        if mesh is not None:
+            placed["end_to_end"] = Seeds(keys, lambda key: draw_split(key, request), mesh)
+        try:
+            stages["kernel"] = [whole_stage(kernel(request.spec, request.num_train), squared_loss)]
+        except TooLarge as error:
+            skipped["kernel"] = str(error)
+        stages["shallow"] = [whole_stage(shallow(request.spec), cross_entropy)]
+        networks = end_to_end(request.spec, request.num_train, request.network, mesh)
+        stages["end_to_end"] = [whole_stage(networks, cross_entropy)]
+    learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
+    learners = [
+        Learner(name, SeedsTrainer(placed.get(name, seeds), each, learner_keys), request.num_seeds)
+        for name, each in stages.items()
+    ]
+    return learners, skipped
+
+
+def draw_split(key: jax.Array, request: Request):
+    """The grammar of a seed, and its train and test set."""
+    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), request.spec)
+    if request.top_rule == "latin_square":
+        grammar = latin_square_top(grammar)
+    split_key = jax.random.fold_in(key, 1)
+    return make_split(grammar, split_key, request.num_train, request.num_test)
+
+
+def layerwise_stages(request: Request) -> list[Stage]:
+    """One stage a layer, which reports what the layer knows; on top, on the learner too."""
+    spec = request.spec
+    layers = patch_layers(spec, request.config)
+
+    def make_stage(index):
+        layer, level = layers[index], spec.depth - 1 - index
+
+        def report(split, below, params, hidden):
+            test_hidden = forward(layers, below, split.test.inputs)
+            votes, embeddings = layer.votes(params, test_hidden), layer.apply(params, test_hidden)
+            measured = {
+                "layer": layer_report(votes, embeddings, split.test, level, spec.symbols(level)),
+                "num_unseen": split.num_unseen,
+            }
+            if level == 0:
+                train_loss = squared_loss(layer.votes(params, hidden), split.train.labels)
+                measured["learner"] = LearnerReport(measured["layer"].test_error, train_loss)
+            return measured
+
+        return layer_stage(layers, index, lambda split: split.train, report)
+
+    return [make_stage(index) for index in range(spec.depth)]
+
+
+def whole_stage(layers, train_loss) -> Stage:
+    """The only stage of a learner that is not trained layer by layer."""
+
+    def report(split, below, params, inputs):
+        test_scores = layers[0].apply(params, split.test.inputs)
+        train_scores = layers[0].apply(params, inputs)
+        return {
+            "learner": LearnerReport(
+                error_rate(test_scores, split.test.labels),
+                train_loss(train_scores, split.train.labels),
+            )
+        }
+
+    return layer_stage(layers, 0, lambda split: split.train, report)
+
+
+def cross_entropy(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    """Of (N, C) scores to the labels (N,), mean over examples."""
+    return optax.softmax_cross_entropy_with_integer_labels(scores, labels).mean()

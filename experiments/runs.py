@@ -1,0 +1,85 @@
+"""How an experiment works through its learners: layer by layer, each saved as it ends."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+
+from experiments import cli
+from hierjax.checkpoint import LayerCheckpoints
+from hierjax.record import RunFolder
+from hierjax.train.seeds import FittedLayer, SeedsTrainer
+
+PyTree = dict
+
+
+@dataclasses.dataclass
+class Learner:
+    """A learner of a run, and how far it has come.
+
+    Attributes:
+      name: that of its folder of checkpoints.
+      trainer: fits its layers.
+      num_seeds: seeds of each fit.
+      finished: its finished layers.
+      rounds: state of the layer that was interrupted, if it was saved between rounds.
+    """
+
+    name: str
+    trainer: SeedsTrainer
+    num_seeds: int
+    finished: list[FittedLayer] = dataclasses.field(default_factory=list)
+    rounds: PyTree | None = None
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the whole stack."""
+        return len(self.trainer.layouts)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no layer is missing."""
+        return len(self.finished) == self.num_layers
+
+    def restore(self, folder: RunFolder) -> None:
+        """Reads what an earlier run finished.
+
+        Raises:
+          ValueError: it is damaged or of another run.
+        """
+        with LayerCheckpoints(folder.checkpoints / self.name) as checkpoints:
+            self.finished = jax.device_get(checkpoints.restore(self.trainer.layouts))
+            if not self.is_finished:
+                index = len(self.finished)
+                layout = self.trainer.rounds_layout(index)
+                if layout is not None:
+                    self.rounds = jax.device_get(checkpoints.restore_rounds(index, layout))
+
+    def fit(self, folder: RunFolder, describe: Callable[[int, FittedLayer], str]) -> None:
+        """Fits the layers that are missing, and saves each.
+
+        Args:
+          folder: of the run.
+          describe: index of a layer and the layer -> what to tell about it.
+        """
+        done = len(self.finished) * self.num_seeds
+        with (
+            LayerCheckpoints(folder.checkpoints / self.name) as checkpoints,
+            cli.Progress(self.num_layers * self.num_seeds, f"{self.name} fits", done) as progress,
+        ):
+            for index in range(len(self.finished), self.num_layers):
+
+                def save_rounds(rounds, index=index):
+                    checkpoints.save_rounds(index, rounds)
+
+                layer = self.trainer.fit_layer(
+                    self.finished, progress.advance, self.rounds, save_rounds
+                )
+                self.rounds = None
+                checkpoints.save(index, layer)
+                self.finished.append(layer)
+                text = describe(index, layer)
+                folder.log(
+                    "layer", learner=self.name, layer=index + 1, seconds=layer.seconds, result=text
+                )
+                progress.line(text)

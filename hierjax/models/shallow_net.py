@@ -1,0 +1,33 @@
+"""A network that knows nothing of the hierarchy."""
+
+import jax
+from flax import linen as nn
+
+from hierjax.models.conv_stack import ACTIVATIONS
+
+
+def one_hot_strings(tokens: jax.Array, vocab_size: int) -> jax.Array:
+    """Strings (N, d) as vectors (N, d*V) float32."""
+    return jax.nn.one_hot(tokens, vocab_size).reshape(tokens.shape[0], -1)
+
+
+class ShallowNet(nn.Module):
+    """One hidden layer on the one-hot string.
+
+    Attributes:
+      vocab_size: number of leaf symbols, V.
+      num_classes: outputs, C.
+      width: hidden units, W.
+      activation: one of `ACTIVATIONS`.
+    """
+
+    vocab_size: int
+    num_classes: int
+    width: int
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Class scores (N, C) of strings (N, d)."""
+        hidden = nn.Dense(self.width)(one_hot_strings(tokens, self.vocab_size))
+        return nn.Dense(self.num_classes)(ACTIVATIONS[self.activation](hidden))

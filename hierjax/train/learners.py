@@ -1,0 +1,132 @@
+"""What layerwise learning of a random hierarchy is compared with: stacks of one layer."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from hierjax.models.conv_stack import ConvStack
+from hierjax.models.shallow_net import ShallowNet, one_hot_strings
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train.descent import Descent
+from hierjax.train.kernel_ridge import KernelRidge
+from hierjax.train.network import Network
+
+SCHEDULES = ("constant", "cosine")
+
+_OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "sgd": optax.sgd,
+}
+_LEARNING_RATES = {
+    "adam": (0.01, 0.02, 0.04),
+    "momentum": (0.2, 0.4, 0.8),
+    "sgd": (1.0, 2.0, 4.0),
+}
+OPTIMIZERS = tuple(_OPTIMIZERS)
+
+_WIDTH_PER_SYMBOL = 8
+_PASSES = 20
+_MIN_STEPS = 1500
+_SHALLOW_WIDTH = 1024
+_MAX_KERNEL_TRAIN = 16384
+
+
+class TooLarge(ValueError):
+    """A learner that this many examples are too many for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """How the convolutional stack is trained end to end.
+
+    Attributes:
+      optimizer: one of `OPTIMIZERS`; its learning rate is chosen on held-out examples.
+      schedule: of the rate, one of `SCHEDULES`; "cosine" falls to zero at the last step.
+      width: W; None for eight times V.
+      batch_size: examples of a step.
+      num_steps: most steps; None for twenty times the train set, and 1,500 at least.
+      stop_loss: mean cross-entropy of 100 minibatches that ends the training.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
+    """
+
+    optimizer: str = "momentum"
+    schedule: str = "cosine"
+    width: int | None = None
+    batch_size: int = 32
+    num_steps: int | None = None
+    stop_loss: float = 1e-3
+
+    def __post_init__(self):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(known)}"
+                )
+        for name in ("width", "batch_size", "num_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+
+
+def end_to_end(
+    spec: RandomHierarchySpec,
+    num_train: int,
+    config: NetworkConfig | None = None,
+    mesh: Mesh | None = None,
+) -> tuple[Network]:
+    """A convolutional stack matched to the tree, all of its layers trained together.
+
+    Args:
+      spec: of the grammars.
+      num_train: n.
+      config: choices.
+      mesh: a `data_mesh` whose devices share each batch.
+
+    Raises:
+      ValueError: the devices do not divide the batch.
+    """
+    config = NetworkConfig() if config is None else config
+    vocab_size = spec.symbols(spec.depth)
+    width = config.width or _WIDTH_PER_SYMBOL * vocab_size
+    passes = -(-_PASSES * num_train // config.batch_size)
+    num_steps = config.num_steps or max(_MIN_STEPS, passes)
+
+    def optimizer(rate):
+        if config.schedule == "cosine":
+            rate = optax.cosine_decay_schedule(rate, num_steps)
+        return _OPTIMIZERS[config.optimizer](rate)
+
+    rates = _LEARNING_RATES[config.optimizer]
+    descent = Descent(optimizer, rates, num_steps, config.batch_size, config.stop_loss, mesh)
+    module = ConvStack(spec.branching[::-1], vocab_size, spec.num_classes, width)
+    return (Network(module, descent),)
+
+
+def shallow(spec: RandomHierarchySpec) -> tuple[Network]:
+    """One hidden layer on the one-hot string, trained by Adam."""
+    module = ShallowNet(spec.symbols(spec.depth), spec.num_classes, _SHALLOW_WIDTH)
+    return (Network(module, Descent(optax.adam, (0.001, 0.003, 0.01), 3000, 32, 1e-2)),)
+
+
+def kernel(spec: RandomHierarchySpec, num_train: int) -> tuple[KernelRidge]:
+    """Kernel ridge regression on the one-hot string.
+
+    Raises:
+      TooLarge: the Gram matrix of num_train strings would be too large.
+    """
+    if num_train > _MAX_KERNEL_TRAIN:
+        raise TooLarge(
+            f"num_train={num_train} is more than the {_MAX_KERNEL_TRAIN} whose Gram matrix is "
+            "affordable"
+        )
+
+    def embed(tokens: jax.Array) -> jax.Array:
+        return one_hot_strings(tokens, spec.symbols(spec.depth))
+
+    return (KernelRidge(embed, spec.num_classes),)

@@ -1,0 +1,194 @@
+"""Flax modules trained by descent: whole, or one layer at a time."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.layerwise import RoundsLayer
+
+PyTree = Any
+
+_LAYERWISE_METHODS = {
+    "embed": "embed(inputs), which makes the first layer's inputs",
+    "layer": "layer(hidden, index), which applies layer `index` from 0",
+    "readout": "readout(hidden), which makes the class scores from the last layer's outputs",
+}
+
+
+class TrainedNetwork(struct.PyTreeNode):
+    """Parameters that descent has left.
+
+    Attributes:
+      variables: of the module.
+      head: kernel (F, C) and bias (C,) that read classes off a hidden layer; None elsewhere.
+      learning_rate: with which they were trained.
+      num_steps: taken with it.
+    """
+
+    variables: PyTree
+    head: PyTree
+    learning_rate: jax.Array
+    num_steps: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _ModuleLayer(RoundsLayer):
+    """What `Network` and `NetworkLayer` share: cross-entropy on class scores, minimised.
+
+    Attributes:
+      module: the user's.
+      descent: how it is trained.
+    """
+
+    module: nn.Module
+    descent: Descent
+
+    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> DescentState:
+        """The state before the first round; inputs (N, ...), labels (N,).
+
+        Raises:
+          ValueError: the module has variables besides its parameters.
+        """
+        return self.descent.start(self._objective(inputs), key)
+
+    def advance(
+        self, key: jax.Array, state: DescentState, inputs: jax.Array, labels: jax.Array
+    ) -> DescentState:
+        """One round."""
+        return self.descent.advance(self._objective(inputs), key, state, inputs, labels)
+
+    def finish(self, state: DescentState, inputs: jax.Array, labels: jax.Array) -> TrainedNetwork:
+        """What was trained, and how."""
+        rates = jnp.asarray(self.descent.learning_rates)
+        return TrainedNetwork(
+            **state.params, learning_rate=rates[state.choice], num_steps=state.step
+        )
+
+    def _objective(self, inputs: jax.Array) -> Objective:
+        def loss(params, inputs, labels):
+            scores = self._class_scores(params, inputs)
+            return optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+
+        return Objective(lambda key: self._init(key, inputs[:1]), loss)
+
+    def _init_module(self, key: jax.Array, inputs: jax.Array, method) -> PyTree:
+        variables = self.module.init(key, inputs, method=method)
+        others = sorted(set(variables) - {"params"})
+        if others:
+            raise ValueError(
+                f"{type(self.module).__name__} has variables of kind {' and '.join(others)}, "
+                "which no gradient trains: leave them out of the module"
+            )
+        return variables
+
+    def _init(self, key, inputs) -> dict:
+        raise NotImplementedError
+
+    def _class_scores(self, params: dict, inputs: jax.Array) -> jax.Array:
+        raise NotImplementedError
+
+
+class Network(_ModuleLayer):
+    """A Flax module trained end to end: a stack of one layer, whose output are class scores.
+
+    The module maps (N, ...) inputs to (N, C) scores.
+    """
+
+    def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
+        """Class scores (N, C)."""
+        return self.module.apply(params.variables, inputs)
+
+    def _init(self, key, inputs):
+        return {"variables": self._init_module(key, inputs, None), "head": None}
+
+    def _class_scores(self, params, inputs):
+        return self.module.apply(params["variables"], inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkLayer(_ModuleLayer):
+    """One layer of a Flax module, trained alone with a linear head on all its outputs.
+
+    Layers above do not exist for it, layers below are fixed. The last layer is trained with the
+    module's own read-out.
+
+    Attributes:
+      index: from 0.
+      num_classes: C.
+    """
+
+    index: int
+    num_classes: int
+
+    def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
+        """What the layer above sees; of the last layer, class scores (N, C)."""
+        method = self._whole if self._is_last else self._hidden
+        return self.module.apply(params.variables, inputs, method=method)
+
+    def votes(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
+        """Class scores (N, C), as far as this layer can tell."""
+        return self._class_scores({"variables": params.variables, "head": params.head}, inputs)
+
+    @property
+    def _is_last(self) -> bool:
+        return self.index == self.module.num_layers - 1
+
+    def _hidden(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
+        return module.layer(module.embed(inputs) if self.index == 0 else inputs, self.index)
+
+    def _whole(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
+        return module.readout(self._hidden(module, inputs))
+
+    def _init(self, key, inputs):
+        if self._is_last:
+            return {"variables": self._init_module(key, inputs, self._whole), "head": None}
+        variables = self._init_module(key, inputs, self._hidden)
+        hidden = self.module.apply(variables, inputs, method=self._hidden)
+        head = nn.Dense(self.num_classes).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
+        return {"variables": variables, "head": head}
+
+    def _class_scores(self, params, inputs):
+        if self._is_last:
+            return self.module.apply(params["variables"], inputs, method=self._whole)
+        hidden = self.module.apply(params["variables"], inputs, method=self._hidden)
+        head = nn.Dense(self.num_classes)
+        return head.apply(params["head"], hidden.reshape(hidden.shape[0], -1))
+
+
+def network_layers(
+    module: nn.Module, descent: Descent, num_classes: int
+) -> tuple[NetworkLayer, ...]:
+    """A Flax module of the user's own as a stack that is trained layer by layer.
+
+    The module has `num_layers` and the methods embed(inputs), layer(hidden, index) and
+    readout(hidden); `models.conv_stack.ConvStack` is an example. The parameters of all layers
+    together are those of the module, see `merge_variables`.
+
+    Raises:
+      ValueError: the module lacks one of them.
+    """
+    missing = [text for name, text in _LAYERWISE_METHODS.items() if not hasattr(module, name)]
+    if not hasattr(module, "num_layers"):
+        missing.insert(0, "num_layers, the number of its layers")
+    if missing:
+        raise ValueError(
+            f"{type(module).__name__} cannot be trained layer by layer, because it lacks "
+            f"{'; '.join(missing)}: add them, or train it whole as a Network"
+        )
+    return tuple(
+        NetworkLayer(module, descent, index, num_classes) for index in range(module.num_layers)
+    )
+
+
+def merge_variables(trained: tuple[TrainedNetwork, ...]) -> PyTree:
+    """Variables of the whole module, from those of its layers."""
+    params: dict = {}
+    for layer in trained:
+        params |= layer.variables.get("params", {})
+    return {"params": params}
