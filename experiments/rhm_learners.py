@@ -43,7 +43,8 @@ def make_learners(
             stages["kernel"] = [whole_stage(kernel(request.spec, request.num_train), squared_loss)]
         except TooLarge as error:
             skipped["kernel"] = str(error)
-        stages["shallow"] = [whole_stage(shallow(request.spec), cross_entropy)]
+        networks = shallow(request.spec, request.num_train)
+        stages["shallow"] = [whole_stage(networks, cross_entropy)]
         networks = end_to_end(request.spec, request.num_train, request.network, mesh)
         stages["end_to_end"] = [whole_stage(networks, cross_entropy)]
     learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)

@@ -28,7 +28,7 @@ class DescentState(struct.PyTreeNode):
       final: whether the rate is chosen, and all examples are trained on.
       step: steps taken with this rate.
       loss: mean loss of the last round's minibatches.
-      validation: (K,) validation losses of the rates tried so far.
+      validation: (K,) mean of `Objective.validate` for the rates tried so far.
       progress: share of the steps that may be needed; 1 when the fit has ended.
     """
 
@@ -49,10 +49,12 @@ class Objective:
     Attributes:
       init: key -> initial parameters.
       loss: (parameters, inputs, targets) -> losses of the examples, (N,).
+      validate: likewise what learning rates are compared by on held-out examples.
     """
 
     init: Callable[[jax.Array], PyTree]
     loss: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
+    validate: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Descent:
     """How parameters are fitted.
 
     With several learning rates each is tried from the same start on the first seven eighths of
-    the examples; the one with the least loss on the rest is then used on all of them.
+    the examples; the one that does best on the rest is then used on all of them.
 
     Attributes:
       optimizer: learning rate -> optax optimizer, such as `optax.adam`, or a function that
@@ -182,10 +184,9 @@ class Descent:
         )
 
     def _next_phase(self, objective, key, state, inputs, targets) -> DescentState:
-        loss = objective.loss(state.params, inputs, targets).mean()
-        validation = state.validation.at[state.choice].set(
-            jnp.where(jnp.isfinite(loss), loss, jnp.inf)
-        )
+        loss = objective.validate(state.params, inputs, targets).mean()
+        failed = ~(jnp.isfinite(loss) & jnp.isfinite(state.loss))
+        validation = state.validation.at[state.choice].set(jnp.where(failed, jnp.inf, loss))
         final = state.choice == len(self.learning_rates) - 1
         params, opt_state = self._initial(objective, key)
         return state.replace(

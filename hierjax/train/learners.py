@@ -31,7 +31,13 @@ OPTIMIZERS = tuple(_OPTIMIZERS)
 _WIDTH_PER_SYMBOL = 8
 _PASSES = 20
 _MIN_STEPS = 1500
-_SHALLOW_WIDTH = 1024
+
+_SHALLOW_WIDTH_PER_SYMBOL = 32
+_SHALLOW_MIN_STEPS = 3000
+_SHALLOW_BATCH = 32
+_SHALLOW_RATES = (0.003, 0.01, 0.03, 0.1)
+_SHALLOW_WEIGHT_DECAY = 0.1
+
 _MAX_KERNEL_TRAIN = 16384
 
 
@@ -108,10 +114,22 @@ def end_to_end(
     return (Network(module, descent),)
 
 
-def shallow(spec: RandomHierarchySpec) -> tuple[Network]:
-    """One hidden layer on the one-hot string, trained by Adam."""
-    module = ShallowNet(spec.symbols(spec.depth), spec.num_classes, _SHALLOW_WIDTH)
-    return (Network(module, Descent(optax.adam, (0.001, 0.003, 0.01), 3000, 32, 1e-2)),)
+def shallow(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]:
+    """One hidden layer on the one-hot string, trained by Adam with weight decay.
+
+    Args:
+      spec: of the grammars.
+      num_train: n.
+    """
+    vocab_size = spec.symbols(spec.depth)
+    num_steps = max(_SHALLOW_MIN_STEPS, _PASSES * num_train // _SHALLOW_BATCH)
+
+    def optimizer(rate):
+        schedule = optax.cosine_decay_schedule(rate, num_steps)
+        return optax.adamw(schedule, weight_decay=_SHALLOW_WEIGHT_DECAY)
+
+    module = ShallowNet(vocab_size, spec.num_classes, _SHALLOW_WIDTH_PER_SYMBOL * vocab_size)
+    return (Network(module, Descent(optimizer, _SHALLOW_RATES, num_steps, _SHALLOW_BATCH)),)
 
 
 def kernel(spec: RandomHierarchySpec, num_train: int) -> tuple[KernelRidge]:

@@ -39,7 +39,9 @@ class TrainedNetwork(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class _ModuleLayer(RoundsLayer):
-    """What `Network` and `NetworkLayer` share: cross-entropy on class scores, minimised.
+    """What `Network` and `NetworkLayer` share: the cross-entropy of class scores is minimised.
+
+    Learning rates are compared by their errors.
 
     Attributes:
       module: the user's.
@@ -75,7 +77,10 @@ class _ModuleLayer(RoundsLayer):
             scores = self._class_scores(params, inputs)
             return optax.softmax_cross_entropy_with_integer_labels(scores, labels)
 
-        return Objective(lambda key: self._init(key, inputs[:1]), loss)
+        def is_wrong(params, inputs, labels):
+            return (self._class_scores(params, inputs).argmax(axis=-1) != labels).astype(float)
+
+        return Objective(lambda key: self._init(key, inputs[:1]), loss, is_wrong)
 
     def _init_module(self, key: jax.Array, inputs: jax.Array, method) -> PyTree:
         variables = self.module.init(key, inputs, method=method)

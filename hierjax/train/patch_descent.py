@@ -75,4 +75,4 @@ class DescentPatchLayer(RoundsLayer, PatchLayer):
             residuals = jnp.einsum("npd,pdc->npc", features, readout) - targets[:, None]
             return 0.5 * (residuals**2).sum(axis=(1, 2)) * (num_maps / trained)
 
-        return Objective(init, loss)
+        return Objective(init, loss, loss)
