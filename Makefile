@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 
 venv: $(VENV)/.complete
 
-$(VENV)/.complete: requirements.txt
+$(VENV)/.complete: requirements.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("hierjax needs Python 3.11 or later, not %d.%d: set PYTHON=/path/to/python" % sys.version_info[:2])'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 run: venv

@@ -44,7 +44,7 @@ def _case(name: str, spec: RandomHierarchySpec) -> Case:
 
     @jax.jit
     def test_error(params, test):
-        return error_rate(forward(layers, params, test.inputs)[:, 0], test.labels)
+        return error_rate(forward(layers, params, test.inputs), test.labels)
 
     def check(params, _):
         error = float(test_error(params, split.test))

@@ -11,7 +11,7 @@ from hierjax.parallel import data_mesh, seed_keys, seed_mesh
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.splits import make_split
 from hierjax.train.layerwise import forward
-from hierjax.train.learners import TooLarge, end_to_end, kernel, shallow
+from hierjax.train.learners import TooLarge, end_to_end_learner, kernel_learner, shallow_learner
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
 
@@ -40,12 +40,14 @@ def make_learners(
         if mesh is not None:
             placed["end_to_end"] = Seeds(keys, lambda key: draw_split(key, request), mesh)
         try:
-            stages["kernel"] = [whole_stage(kernel(request.spec, request.num_train), squared_loss)]
+            stages["kernel"] = [
+                whole_stage(kernel_learner(request.spec, request.num_train), squared_loss)
+            ]
         except TooLarge as error:
             skipped["kernel"] = str(error)
-        networks = shallow(request.spec, request.num_train)
+        networks = shallow_learner(request.spec, request.num_train)
         stages["shallow"] = [whole_stage(networks, cross_entropy)]
-        networks = end_to_end(request.spec, request.num_train, request.network, mesh)
+        networks = end_to_end_learner(request.spec, request.num_train, request.network, mesh)
         stages["end_to_end"] = [whole_stage(networks, cross_entropy)]
     learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
     learners = [

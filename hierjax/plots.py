@@ -9,6 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 _PLANE = 1.5
+_COLOURS = {
+    "layerwise": "tab:blue",
+    "end_to_end": "tab:orange",
+    "shallow": "tab:green",
+    "kernel": "tab:red",
+}
 _STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -19,18 +25,27 @@ _STYLE = {
 
 
 def layerwise_figure(folder: str | os.PathLike) -> Figure:
-    """Error after each layer and embeddings of each level, from the folder of a layerwise run."""
+    """Errors after each layer and of all learners, and embeddings of each level.
+
+    Args:
+      folder: of a run of the layerwise experiment.
+    """
     folder = Path(folder)
     summary = json.loads((folder / "summary.json").read_text())
     with np.load(folder / "embeddings.npz") as arrays, matplotlib.rc_context(_STYLE):
         depth = len(summary["levels"])
-        figure = Figure(figsize=(3.2 + 2.1 * depth, 2.8), layout="constrained")
-        axes = figure.subplots(1, depth + 1, width_ratios=[1.4] + [1] * depth)
-        _draw_errors(axes[0], summary)
-        for index, level in enumerate(summary["levels"]):
-            axes[index + 1].set_title(f"layer {index + 1}: symbols of level {level['level']}")
+        compares = len(summary["learners"]) > 1
+        widths = [1.3] * (1 + compares) + [1] * depth
+        figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 2.8), layout="constrained")
+        axes = figure.subplots(1, len(widths), width_ratios=widths)
+        _draw_layers(axes[0], summary)
+        if compares:
+            _draw_learners(axes[1], summary)
+        planes = axes[1 + compares :]
+        for index, (axis, level) in enumerate(zip(planes, summary["levels"], strict=True)):
+            axis.set_title(f"layer {index + 1}: symbols of level {level['level']}")
             _draw_embeddings(
-                axes[index + 1],
+                axis,
                 arrays[f"plane_{index}"],
                 arrays[f"symbols_{index}"],
                 level["num_symbols"],
@@ -39,21 +54,56 @@ def layerwise_figure(folder: str | os.PathLike) -> Figure:
     return figure
 
 
-def _draw_errors(axis, summary: dict) -> None:
+def _draw_layers(axis, summary: dict) -> None:
     layers = np.arange(1, len(summary["levels"]) + 1)
     errors = np.array([level["test_error"]["per_seed"] for level in summary["levels"]])
-    axis.plot(layers, errors, color="tab:blue", alpha=0.3, linewidth=0.8)
-    axis.plot(layers, errors.mean(axis=1), color="tab:blue", marker="o", markersize=4)
-    axis.axhline(summary["chance_error"], color="gray", linestyle="--", linewidth=0.8)
-    axis.text(layers[-1], summary["chance_error"], "chance", ha="right", va="bottom", color="gray")
+    axis.plot(layers, errors, color=_COLOURS["layerwise"], alpha=0.3, linewidth=0.8)
+    axis.plot(layers, errors.mean(axis=1), color=_COLOURS["layerwise"], marker="o", markersize=4)
     axis.set_xticks(layers)
-    axis.set_ylim(0, 1)
     axis.set_xlabel("layers trained")
     axis.set_ylabel("test error, unseen strings")
+    axis.set_title(f"layerwise, {summary['num_seeds']} grammars")
+    _mark_chance(axis, summary)
+
+
+def _draw_learners(axis, summary: dict) -> None:
+    names = [name for name in _COLOURS if name in summary["learners"]]
+    for place, name in enumerate(names):
+        error = summary["learners"][name]["test_error"]
+        sideways = np.linspace(-0.22, 0.22, len(error["per_seed"]) + 2)[1:-1]
+        axis.plot(
+            place + sideways,
+            sorted(error["per_seed"]),
+            "o",
+            color=_COLOURS[name],
+            alpha=0.5,
+            markersize=2.5,
+            markeredgewidth=0,
+        )
+        axis.plot([place - 0.3, place + 0.3], 2 * [error["mean"]], color=_COLOURS[name])
+        axis.text(place, error["max"] + 0.03, f"{error['mean']:.3f}", ha="center", fontsize=7)
+    axis.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
+    axis.set_xlim(-0.6, len(names) - 0.4)
     axis.set_title(
-        f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ $CM^L$), "
-        f"{summary['num_seeds']} seeds"
+        f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ predicted $CM^L$ = "
+        f"{summary['predicted_num_train']:,})"
     )
+    _mark_chance(axis, summary)
+
+
+def _mark_chance(axis, summary: dict) -> None:
+    chance = summary["chance_error"]
+    axis.axhline(chance, color="gray", linestyle="--", linewidth=0.8)
+    axis.text(
+        0.98,
+        chance,
+        "chance",
+        ha="right",
+        va="bottom",
+        color="gray",
+        transform=axis.get_yaxis_transform(),
+    )
+    axis.set_ylim(-0.02, 1)
 
 
 def _draw_embeddings(axis, plane, symbols, num_symbols: int, purity: float) -> None:

@@ -48,12 +48,13 @@ def layer_report(
 
     Args:
       votes: (N, C) class scores of whole strings by this layer.
-      embeddings: (N, P, E) outputs of the layer.
+      embeddings: (N, P, E) outputs of the layer, or (N, E) on top.
       test: the strings.
       level: level of the tree, from the root, whose P symbols the outputs stand for.
       num_symbols: V at this level.
     """
     symbols = test.latents[level]
+    embeddings = embeddings.reshape(*symbols.shape, -1)
     num_plotted = -(-_PLOTTED_POINTS // symbols.shape[1])
     return LayerReport(
         test_error=error_rate(votes, test.labels),

@@ -68,6 +68,11 @@ class ConvStack(nn.Module):
     activation: str = "relu"
     scaling: str = "ntk"
 
+    @property
+    def num_layers(self) -> int:
+        """L."""
+        return len(self.branching)
+
     def setup(self):
         self.layers = [PatchConv(self.width, size) for size in self.branching]
         self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))

@@ -80,7 +80,7 @@ class NetworkConfig:
                 raise ValueError(f"{name}={value} must be at least 1")
 
 
-def end_to_end(
+def end_to_end_learner(
     spec: RandomHierarchySpec,
     num_train: int,
     config: NetworkConfig | None = None,
@@ -114,7 +114,7 @@ def end_to_end(
     return (Network(module, descent),)
 
 
-def shallow(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]:
+def shallow_learner(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]:
     """One hidden layer on the one-hot string, trained by Adam with weight decay.
 
     Args:
@@ -132,7 +132,7 @@ def shallow(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]:
     return (Network(module, Descent(optimizer, _SHALLOW_RATES, num_steps, _SHALLOW_BATCH)),)
 
 
-def kernel(spec: RandomHierarchySpec, num_train: int) -> tuple[KernelRidge]:
+def kernel_learner(spec: RandomHierarchySpec, num_train: int) -> tuple[KernelRidge]:
     """Kernel ridge regression on the one-hot string.
 
     Raises:

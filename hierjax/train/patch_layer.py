@@ -117,7 +117,7 @@ class PatchLayer:
         return params
 
     def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
-        """(N, P, E) embeddings of the patches; on top (N, 1, C) estimates of P(class | string)."""
+        """(N, P, E) embeddings of the patches; on top (N, C) estimates of P(class | string)."""
         with jax.default_matmul_precision("highest"):
             kernel = _side_by_side(params["readout"])
             if self.embedding_dim is None:
@@ -125,7 +125,8 @@ class PatchLayer:
             else:
                 kernel = kernel @ params["projection"]
                 offset = -params["center"] @ params["projection"]
-            return self._map_patches(params["features"], kernel, inputs) + offset[None, None]
+            outputs = self._map_patches(params["features"], kernel, inputs) + offset[None, None]
+            return outputs[:, 0] if self.embedding_dim is None else outputs
 
     def votes(self, params: dict, inputs: jax.Array) -> jax.Array:
         """(N, C) class scores of whole strings: the sum of what the trained positions say."""

@@ -56,7 +56,7 @@ def errors_of(spec, multiple, top=lambda grammar: grammar, seeds=3):
         grammar = top(draw_random_hierarchy(jax.random.fold_in(key, 0), spec))
         split = make_split(grammar, jax.random.fold_in(key, 1), num_train, 500)
         params = train_layerwise(layers, lambda _: split.train, jax.random.fold_in(key, 2))
-        scores = forward(layers, params, split.test.inputs)[:, 0]
+        scores = forward(layers, params, split.test.inputs)
         return error_rate(scores, split.test.labels)
 
     keys = jax.random.split(jax.random.key(0), seeds)

@@ -1,0 +1,120 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hierjax.parallel import data_mesh
+from hierjax.train.descent import Descent, Objective
+
+KEY = jax.random.key(0)
+
+
+def squares(params, inputs, targets):
+    return 0.5 * (inputs @ params - targets) ** 2
+
+
+LINEAR = Objective(lambda key: jnp.zeros(3), squares, squares)
+
+
+def linear_data(num_examples=64):
+    inputs = jax.random.normal(jax.random.key(1), (num_examples, 3))
+    return inputs, inputs @ jnp.array([1.0, -2.0, 0.5])
+
+
+def fit(descent, objective, inputs, targets, rounds=10**6):
+    advance = jax.jit(lambda state: descent.advance(objective, KEY, state, inputs, targets))
+    state = descent.start(objective, KEY)
+    while state.progress < 1 and rounds > 0:
+        state, rounds = advance(state), rounds - 1
+    return state
+
+
+def test_noiseless_least_squares_is_solved():
+    state = fit(Descent(optax.sgd, (0.1,), 600, batch_size=16), LINEAR, *linear_data())
+    np.testing.assert_allclose(state.params, [1.0, -2.0, 0.5], atol=1e-5)
+    assert state.step == 600
+
+
+def test_a_fit_ends_when_its_loss_says_so():
+    state = fit(Descent(optax.sgd, (0.1,), 10**6, 16, stop_loss=1e-3), LINEAR, *linear_data())
+    assert state.loss < 1e-3
+    assert state.step % 100 == 0
+    assert 200 <= state.step <= 500
+
+
+def test_nothing_happens_after_the_end():
+    descent = Descent(optax.adam, (0.1,), 50)
+    state = fit(descent, LINEAR, *linear_data())
+    assert state.step == 50
+    again = jax.jit(lambda s: descent.advance(LINEAR, KEY, s, *linear_data()))(state)
+    chex.assert_trees_all_equal(again, state)
+
+
+def test_the_best_rate_is_chosen_and_one_that_diverges_never():
+    state = fit(Descent(optax.sgd, (1e-6, 1e3, 0.1, 1e-3), 300, 16), LINEAR, *linear_data())
+    assert state.choice == 2
+    assert np.isinf(state.validation[1])
+    assert state.validation[2] < state.validation[3] < state.validation[0] < np.inf
+    np.testing.assert_allclose(state.params, [1.0, -2.0, 0.5], atol=1e-3)
+
+
+def test_held_out_examples_are_trained_on_once_the_rate_is_chosen():
+    """The mean of targets that are 1 for the held-out eighth, and 0 elsewhere."""
+
+    def loss(mean, inputs, targets):
+        return 0.5 * (mean - targets) ** 2
+
+    mean = Objective(lambda key: jnp.zeros(()), loss, loss)
+    targets = (jnp.arange(800) >= 700).astype(jnp.float32)
+    state = fit(Descent(optax.sgd, (0.002, 0.004), 3000, 200), mean, targets[:, None], targets)
+    np.testing.assert_array_equal(state.validation, 0.5)
+    np.testing.assert_allclose(state.params, 1 / 8, atol=0.01)
+
+
+def test_progress_grows_to_one():
+    descent = Descent(optax.sgd, (0.1, 0.2), 300, 8)
+    state, seen = descent.start(LINEAR, KEY), []
+    advance = jax.jit(lambda state: descent.advance(LINEAR, KEY, state, *linear_data()))
+    while state.progress < 1:
+        seen.append(float(state.progress))
+        state = advance(state)
+    assert len(seen) == 9
+    assert seen == sorted(set(seen))
+    np.testing.assert_allclose(np.diff(seen), 1 / 9, atol=2e-3)
+
+
+def test_schedules_know_the_step():
+    def optimizer(rate):
+        return optax.sgd(optax.piecewise_constant_schedule(rate, {100: 0.0}))
+
+    state = fit(Descent(optimizer, (0.01,), 500, 16), LINEAR, *linear_data())
+    first = fit(Descent(optax.sgd, (0.01,), 500, 16), LINEAR, *linear_data(), rounds=1)
+    np.testing.assert_allclose(state.params, first.params, rtol=1e-6)
+
+
+def test_a_shared_batch_gives_the_same_steps():
+    descents = [
+        Descent(optax.adam, (0.01, 0.1), 300, 16, mesh=mesh) for mesh in (None, data_mesh(4))
+    ]
+    alone, shared = (fit(descent, LINEAR, *linear_data()) for descent in descents)
+    assert shared.choice == alone.choice
+    chex.assert_trees_all_close(shared, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"learning_rates": ()}, r"learning_rates=\(\) must be positive"),
+        ({"learning_rates": (0.1, 0.0)}, "must be positive"),
+        ({"num_steps": 0}, "num_steps=0 must be at least 1"),
+        ({"batch_size": -1}, "batch_size=-1"),
+        ({"batch_size": 10, "mesh": 4}, "batch_size=10 cannot be divided between 4 devices"),
+    ],
+)
+def test_bad_numbers_are_refused(change, words):
+    if "mesh" in change:
+        change = change | {"mesh": data_mesh(change["mesh"])}
+    with pytest.raises(ValueError, match=words):
+        Descent(**({"optimizer": optax.sgd, "learning_rates": (0.1,), "num_steps": 5} | change))

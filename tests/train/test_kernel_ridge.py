@@ -1,0 +1,73 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hierjax.train.kernel_ridge import KERNELS, KernelRidge
+
+KEY = jax.random.key(0)
+
+
+def blobs(num_examples, noise=0.4):
+    """Three classes on a circle in the plane."""
+    labels = jax.random.randint(jax.random.key(1), (num_examples,), 0, 3)
+    angles = 2 * jnp.pi * labels / 3
+    centres = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
+    return centres + noise * jax.random.normal(jax.random.key(2), centres.shape), labels
+
+
+def machine(**changes):
+    return KernelRidge(lambda x: x, 3, **changes)
+
+
+def formula(kernel, squared):
+    return np.exp(-squared / 2) if kernel == "rbf" else np.exp(-np.sqrt(squared))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_scores_are_those_of_the_closed_form(kernel):
+    inputs, labels = blobs(40)
+    learner = machine(kernels=(kernel,), bandwidths=(0.7,), ridges=(0.05,))
+    params = jax.jit(learner.fit)(KEY, inputs, labels)
+    points, onehot = np.asarray(inputs, np.float64), np.eye(3)[labels]
+    distances = ((points[:, None] - points[None]) ** 2).sum(-1)
+    bandwidth = 0.7 * np.sqrt(distances.mean())
+    np.testing.assert_allclose(params.bandwidth, bandwidth, rtol=1e-5)
+    gram = formula(kernel, distances / bandwidth**2)
+    weights = np.linalg.solve(gram + 0.05 * np.eye(40), onehot - onehot.mean(0))
+    new = np.asarray(blobs(10, noise=1.0)[0], np.float64)
+    cross = ((new[:, None] - points[None]) ** 2).sum(-1) / bandwidth**2
+    expected = formula(kernel, cross) @ weights + onehot.mean(0)
+    np.testing.assert_allclose(
+        learner.apply(params, jnp.asarray(new, jnp.float32)), expected, atol=1e-4
+    )
+
+
+def test_the_best_of_the_grid_is_chosen():
+    """By errors on the last eighth, worked out one by one."""
+    inputs, labels = blobs(400, noise=0.7)
+    grid = [(k, b, r) for k in KERNELS for b in (0.01, 0.5) for r in (1e-3, 1.0)]
+    errors = []
+    for kernel, bandwidth, ridge in grid:
+        points = np.asarray(inputs, np.float64)
+        scale = np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1).mean())
+        distances = ((points[:, None] - points[None, :350]) ** 2).sum(-1) / (bandwidth * scale) ** 2
+        gram, onehot = formula(kernel, distances), np.eye(3)[labels]
+        targets = onehot[:350] - onehot.mean(0)
+        scores = gram[350:] @ np.linalg.solve(gram[:350] + ridge * np.eye(350), targets)
+        errors.append((scores.argmax(-1) != labels[350:]).mean())
+    assert min(errors) < max(errors)
+    learner = machine(bandwidths=(0.01, 0.5), ridges=(1e-3, 1.0))
+    params = jax.jit(learner.fit)(KEY, inputs, labels)
+    best = grid[int(np.argmin(errors))]
+    assert tuple(KERNELS)[params.kernel] == best[0]
+    np.testing.assert_allclose(params.ridge, best[2])
+
+
+def test_a_gram_matrix_without_factor_is_never_chosen():
+    """Every example twice, and no ridge: singular."""
+    inputs, labels = (jnp.repeat(x, 2, axis=0) for x in blobs(100))
+    learner = machine(kernels=("rbf",), bandwidths=(50.0,), ridges=(-0.5, 0.1))
+    params = jax.jit(learner.fit)(KEY, inputs, labels)
+    np.testing.assert_allclose(params.ridge, 0.1)
+    assert np.isfinite(params.weights).all()
