@@ -19,6 +19,7 @@ from tqdm import tqdm
 from hierjax.parallel import IMPLS
 
 _SECONDS_BETWEEN_LINES = 10.0
+_ROUNDING = 1e-3
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -156,20 +157,21 @@ class Progress:
 
     def advance(self, count: float) -> None:
         """Counts finished units; parts of them, too."""
-        self._done = round(self._done + count, 3)
+        self._done += count
         if self._bar is not None:
             self._bar.update(count)
-        elif self._done < self._total and self._line_is_due():
+        elif self._line_is_due():
             self.line(f"{self._done:.1f} of {self._total} {self._unit}")
 
     def _line_is_due(self) -> bool:
-        return time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES
+        is_late = time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES
+        return is_late and self._total - self._done > _ROUNDING
 
     def line(self, text: str) -> None:
         """Prints a line, with the time left."""
         self._last_line = time.perf_counter()
         done_here = self._done - self._at_start
-        if done_here and self._done < self._total:
+        if done_here and self._total - self._done > _ROUNDING:
             rate = (self._last_line - self._start) / done_here
             text += f", about {rate * (self._total - self._done):.0f} s left"
         if self._bar is not None:

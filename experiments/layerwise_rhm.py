@@ -61,6 +61,7 @@ flags.DEFINE_enum("optimizer", "momentum", OPTIMIZERS, "Of the end-to-end learne
 flags.DEFINE_enum("schedule", "cosine", SCHEDULES, "Of its learning rate, which validation picks.")
 flags.DEFINE_integer("width", None, "Its features, W; unset: eight times V.")
 flags.DEFINE_integer("batch_size", 32, "Strings of each of its steps.")
+flags.DEFINE_integer("num_steps", None, "Most of them; unset: 20 passes, and 1,500 at least.")
 flags.DEFINE_bool("data_parallel", False, "Divide its batches, not the seeds, between devices.")
 cli.define_run_flags("layerwise_rhm", num_seeds=10)
 FLAGS = flags.FLAGS
@@ -148,7 +149,9 @@ def read_request() -> Request:
     )
     network = None
     if FLAGS.baselines:
-        network = NetworkConfig(FLAGS.optimizer, FLAGS.schedule, FLAGS.width, FLAGS.batch_size)
+        network = NetworkConfig(
+            FLAGS.optimizer, FLAGS.schedule, FLAGS.width, FLAGS.batch_size, FLAGS.num_steps
+        )
     num_train = FLAGS.num_train
     if num_train is None:
         if not 0 < FLAGS.train_multiple < math.inf:

@@ -15,7 +15,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("hierjax", deadline=None, max_examples=30, derandomize=True)
 settings.load_profile("hierjax")
 
-_SLOW_LAST = ("tests/train", "tests/theory", "tests/benchmarks", "tests/experiments")
+_SLOW_LAST = (
+    "tests/train",
+    "tests/theory",
+    "tests/benchmarks",
+    "tests/experiments",
+    "tests/test_examples",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -17,7 +17,16 @@ MAY_IMPORT = {
     "record": set(),
     "checkpoint": set(),
     "plots": set(),
-    "__init__": {"tasks", "theory", "models", "train", "measure", "parallel", "record"},
+    "__init__": {
+        "tasks",
+        "theory",
+        "models",
+        "train",
+        "measure",
+        "parallel",
+        "record",
+        "checkpoint",
+    },
 }
 
 

@@ -32,9 +32,9 @@ def command(workdir, *flags):
     return [*module, f"--workdir={workdir}", *flags]
 
 
-def run(workdir, *flags):
+def run(workdir, *flags, env=None):
     return subprocess.run(
-        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=120
+        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=120, env=env
     )
 
 
@@ -124,15 +124,11 @@ def test_another_request_in_the_same_workdir_is_refused(finished):
     assert summary_of(workdir) == before
 
 
-@pytest.mark.parametrize("layers_before_the_kill", [0, 1, 2])
-def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_the_kill):
+def kill_when(awaited, command, env=None):
+    """Kills a command as soon as a file of it is there."""
     process = subprocess.Popen(
-        command(tmp_path, *SMALL), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
     )
-    awaited = tmp_path / "config.json"
-    if layers_before_the_kill:
-        awaited = tmp_path / "checkpoints" / "layerwise" / "layers"
-        awaited /= str(layers_before_the_kill - 1)
     deadline = time.monotonic() + 100
     while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -140,11 +136,92 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
     process.wait()
     assert awaited.exists()
 
+
+@pytest.mark.parametrize("layers_before_the_kill", [0, 1, 2])
+def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_the_kill):
+    awaited = tmp_path / "config.json"
+    if layers_before_the_kill:
+        layers = tmp_path / "checkpoints" / "layerwise" / "layers"
+        awaited = layers / str(layers_before_the_kill - 1)
+    kill_when(awaited, command(tmp_path, *SMALL))
+
     result = run(tmp_path, *SMALL)
     assert result.returncode == 0, result.stderr
     assert without_seconds(summary_of(tmp_path)) == without_seconds(summary_of(finished[0]))
     for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
         json.loads(line)
+
+
+def errors_of(workdir, learner="layerwise"):
+    """Wrong test strings of each seed."""
+    per_seed = summary_of(workdir)["learners"][learner]["test_error"]["per_seed"]
+    return np.array(per_seed) * 50
+
+
+def on_devices(number):
+    return os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={number}",
+        "NPROC": "16",
+    }
+
+
+@pytest.mark.parametrize("impl", ["shard_map", "pmap"])
+def test_eight_devices_find_what_others_find(finished, tmp_path, impl):
+    result = run(tmp_path, *SMALL, f"--impl={impl}", env=on_devices(8))
+    assert result.returncode == 0, result.stderr
+    assert summary_of(tmp_path)["num_devices"] == 8
+    assert np.abs(errors_of(tmp_path) - errors_of(finished[0])).max() <= 3
+
+
+COMPARED = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=2", "--num_test=50")
+COMPARED = (*COMPARED, "--num_features=32", "--num_steps=300", "--solver=adam")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("compared")
+    result = run(workdir, *COMPARED)
+    assert result.returncode == 0, result.stderr
+    return workdir, result
+
+
+def test_all_learners_are_compared(compared):
+    workdir, result = compared
+    learners = summary_of(workdir)["learners"]
+    assert set(learners) == {"layerwise", "end_to_end", "shallow", "kernel"}
+    for name, learner in learners.items():
+        assert set(learner) == {"test_error", "train_loss", "seconds", "chosen"}
+        assert np.shape(learner["test_error"]["per_seed"]) == (2,)
+        assert errors_of(workdir, name).max() < 0.75 * 50
+        assert name in result.stdout
+    assert set(learners["kernel"]["chosen"]) == {"kernel", "bandwidth", "ridge"}
+    assert np.shape(learners["end_to_end"]["chosen"]["learning_rate"]) == (2,)
+    assert summary_of(workdir)["skipped"] == {}
+
+
+@pytest.mark.parametrize("awaited", ["layerwise/rounds_1/0", "end_to_end/rounds_0/0"])
+def test_a_fit_killed_between_rounds_ends_as_an_unbroken_one(compared, tmp_path, awaited):
+    kill_when(tmp_path / "checkpoints" / awaited, command(tmp_path, *COMPARED))
+    learner = awaited.partition("/")[0]
+    assert not (tmp_path / "summary.json").exists()
+    result = run(tmp_path, *COMPARED)
+    assert result.returncode == 0, result.stderr
+    assert without_seconds(summary_of(tmp_path)) == without_seconds(summary_of(compared[0]))
+    left = (tmp_path / "checkpoints" / learner).iterdir()
+    assert {path.name for path in left} == {"layers"}
+
+
+def test_saved_on_eight_devices_resumed_on_one(compared, tmp_path):
+    """The end-to-end learner divides its batches at first; afterwards seeds are divided."""
+    workdir = tmp_path / "run"
+    flags = (*COMPARED, "--data_parallel")
+    kill_when(
+        workdir / "checkpoints/end_to_end/rounds_0/0", command(workdir, *flags), on_devices(8)
+    )
+    result = run(workdir, *COMPARED, "--num_devices=1")
+    assert result.returncode == 0, result.stderr
+    for name in summary_of(workdir)["learners"]:
+        assert np.abs(errors_of(workdir, name) - errors_of(compared[0], name)).max() <= 3
 
 
 @pytest.mark.parametrize(
@@ -162,6 +239,12 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, layers_before_
         (["--solver=newton"], "value should be one of <gd|ridge|sgd|adam>"),
         (["--targets=last"], "--targets=last"),
         (["--num_sedes=3"], "num_sedes"),
+        (["--impl=vmap"], "--impl=vmap: value should be one of <shard_map|pmap>"),
+        (["--num_devices=99"], "num_devices=99 is not between 1 and 8"),
+        (["--data_parallel", "--batch_size=12"], "batch_size=12 cannot be divided between 8"),
+        (["--batch_size=0"], "batch_size=0 must be at least 1"),
+        (["--width=-2"], "width=-2 must be at least 1"),
+        (["--preset=mine"], "--preset=mine"),
         (["stray"], "unexpected argument 'stray'"),
         (["--top_rule=latin_square"], "Latin-square"),
     ],
@@ -172,6 +255,7 @@ def test_bad_requests_end_in_one_line(tmp_path, monkeypatch, capsys, flags, word
     monkeypatch.setattr(sys, "argv", ["layerwise_rhm.py", f"--workdir={workdir}", *flags])
     monkeypatch.setattr(cli, "_silence_libraries", lambda: None)
     monkeypatch.setattr(cli, "_cache_compilation", lambda: None)
+    monkeypatch.setattr(cli, "_use_all_cores", lambda: None)
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as exit_:
         layerwise_rhm.main()
     assert exit_.value.code == 2
@@ -216,5 +300,5 @@ def test_a_damaged_step_is_refused_and_nothing_is_lost(finished, tmp_path):
 def test_help_explains(tmp_path):
     result = run(tmp_path, "--help")
     assert result.returncode == 0
-    for name in ("--train_multiple", "--num_seeds", "--workdir", "arXiv 2601.19756"):
+    for name in ("--train_multiple", "--num_seeds", "--impl", "arXiv 2601.19756", "reconstruction"):
         assert name in result.stdout

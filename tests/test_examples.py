@@ -1,0 +1,59 @@
+"""The examples run, and find what they claim."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hierjax
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "examples" / "quickstart.py"
+CELL = "\n# %% "
+
+
+def notebook_cells(kind):
+    cells = json.loads(SCRIPT.with_suffix(".ipynb").read_text())["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
+
+
+def test_every_public_name_exists_and_is_documented():
+    assert sorted(hierjax.__all__) == hierjax.__all__
+    for name in hierjax.__all__:
+        assert getattr(hierjax, name).__doc__, name
+
+
+def test_the_notebook_says_what_the_script_says():
+    cells = [cell.partition("\n") for cell in SCRIPT.read_text().split(CELL)[1:]]
+    assert notebook_cells("markdown")[1:] == [title for title, _, _ in cells]
+    assert notebook_cells("code") == [code.strip("\n") for _, _, code in cells]
+
+
+def check(output):
+    errors = re.findall(r"^(.*): test error ([.\d]+), worst ([.\d]+)", output, re.MULTILINE)
+    assert [name for name, _, _ in errors] == [
+        "layerwise",
+        "my network, layer by layer",
+        "my network, end to end",
+    ]
+    assert all(float(worst) < 0.02 for _, _, worst in errors), output
+
+
+@pytest.mark.parametrize("example", ["script", "notebook"])
+def test_it_runs(example, tmp_path_factory):
+    code = SCRIPT.read_text() if example == "script" else "\n".join(notebook_cells("code"))
+    cache = tmp_path_factory.getbasetemp() / "examples"
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)},
+    )
+    assert result.returncode == 0, result.stderr
+    check(result.stdout)
