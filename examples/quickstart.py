@@ -56,5 +56,5 @@ class MyNet(nn.Module):
 
 # %% Layer by layer, and end to end; the learning rate is chosen on held-out strings.
 descent = hj.Descent(optax.adam, learning_rates=(0.01, 0.03), num_steps=1000, batch_size=32)
-report("my network, layer by layer", hj.network_layers(MyNet(), descent, num_classes=8))
+report("my network, layer by layer", hj.network_layers(MyNet(), descent))
 report("my network, end to end", (hj.Network(MyNet(), descent),))

@@ -129,8 +129,9 @@ def _cache_compilation() -> None:
 
 def _use_all_cores() -> None:
     """Makes a device of every core of a CPU, so that seeds run side by side."""
-    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    flag = "xla_force_host_platform_device_count"
+    if flag not in os.environ.get("XLA_FLAGS", "") and "JAX_NUM_CPU_DEVICES" not in os.environ:
+        jax.config.update("jax_num_cpu_devices", os.cpu_count())
 
 
 class Progress:

@@ -11,18 +11,24 @@ from hierjax.parallel import data_mesh, seed_keys, seed_mesh
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.splits import make_split
 from hierjax.train.layerwise import forward
-from hierjax.train.learners import TooLarge, end_to_end_learner, kernel_learner, shallow_learner
+from hierjax.train.learners import (
+    MAX_KERNEL_TRAIN,
+    end_to_end_learner,
+    kernel_learner,
+    shallow_learner,
+)
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
 
 
 def make_learners(
-    request: Request, impl: str, num_devices: int | None, data_parallel: bool
+    request: Request, baselines: bool, impl: str, num_devices: int | None, data_parallel: bool
 ) -> tuple[list[Learner], dict[str, str]]:
     """The learners that are asked for, layerwise first, and why others are left out.
 
     Args:
       request: what is asked for.
+      baselines: whether there are others.
       impl: as for `map_seeds`.
       num_devices: between which seeds are divided; None for all.
       data_parallel: whether the batches of the end-to-end learner are divided instead.
@@ -31,30 +37,32 @@ def make_learners(
       ValueError: there are fewer devices, or they do not divide a batch.
     """
     keys = seed_keys(request.seed, request.num_seeds)
-    seeds = Seeds(keys, lambda key: draw_split(key, request), seed_mesh(num_devices), impl)
-    stages = {"layerwise": layerwise_stages(request)}
-    placed = {"end_to_end": seeds}
-    skipped = {}
-    if request.network is not None:
-        mesh = data_mesh(num_devices) if data_parallel else None
-        if mesh is not None:
-            placed["end_to_end"] = Seeds(keys, lambda key: draw_split(key, request), mesh)
-        try:
-            stages["kernel"] = [
-                whole_stage(kernel_learner(request.spec, request.num_train), squared_loss)
-            ]
-        except TooLarge as error:
-            skipped["kernel"] = str(error)
-        networks = shallow_learner(request.spec, request.num_train)
-        stages["shallow"] = [whole_stage(networks, cross_entropy)]
-        networks = end_to_end_learner(request.spec, request.num_train, request.network, mesh)
-        stages["end_to_end"] = [whole_stage(networks, cross_entropy)]
     learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
-    learners = [
-        Learner(name, SeedsTrainer(placed.get(name, seeds), each, learner_keys), request.num_seeds)
-        for name, each in stages.items()
-    ]
-    return learners, skipped
+    spec, num_train = request.spec, request.num_train
+
+    def place(mesh):
+        return Seeds(keys, lambda key: draw_split(key, request), mesh, impl)
+
+    def learner(name, seeds, stages):
+        return Learner(name, SeedsTrainer(seeds, stages, learner_keys), request.num_seeds)
+
+    seeds = place(seed_mesh(num_devices))
+    made, skipped = [learner("layerwise", seeds, layerwise_stages(request))], {}
+    if not baselines:
+        return made, skipped
+    if num_train > MAX_KERNEL_TRAIN:
+        skipped["kernel"] = f"n = {num_train} is more than {MAX_KERNEL_TRAIN}"
+    else:
+        # On a CPU one factorisation has all cores already, and several get in each other's way.
+        placed = place(seed_mesh(1)) if jax.default_backend() == "cpu" else seeds
+        made.append(learner("kernel", placed, [whole_stage(kernel_learner(spec), squared_loss)]))
+    layers = shallow_learner(spec, num_train)
+    made.append(learner("shallow", seeds, [whole_stage(layers, cross_entropy)]))
+    mesh = data_mesh(num_devices) if data_parallel else None
+    layers = end_to_end_learner(spec, num_train, request.network, mesh)
+    placed = place(mesh) if data_parallel else seeds
+    made.append(learner("end_to_end", placed, [whole_stage(layers, cross_entropy)]))
+    return made, skipped
 
 
 def draw_split(key: jax.Array, request: Request):

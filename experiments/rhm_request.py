@@ -15,7 +15,7 @@ class Request:
     Attributes:
       spec: of the grammars.
       config: of the layerwise learner.
-      network: of the end-to-end learner; None for no baselines.
+      network: of the end-to-end learner.
       top_rule: "random" or "latin_square".
       num_train: n.
       num_test: unseen test strings.
@@ -25,7 +25,7 @@ class Request:
 
     spec: RandomHierarchySpec
     config: PatchLayerConfig
-    network: NetworkConfig | None
+    network: NetworkConfig
     top_rule: str
     num_train: int
     num_test: int

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 
 from experiments.rhm_request import Request
@@ -15,13 +14,15 @@ from hierjax.train.network import TrainedNetwork
 from hierjax.train.seeds import FittedLayer
 
 
-def summarize(request: Request, learners: list[Learner], skipped: dict[str, str]) -> dict:
+def summarize(
+    request: Request, learners: list[Learner], skipped: dict[str, str], num_devices: int
+) -> dict:
     """The content of summary.json."""
     spec = request.spec
     return {
         "spec": dataclasses.asdict(spec),
         "config": dataclasses.asdict(request.config),
-        "network": request.network and dataclasses.asdict(request.network),
+        "network": dataclasses.asdict(request.network),
         "top_rule": request.top_rule,
         "num_train": request.num_train,
         "num_test": request.num_test,
@@ -31,7 +32,7 @@ def summarize(request: Request, learners: list[Learner], skipped: dict[str, str]
         "num_seeds": request.num_seeds,
         "seed": request.seed,
         "device": device_name(),
-        "num_devices": jax.device_count(),
+        "num_devices": num_devices,
         "learners": {each.name: _learner(each.finished) for each in learners},
         "skipped": skipped,
         "levels": [

@@ -1,7 +1,9 @@
 """How an experiment works through its learners: layer by layer, each saved as it ends."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -9,8 +11,6 @@ from experiments import cli
 from hierjax.checkpoint import LayerCheckpoints
 from hierjax.record import RunFolder
 from hierjax.train.seeds import FittedLayer, SeedsTrainer
-
-PyTree = dict
 
 
 @dataclasses.dataclass
@@ -29,7 +29,7 @@ class Learner:
     trainer: SeedsTrainer
     num_seeds: int
     finished: list[FittedLayer] = dataclasses.field(default_factory=list)
-    rounds: PyTree | None = None
+    rounds: Any = None
 
     @property
     def num_layers(self) -> int:
@@ -68,10 +68,7 @@ class Learner:
             cli.Progress(self.num_layers * self.num_seeds, f"{self.name} fits", done) as progress,
         ):
             for index in range(len(self.finished), self.num_layers):
-
-                def save_rounds(rounds, index=index):
-                    checkpoints.save_rounds(index, rounds)
-
+                save_rounds = functools.partial(checkpoints.save_rounds, index)
                 layer = self.trainer.fit_layer(
                     self.finished, progress.advance, self.rounds, save_rounds
                 )

@@ -22,12 +22,12 @@ from hierjax.tasks.grammars import (
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 from hierjax.tasks.splits import Split, check_split, make_split, require_filled
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
-from hierjax.train.descent import Descent
+from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.kernel_ridge import KernelRidge
 from hierjax.train.layerwise import Layer, RoundsLayer, forward, train_layerwise
 from hierjax.train.learners import (
+    MAX_KERNEL_TRAIN,
     NetworkConfig,
-    TooLarge,
     end_to_end_learner,
     kernel_learner,
     shallow_learner,
@@ -38,9 +38,11 @@ from hierjax.train.patch_stack import patch_layers
 from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer, Stage, layer_stage
 
 __all__ = [
+    "MAX_KERNEL_TRAIN",
     "Batch",
     "ConvStack",
     "Descent",
+    "DescentState",
     "FittedLayer",
     "KernelRidge",
     "Layer",
@@ -50,6 +52,7 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "NetworkLayer",
+    "Objective",
     "PatchConv",
     "PatchLayer",
     "PatchLayerConfig",
@@ -62,7 +65,6 @@ __all__ = [
     "ShallowNet",
     "Split",
     "Stage",
-    "TooLarge",
     "check_split",
     "class_signal",
     "data_mesh",

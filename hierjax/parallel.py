@@ -84,11 +84,12 @@ def map_seeds(
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
 
     Raises:
-      ValueError: an unknown impl.
+      ValueError: an unknown impl; in a call, arguments of different lengths.
     """
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r} is unknown: choose one of {', '.join(IMPLS)}")
     mesh = seed_mesh() if mesh is None else mesh
+    together = _is_data_mesh(mesh)
 
     def lanes(args):
         count = min(_lanes(mesh), jax.tree.leaves(args)[0].shape[0])
@@ -96,25 +97,35 @@ def map_seeds(
             lambda lane: function(*lane), args, batch_size=count if count > 1 else None
         )
 
-    if mesh.axis_names == ("data",):
-        return jax.jit(
-            lambda *args: lanes(args), out_shardings=NamedSharding(mesh, PartitionSpec())
-        )
-    if impl == "pmap":
-        shares = _by_pmap(lanes, mesh)
-    else:
-        axis = PartitionSpec("seed")
-        # Loops inside start from constants, which are the same on all devices.
-        shares = jax.shard_map(lanes, mesh=mesh, in_specs=axis, out_specs=axis, check_vma=False)
-
-    def padded(*args):
-        num_seeds = jax.tree.leaves(args)[0].shape[0]
-        extra = -num_seeds % mesh.size
+    def mapped(*args):
+        num_seeds = _common_length(args)
+        if together:
+            return lanes(args)
+        used = Mesh(mesh.devices[:num_seeds], mesh.axis_names, axis_types=mesh.axis_types)
+        extra = -num_seeds % used.size
         rows = np.minimum(np.arange(num_seeds + extra), num_seeds - 1)
         filled = jax.tree.map(lambda x: x[rows], args) if extra else args
-        return jax.tree.map(lambda x: x[:num_seeds], shares(filled))
+        divide = _by_pmap if impl == "pmap" else _by_shard_map
+        return jax.tree.map(lambda x: x[:num_seeds], divide(lanes, used)(filled))
 
-    return jax.jit(padded)
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(mapped, out_shardings=everywhere) if together else jax.jit(mapped)
+
+
+def _common_length(args: PyTree) -> int:
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(args)}
+    if len(lengths) != 1 or lengths == {()}:
+        raise ValueError(
+            f"arguments have leading axes of {sorted(lengths)}: give arrays with one entry a seed"
+        )
+    ((num_seeds,),) = lengths
+    return num_seeds
+
+
+def _by_shard_map(lanes: Callable[[PyTree], PyTree], mesh: Mesh) -> Callable[[PyTree], PyTree]:
+    axis = PartitionSpec("seed")
+    # Loops inside start from constants, which are the same on all devices.
+    return jax.shard_map(lanes, mesh=mesh, in_specs=axis, out_specs=axis, check_vma=False)
 
 
 def _by_pmap(lanes: Callable[[PyTree], PyTree], mesh: Mesh) -> Callable[[PyTree], PyTree]:
@@ -134,15 +145,19 @@ def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
       Indices of a chunk, the last one padded by repeating its end so that every call has the
       same shapes, and how many of them are not padding.
     """
-    devices = mesh.size if mesh.axis_names == ("seed",) else 1
+    devices = 1 if _is_data_mesh(mesh) else min(mesh.size, num_seeds)
     size = devices * min(_lanes(mesh), -(-num_seeds // devices))
     for start in range(0, num_seeds, size):
         count = min(size, num_seeds - start)
         yield np.minimum(np.arange(start, start + size), num_seeds - 1), count
 
 
+def _is_data_mesh(mesh: Mesh) -> bool:
+    return mesh.axis_names == ("data",)
+
+
 def _lanes(mesh: Mesh) -> int:
     """Seeds that a device works on at once."""
-    if mesh.axis_names == ("data",):
+    if _is_data_mesh(mesh):
         return 1
     return _LANES.get(mesh.devices.flat[0].platform, _LANES_ON_ACCELERATOR)

@@ -52,6 +52,21 @@ def test_every_device_has_its_share(impl):
     assert len({shard.device for shard in value.addressable_shards}) == 8
 
 
+def test_few_seeds_need_few_devices():
+    value = map_seeds(lambda key: jax.random.normal(key), seed_mesh(8))(seed_keys(0, 3))
+    assert len(value.devices()) == 3
+
+
+@pytest.mark.parametrize("lengths", [(3, 2), (2, 1), (5, 4)])
+def test_arguments_of_different_lengths_are_refused(lengths):
+    keys, data = seed_keys(0, lengths[0]), jnp.ones((lengths[1], 6))
+    for mesh in (seed_mesh(2), data_mesh(2)):
+        with pytest.raises(ValueError, match="arguments have leading axes of"):
+            map_seeds(solve, mesh)(keys, data)
+    with pytest.raises(ValueError, match="arguments have leading axes of"):
+        map_seeds(solve)(keys, 1.0)
+
+
 def test_all_devices_are_the_default():
     value = map_seeds(lambda key: jax.random.normal(key))(seed_keys(0, 8))
     assert len(value.devices()) == 8
@@ -106,7 +121,7 @@ def test_unknown_requests_are_refused():
 @pytest.mark.parametrize(("num_seeds", "num_devices"), [(1, 1), (5, 1), (5, 2), (3, 8), (16, 8)])
 def test_chunks_hold_every_seed_once(num_seeds, num_devices):
     chunks = list(seed_chunks(num_seeds, seed_mesh(num_devices)))
-    assert {len(lanes) for lanes, _ in chunks} == {num_devices}
+    assert {len(lanes) for lanes, _ in chunks} == {min(num_devices, num_seeds)}
     kept = np.concatenate([lanes[:count] for lanes, count in chunks])
     np.testing.assert_array_equal(kept, np.arange(num_seeds))
     assert all(lanes.max() < num_seeds for lanes, _ in chunks)

@@ -8,7 +8,8 @@ from hierjax.models.conv_stack import ACTIVATIONS
 
 def one_hot_strings(tokens: jax.Array, vocab_size: int) -> jax.Array:
     """Strings (N, d) as vectors (N, d*V) float32."""
-    return jax.nn.one_hot(tokens, vocab_size).reshape(tokens.shape[0], -1)
+    num_examples, length = tokens.shape
+    return jax.nn.one_hot(tokens, vocab_size).reshape(num_examples, length * vocab_size)
 
 
 class ShallowNet(nn.Module):

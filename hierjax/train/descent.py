@@ -11,11 +11,11 @@ from flax import struct
 from jax.sharding import Mesh
 
 from hierjax.parallel import share_batch
+from hierjax.train.validation import num_fitted
 
 PyTree = Any
 
 _STEPS_PER_ROUND = 100
-_VALIDATION_SHARE = 8
 
 
 class DescentState(struct.PyTreeNode):
@@ -68,9 +68,9 @@ class Descent:
       optimizer: learning rate -> optax optimizer, such as `optax.adam`, or a function that
         makes a schedule of the rate.
       learning_rates: the grid; the rate may be a traced number.
-      num_steps: most steps for each rate, in effect a multiple of 100 or less than that.
+      num_steps: most steps for each rate.
       batch_size: examples of a step, drawn independently.
-      stop_loss: mean loss of 100 minibatches below which a fit ends.
+      stop_loss: mean loss of a round's minibatches below which a fit ends.
       mesh: a `data_mesh` whose devices share every batch.
 
     Raises:
@@ -101,7 +101,7 @@ class Descent:
     def start(self, objective: Objective, key: jax.Array) -> DescentState:
         """The state before the first round."""
         num_rates = len(self.learning_rates)
-        params, opt_state = self._initial(objective, key)
+        params, opt_state = self._initial(objective, key, 0)
         return DescentState(
             params=params,
             opt_state=opt_state,
@@ -121,7 +121,7 @@ class Descent:
         inputs: jax.Array,
         targets: jax.Array,
     ) -> DescentState:
-        """One round: 100 steps, or all of them if they are fewer; nothing once a fit has ended.
+        """One round: 100 steps, or those that are left; nothing once a fit has ended.
 
         Args:
           objective: what is minimised.
@@ -138,11 +138,13 @@ class Descent:
         return jax.lax.cond(state.progress < 1, one_round, lambda state: state, state)
 
     def _round(self, objective, key, state, inputs, targets) -> DescentState:
-        optimizer = self.optimizer(jnp.asarray(self.learning_rates)[state.choice])
-        num_examples = jnp.where(state.final, inputs.shape[0], self._num_fitted(inputs))
+        optimizer = self.optimizer(self._rate(state.choice))
+        num_examples = inputs.shape[0]
+        if len(self.learning_rates) > 1:
+            num_examples = jnp.where(state.final, num_examples, num_fitted(num_examples))
 
-        def step(carry, index):
-            params, opt_state = carry
+        def step(index, carry):
+            params, opt_state, total = carry
             step_key = jax.random.fold_in(key, index)
             rows = jax.random.randint(step_key, (self.batch_size,), 0, num_examples)
             batch = inputs[rows], targets[rows]
@@ -152,13 +154,13 @@ class Descent:
                 lambda params: objective.loss(params, *batch).mean()
             )(params)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), loss
+            return optax.apply_updates(params, updates), opt_state, total + loss.astype(float)
 
-        steps = state.step + jnp.arange(min(_STEPS_PER_ROUND, self.num_steps))
-        carry = state.params, state.opt_state
-        (params, opt_state), losses = jax.lax.scan(step, carry, steps)
+        stop = jnp.minimum(state.step + _STEPS_PER_ROUND, self.num_steps)
+        carry = state.params, state.opt_state, jnp.zeros(())
+        params, opt_state, total = jax.lax.fori_loop(state.step, stop, step, carry)
         return state.replace(
-            params=params, opt_state=opt_state, step=state.step + steps.size, loss=losses.mean()
+            params=params, opt_state=opt_state, step=stop, loss=total / (stop - state.step)
         )
 
     def _end_phase(self, objective, key, state, inputs, targets) -> DescentState:
@@ -166,7 +168,7 @@ class Descent:
         ended = state.step >= self.num_steps
         ended |= (state.loss < self.stop_loss) | ~jnp.isfinite(state.loss)
         if len(self.learning_rates) > 1:
-            held_out = slice(self._num_fitted(inputs), None)
+            held_out = slice(num_fitted(inputs.shape[0]), None)
             state = jax.lax.cond(
                 ended & ~state.final,
                 lambda state: self._next_phase(
@@ -188,21 +190,21 @@ class Descent:
         failed = ~(jnp.isfinite(loss) & jnp.isfinite(state.loss))
         validation = state.validation.at[state.choice].set(jnp.where(failed, jnp.inf, loss))
         final = state.choice == len(self.learning_rates) - 1
-        params, opt_state = self._initial(objective, key)
+        choice = jnp.where(final, validation.argmin(), state.choice + 1).astype(jnp.int32)
+        params, opt_state = self._initial(objective, key, choice)
         return state.replace(
             params=params,
             opt_state=opt_state,
-            choice=jnp.where(final, validation.argmin(), state.choice + 1).astype(jnp.int32),
+            choice=choice,
             final=final,
             step=jnp.int32(0),
             validation=validation,
         )
 
-    def _initial(self, objective, key) -> tuple[PyTree, PyTree]:
+    def _initial(self, objective, key, choice) -> tuple[PyTree, PyTree]:
         # Steps fold in their indices, which stay below this one.
         params = objective.init(jax.random.fold_in(key, 2**31 - 1))
-        return params, self.optimizer(self.learning_rates[0]).init(params)
+        return params, self.optimizer(self._rate(choice)).init(params)
 
-    def _num_fitted(self, inputs: jax.Array) -> int:
-        """Examples that are trained on while rates are tried."""
-        return max(inputs.shape[0] - inputs.shape[0] // _VALIDATION_SHARE, 1)
+    def _rate(self, choice) -> jax.Array:
+        return jnp.asarray(self.learning_rates)[choice]

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from hierjax.train.validation import num_fitted
+
 KERNELS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "rbf": lambda squared: jnp.exp(-squared / 2),
     "laplace": lambda squared: jnp.exp(-jnp.sqrt(squared)),
 }
 
-_VALIDATION_SHARE = 8
 _MAX_TRIED = 2048
 _TINY = 1e-12
 
@@ -25,7 +26,7 @@ class KernelMachine(struct.PyTreeNode):
       inputs: (N, ...) train inputs.
       weights: (N, C) of the points.
       class_mean: (C,) train shares of the classes.
-      kernel: index in `KernelRidge.kernels`.
+      kernel: index in `KERNELS`.
       bandwidth: in the units of the points.
       ridge: added to the Gram matrix's diagonal, which is 1.
     """
@@ -61,7 +62,11 @@ class KernelRidge:
     ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
 
     def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> KernelMachine:
-        """Fits the machine to inputs (N, ...) and labels (N,); the key is not used."""
+        """Fits the machine to inputs (N, ...) and labels (N,); the key is not used.
+
+        Raises:
+          ValueError: there are fewer than two examples.
+        """
         with jax.default_matmul_precision("highest"):
             points = self.embed(inputs)
             class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
@@ -80,17 +85,18 @@ class KernelRidge:
             return gram @ params.weights + params.class_mean[None]
 
     def _choose(self, points, targets, labels) -> tuple[jax.Array, jax.Array, jax.Array]:
-        num_fitted = max(points.shape[0] - points.shape[0] // _VALIDATION_SHARE, 1)
-        targets, labels = targets[:num_fitted], labels[num_fitted : points.shape[0]]
+        count = num_fitted(points.shape[0])
+        targets, labels = targets[:count], labels[count : points.shape[0]]
 
         def error(choice):
-            gram = self._gram(*choice[:2], points, points[:num_fitted])
-            weights = _solve(gram[:num_fitted], choice[2], targets)
-            scores = gram[num_fitted:] @ weights
+            gram = self._gram(*choice[:2], points, points[:count])
+            weights = _solve(gram[:count], choice[2], targets)
+            scores = gram[count:] @ weights
             wrong = jnp.mean(scores.argmax(axis=-1) != labels)
             return jnp.where(jnp.isfinite(scores).all(), wrong, jnp.inf)
 
-        grid = itertools.product(range(len(self.kernels)), self.bandwidths, self.ridges)
+        indices = [tuple(KERNELS).index(name) for name in self.kernels]
+        grid = itertools.product(indices, self.bandwidths, self.ridges)
         kernels, bandwidths, ridges = zip(*grid, strict=True)
         choices = jnp.array(kernels), jnp.array(bandwidths), jnp.array(ridges)
         best = jax.lax.map(error, choices).argmin()
@@ -99,7 +105,7 @@ class KernelRidge:
     def _gram(self, kernel, bandwidth, points: jax.Array, others: jax.Array) -> jax.Array:
         squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
         squared = jnp.maximum(squares - 2 * points @ others.T, 0) / bandwidth**2
-        return jax.lax.switch(kernel, [KERNELS[name] for name in self.kernels], squared)
+        return jax.lax.switch(kernel, list(KERNELS.values()), squared)
 
 
 def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> jax.Array:

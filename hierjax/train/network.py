@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax import struct
+from flax import struct, traverse_util
 
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
@@ -125,11 +125,9 @@ class NetworkLayer(_ModuleLayer):
 
     Attributes:
       index: from 0.
-      num_classes: C.
     """
 
     index: int
-    num_classes: int
 
     def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
         """What the layer above sees; of the last layer, class scores (N, C)."""
@@ -148,27 +146,37 @@ class NetworkLayer(_ModuleLayer):
         return module.layer(module.embed(inputs) if self.index == 0 else inputs, self.index)
 
     def _whole(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
-        return module.readout(self._hidden(module, inputs))
+        """From this layer's inputs to the module's class scores."""
+        hidden = self._hidden(module, inputs)
+        for index in range(self.index + 1, module.num_layers):
+            hidden = module.layer(hidden, index)
+        return module.readout(hidden)
+
+    def _head(self, inputs: jax.Array) -> nn.Dense:
+        """As many scores as the module has."""
+
+        def scores(inputs):
+            key = jax.random.key(0)
+            return self.module.init_with_output(key, inputs, method=self._whole)[0]
+
+        return nn.Dense(jax.eval_shape(scores, inputs).shape[-1])
 
     def _init(self, key, inputs):
         if self._is_last:
             return {"variables": self._init_module(key, inputs, self._whole), "head": None}
         variables = self._init_module(key, inputs, self._hidden)
         hidden = self.module.apply(variables, inputs, method=self._hidden)
-        head = nn.Dense(self.num_classes).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
+        head = self._head(inputs).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
         return {"variables": variables, "head": head}
 
     def _class_scores(self, params, inputs):
         if self._is_last:
             return self.module.apply(params["variables"], inputs, method=self._whole)
         hidden = self.module.apply(params["variables"], inputs, method=self._hidden)
-        head = nn.Dense(self.num_classes)
-        return head.apply(params["head"], hidden.reshape(hidden.shape[0], -1))
+        return self._head(inputs).apply(params["head"], hidden.reshape(hidden.shape[0], -1))
 
 
-def network_layers(
-    module: nn.Module, descent: Descent, num_classes: int
-) -> tuple[NetworkLayer, ...]:
+def network_layers(module: nn.Module, descent: Descent) -> tuple[NetworkLayer, ...]:
     """A Flax module of the user's own as a stack that is trained layer by layer.
 
     The module has `num_layers` and the methods embed(inputs), layer(hidden, index) and
@@ -186,14 +194,23 @@ def network_layers(
             f"{type(module).__name__} cannot be trained layer by layer, because it lacks "
             f"{'; '.join(missing)}: add them, or train it whole as a Network"
         )
-    return tuple(
-        NetworkLayer(module, descent, index, num_classes) for index in range(module.num_layers)
-    )
+    return tuple(NetworkLayer(module, descent, index) for index in range(module.num_layers))
 
 
 def merge_variables(trained: tuple[TrainedNetwork, ...]) -> PyTree:
-    """Variables of the whole module, from those of its layers."""
-    params: dict = {}
+    """Variables of the whole module, from those of its layers.
+
+    Raises:
+      ValueError: two layers have trained parameters of the same name, each in its own way.
+    """
+    merged: dict = {}
     for layer in trained:
-        params |= layer.variables.get("params", {})
-    return {"params": params}
+        own = traverse_util.flatten_dict(layer.variables)
+        both = merged.keys() & own.keys()
+        if both:
+            raise ValueError(
+                f"several layers have trained {'/'.join(min(both))}: they do not make one module, "
+                "so use them as a stack, or give every layer parameters of its own"
+            )
+        merged |= own
+    return traverse_util.unflatten_dict(merged)

@@ -73,6 +73,45 @@ def test_held_out_examples_are_trained_on_once_the_rate_is_chosen():
     np.testing.assert_allclose(state.params, 1 / 8, atol=0.01)
 
 
+def test_an_optimizer_may_keep_its_rate_in_its_state():
+    """Of two rates the second is better, and is the one that steps are taken with."""
+
+    def optimizer(rate):
+        return optax.inject_hyperparams(optax.sgd)(learning_rate=rate)
+
+    state = fit(Descent(optimizer, (1e-5, 0.1), 300, 16), LINEAR, *linear_data())
+    plain = fit(Descent(optax.sgd, (1e-5, 0.1), 300, 16), LINEAR, *linear_data())
+    assert state.choice == plain.choice == 1
+    np.testing.assert_allclose(state.params, plain.params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_steps", [7, 100, 150, 201])
+def test_as_many_steps_as_asked_for(num_steps):
+    state = fit(Descent(optax.sgd, (0.01,), num_steps, 16), LINEAR, *linear_data())
+    assert state.step == num_steps
+    counted = fit(
+        Descent(
+            lambda rate: optax.chain(optax.sgd(rate), optax.scale_by_schedule(jnp.ones_like)),
+            (0.01,),
+            num_steps,
+            16,
+        ),
+        LINEAR,
+        *linear_data(),
+    )
+    assert counted.opt_state[1].count == num_steps
+
+
+def test_few_examples_are_divided_and_one_is_refused():
+    descent = Descent(optax.sgd, (1e-6, 0.1), 50, 16)
+    for num_examples in (2, 3, 7):
+        state = fit(descent, LINEAR, *linear_data(num_examples))
+        assert np.isfinite(state.validation).all()
+        assert state.choice == state.validation.argmin()
+    with pytest.raises(ValueError, match="1 train example leaves none to choose on"):
+        fit(descent, LINEAR, *linear_data(1))
+
+
 def test_progress_grows_to_one():
     descent = Descent(optax.sgd, (0.1, 0.2), 300, 8)
     state, seen = descent.start(LINEAR, KEY), []

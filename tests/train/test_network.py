@@ -27,7 +27,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def stack(batch):
-    layers = network_layers(STACK, DESCENT, num_classes=4)
+    layers = network_layers(STACK, DESCENT)
     return layers, jax.jit(lambda batch: train_layerwise(layers, batch, KEY))(batch)
 
 
@@ -68,7 +68,7 @@ def test_each_layer_trains_its_own_parameters_and_no_others(batch, stack):
 def test_a_layer_is_moved_by_its_own_gradient_alone(batch):
     """One full-batch step of SGD on layer 1 equals the gradient by hand, the rest held fixed."""
     descent = Descent(optax.sgd, (0.5,), 1, batch_size=4)
-    layers = network_layers(STACK, descent, num_classes=4)
+    layers = network_layers(STACK, descent)
     inputs, labels = jnp.tile(batch.inputs[:1], (8, 1)), jnp.tile(batch.labels[:1], 8)
     below = layers[0].fit(layer_key(KEY, 0), inputs, labels)
     hidden = layers[0].apply(below, inputs)
@@ -127,9 +127,50 @@ class Normalised(nn.Module):
 
 def test_what_a_module_lacks_is_said():
     with pytest.raises(ValueError, match=r"Flat cannot be trained .* lacks num_layers, .*; embed"):
-        network_layers(Flat(), DESCENT, 4)
+        network_layers(Flat(), DESCENT)
     with pytest.raises(ValueError, match=r"because it lacks readout\(hidden\), .* as a Network"):
-        network_layers(Headless(), DESCENT, 4)
+        network_layers(Headless(), DESCENT)
+
+
+class Tied(nn.Module):
+    """The same weights in both layers, in a module of their own."""
+
+    num_layers = 2
+
+    def setup(self):
+        self.trunk = ConvStack((2, 2), 4, 4, 8)
+        self.shared = nn.Dense(8)
+
+    def embed(self, tokens):
+        return self.trunk.layer(self.trunk.embed(tokens), 0)[:, 0]
+
+    def layer(self, hidden, index):
+        return nn.relu(self.shared(hidden))
+
+    def readout(self, hidden):
+        return self.trunk.readout(hidden[:, None])
+
+
+def test_tied_weights_train_as_a_stack_but_make_no_module(batch):
+    layers = network_layers(Tied(), Descent(optax.adam, (0.01,), 20, 8))
+    params = train_layerwise(layers, batch, KEY)
+    assert forward(layers, params, batch.inputs).shape == (512, 4)
+    assert set(params[0].variables["params"]) == {"trunk", "shared"}
+    with pytest.raises(ValueError, match="several layers have trained params/shared/bias"):
+        merge_variables(params)
+
+
+class Half(nn.Module):
+    @nn.compact
+    def __call__(self, tokens):
+        onehot = jax.nn.one_hot(tokens, 4).reshape(tokens.shape[0], -1)
+        return nn.Dense(4, dtype=jnp.bfloat16)(onehot)
+
+
+def test_half_precision_trains(batch):
+    layer = Network(Half(), Descent(optax.adam, (0.01, 0.1), 60, 32))
+    params = jax.jit(layer.fit)(KEY, batch.inputs, batch.labels)
+    assert accuracy(layer.apply(params, batch.inputs), batch) > 0.4
 
 
 def test_other_variables_than_parameters_are_refused(batch):

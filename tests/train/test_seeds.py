@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flax import struct
 
+import hierjax as hj
 from hierjax import parallel
 from hierjax.parallel import seed_keys, seed_mesh
-from hierjax.train.seeds import Seeds, SeedsTrainer, Stage
+from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
 
 ONE = seed_mesh(1)
 
@@ -165,3 +166,31 @@ def test_a_layer_that_is_not_finite_is_named():
     names = ", ".join(map(str, bad))
     with pytest.raises(FloatingPointError, match=f"layer 2 of 3 is not finite for seeds {names}:"):
         trainer.fit_layer([first], lambda count: None)
+
+
+def patch_trainer(mesh, impl):
+    """A small random hierarchy, learned layer by layer."""
+    spec = hj.RandomHierarchySpec(4, 4, 2, 2, 3)
+    layers = hj.patch_layers(spec, hj.PatchLayerConfig(num_features=32))
+
+    def draw(key):
+        return hj.draw_random_hierarchy(key, spec).sample(jax.random.fold_in(key, 1), 200)
+
+    def report(batch, below, params, hidden):
+        index = len(below)
+        return {"outputs": layers[index].apply(params, hidden)}
+
+    stages = [layer_stage(layers, index, lambda batch: batch, report) for index in range(3)]
+    return SeedsTrainer(Seeds(seed_keys(0, 8), draw, mesh, impl), stages)
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    return fit_all(patch_trainer(ONE, "shard_map"))[0]
+
+
+@pytest.mark.parametrize("impl", parallel.IMPLS)
+def test_layers_put_out_the_same_on_eight_devices(on_one_device, impl):
+    on_eight, _ = fit_all(patch_trainer(seed_mesh(8), impl))
+    for ours, theirs in zip(on_eight, on_one_device, strict=True):
+        chex.assert_trees_all_close(ours.report["outputs"], theirs.report["outputs"], atol=1e-5)

@@ -1,0 +1,65 @@
+import jax
+import numpy as np
+import pytest
+
+from hierjax.tasks.grammars import draw_random_hierarchy
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train.learners import (
+    OPTIMIZERS,
+    SCHEDULES,
+    NetworkConfig,
+    end_to_end_learner,
+    kernel_learner,
+    shallow_learner,
+)
+
+SPEC = RandomHierarchySpec(3, (4, 5), 2, (2, 3), 2)
+
+
+def test_networks_fit_the_strings_of_any_tree():
+    tokens = draw_random_hierarchy(jax.random.key(0), SPEC).sample(jax.random.key(1), 5).inputs
+    for layers in (end_to_end_learner(SPEC, 100), shallow_learner(SPEC, 100)):
+        scores, _ = layers[0].module.init_with_output(jax.random.key(2), tokens)
+        assert scores.shape == (5, 3)
+    assert kernel_learner(SPEC)[0].embed(tokens).shape == (5, 6 * 5)
+
+
+def test_sizes_follow_from_the_task():
+    descent = end_to_end_learner(SPEC, 10_000)[0].descent
+    assert descent.num_steps * descent.batch_size == 20 * 10_000
+    assert end_to_end_learner(SPEC, 10)[0].descent.num_steps == 1500
+    assert end_to_end_learner(SPEC, 10)[0].module.width == 8 * 5
+    given = end_to_end_learner(SPEC, 10_000, NetworkConfig(width=7, batch_size=3, num_steps=11))[0]
+    assert (given.module.width, given.descent.batch_size, given.descent.num_steps) == (7, 3, 11)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_updates_follow_the_schedule(optimizer, schedule):
+    """Of a constant gradient: steps stay of one size, or shrink to nothing."""
+    config = NetworkConfig(optimizer, schedule, num_steps=200)
+    transform = end_to_end_learner(SPEC, 100, config)[0].descent.optimizer(0.1)
+    state, sizes = transform.init(np.float32(0)), []
+    for _ in range(201):
+        update, state = transform.update(np.float32(1), state)
+        sizes.append(-float(update))
+    assert max(sizes) > 0.0999
+    if schedule == "cosine":
+        np.testing.assert_allclose(sizes[-1], 0, atol=1e-6)
+    else:
+        np.testing.assert_allclose(sizes[-1], max(sizes), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"optimizer": "lion"}, "optimizer='lion' is unknown: choose one of adam, momentum, sgd"),
+        ({"schedule": "linear"}, "schedule='linear' is unknown"),
+        ({"width": 0}, "width=0 must be from 1 to 65536"),
+        ({"batch_size": 3 * 10**9}, "batch_size=3000000000 must be from 1 to 1048576"),
+        ({"num_steps": 3 * 10**9}, "num_steps=3000000000 must be"),
+    ],
+)
+def test_bad_choices_are_refused(choice, words):
+    with pytest.raises(ValueError, match=words):
+        NetworkConfig(**choice)
