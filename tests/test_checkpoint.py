@@ -112,6 +112,17 @@ def test_the_latest_rounds_of_a_layer_come_back(tmp_path):
     assert left.name == "4"
 
 
+def test_damaged_rounds_are_named(tmp_path):
+    with LayerCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save_rounds(0, LAYERS[0])
+    truncate(tmp_path / "rounds_0" / "0" / "layer" / "manifest.ocdbt")
+    with (
+        LayerCheckpoints(tmp_path) as checkpoints,
+        pytest.raises(ValueError, match=r"step 0 of .*rounds_0 is damaged or of another run"),
+    ):
+        checkpoints.restore_rounds(0, LAYOUTS[0])
+
+
 def test_rounds_go_when_their_layer_is_finished(folder):
     with LayerCheckpoints(folder) as checkpoints:
         checkpoints.save_rounds(0, LAYERS[0])
