@@ -18,7 +18,8 @@ from hierjax.train.learners import (
     shallow_learner,
 )
 from hierjax.train.patch_stack import patch_layers
-from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
+from hierjax.train.seeds import Seeds, SeedsTrainer
+from hierjax.train.stages import Stage, layer_stage
 
 
 def make_learners(

@@ -63,6 +63,8 @@ class Learner:
           describe: index of a layer and the layer -> what to tell about it.
         """
         done = len(self.finished) * self.num_seeds
+        if self.rounds is not None:
+            done += float(self.rounds["state"].progress.sum())
         with (
             LayerCheckpoints(folder.checkpoints / self.name) as checkpoints,
             cli.Progress(self.num_layers * self.num_seeds, f"{self.name} fits", done) as progress,

@@ -35,7 +35,8 @@ from hierjax.train.learners import (
 from hierjax.train.network import Network, NetworkLayer, merge_variables, network_layers
 from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig
 from hierjax.train.patch_stack import patch_layers
-from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer, Stage, layer_stage
+from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer
+from hierjax.train.stages import Stage, layer_stage
 
 __all__ = [
     "MAX_KERNEL_TRAIN",

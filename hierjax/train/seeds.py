@@ -8,7 +8,7 @@ its saved layers ends with the same bits as one that was not.
 import functools
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,44 +17,11 @@ from flax import struct
 from jax.sharding import Mesh
 
 from hierjax.parallel import map_seeds, seed_chunks, seed_mesh
-from hierjax.tasks.batch import Batch
-from hierjax.train.layerwise import Layer, RoundsLayer, forward, layer_key
+from hierjax.train.stages import Stage
 
 PyTree = Any
 
 _SECONDS_BETWEEN_SAVES = 10.0
-
-
-def layer_stage(
-    layers: Sequence[Layer | RoundsLayer],
-    index: int,
-    batch: Callable[[PyTree], Batch],
-    report: Callable[..., PyTree],
-) -> "Stage":
-    """The stage that fits one layer of a stack.
-
-    Args:
-      layers: the stack.
-      index: of the layer, from 0.
-      batch: data of the seed -> the examples that the layer sees.
-      report: (data, params below, params of the layer, its train inputs) -> what to record.
-    """
-    layer = layers[index]
-
-    def start(key, data, below):
-        examples = batch(data)
-        context = forward(layers, below, examples.inputs), examples.labels
-        begin = layer.start if isinstance(layer, RoundsLayer) else layer.fit
-        return context, begin(layer_key(key, index), *context)
-
-    def advance(key, context, state):
-        return layer.advance(layer_key(key, index), state, *context)
-
-    def finish(data, below, context, state):
-        params = layer.finish(state, *context) if isinstance(layer, RoundsLayer) else state
-        return params, report(data, below, params, context[0])
-
-    return Stage(start, advance if isinstance(layer, RoundsLayer) else None, finish)
 
 
 class FittedLayer(struct.PyTreeNode):
@@ -69,21 +36,6 @@ class FittedLayer(struct.PyTreeNode):
     params: PyTree
     report: PyTree
     seconds: dict[str, np.ndarray]
-
-
-class Stage(NamedTuple):
-    """How one layer is fitted for one seed: pure functions, see `layer_stage`.
-
-    Attributes:
-      start: (key, data, params below) -> (context, state); the context is what all rounds share.
-      advance: (key, context, state) -> state after one more round, with a scalar `progress`
-        that is 1 when no more are needed; None for a fit without rounds.
-      finish: (data, params below, context, state) -> (params, report).
-    """
-
-    start: Callable[..., tuple[PyTree, PyTree]]
-    advance: Callable[..., PyTree] | None
-    finish: Callable[..., tuple[PyTree, PyTree]]
 
 
 class Seeds:
@@ -204,7 +156,8 @@ class SeedsTrainer:
 
         Args:
           finished: the layers below, all of them.
-          on_seeds: called as work gets done with the number of seeds it amounts to.
+          on_seeds: called as work gets done with the number of seeds it amounts to; work that
+            `saved_rounds` holds is not counted again.
           saved_rounds: what `save_rounds` was last called with, to go on from there.
           save_rounds: called after the first round, and then every ten seconds.
 
@@ -266,19 +219,17 @@ class _Rounds:
     def fit(self, advance, state, lanes, on_seeds) -> PyTree:
         """The state of a chunk after its last round."""
         state = self._resume(state, lanes)
-        reported = 0.0
-        while True:
-            progress = np.asarray(state.progress)[: len(lanes)]
-            on_seeds(progress.sum() - reported)
-            reported = progress.sum()
-            if progress.min() >= 1:
-                self._keep(state, lanes)
-                return state
+        progress = np.asarray(state.progress)[: len(lanes)]
+        while progress.min() < 1:
             state = advance(state)
+            before, progress = progress, np.asarray(state.progress)[: len(lanes)]
+            on_seeds(float((progress - before).sum()))
             if time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES:
                 self._keep(state, lanes)
                 self._save(jax.tree.map(np.copy, self._rounds))
                 self._last_save = time.perf_counter()
+        self._keep(state, lanes)
+        return state
 
     def _resume(self, state: PyTree, lanes: np.ndarray) -> PyTree:
         started = self._rounds["started"][lanes]

@@ -11,7 +11,8 @@ from flax import struct
 import hierjax as hj
 from hierjax import parallel
 from hierjax.parallel import seed_keys, seed_mesh
-from hierjax.train.seeds import Seeds, SeedsTrainer, Stage, layer_stage
+from hierjax.train.seeds import Seeds, SeedsTrainer
+from hierjax.train.stages import Stage, layer_stage
 
 ONE = seed_mesh(1)
 
@@ -147,9 +148,10 @@ def test_a_fit_goes_on_from_any_round_on_other_devices(save_always):
 def test_saved_rounds_are_not_taken_again(save_always):
     saves = []
     fit_walk(1, save=saves.append)
-    again = []
-    fit_walk(1, saves[3], again.append)
+    again, calls = [], []
+    trainer_of(5, [walk_stage()]).fit_layer([], calls.append, saves[3], again.append)
     assert len(again) == len(saves) - 4
+    assert sum(calls) + saves[3]["state"].progress.sum() == pytest.approx(5)
 
 
 def test_a_layer_that_is_not_finite_is_named():
