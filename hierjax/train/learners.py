@@ -22,9 +22,9 @@ _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": optax.sgd,
 }
 _LEARNING_RATES = {
-    "adam": (0.01, 0.02, 0.04),
-    "momentum": (0.2, 0.4, 0.8),
-    "sgd": (1.0, 2.0, 4.0),
+    "adam": (0.01, 0.02, 0.04, 0.08),
+    "momentum": (0.2, 0.4, 0.8, 1.6),
+    "sgd": (1.0, 2.0, 4.0, 8.0),
 }
 OPTIMIZERS = tuple(_OPTIMIZERS)
 
