@@ -17,6 +17,7 @@ import math
 from fractions import Fraction
 
 import jax
+import numpy as np
 from absl import flags
 
 from experiments import cli
@@ -24,14 +25,19 @@ from experiments.rhm_learners import make_learners
 from experiments.rhm_request import Request
 from experiments.rhm_summary import closing_table, first_seed_embeddings, headline, summarize
 from experiments.runs import Learner
+from hierjax import (
+    FittedLayer,
+    NetworkConfig,
+    PatchLayerConfig,
+    RandomHierarchySpec,
+    RunFolder,
+    check_split,
+    predicted_num_train,
+    require_filled,
+)
 from hierjax.models.patch_features import FEATURES
-from hierjax.record import RunFolder
-from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.tasks.splits import check_split, require_filled
-from hierjax.theory.random_hierarchy import predicted_num_train
-from hierjax.train.learners import OPTIMIZERS, SCHEDULES, NetworkConfig
-from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig
-from hierjax.train.seeds import FittedLayer
+from hierjax.train.learners import OPTIMIZERS, SCHEDULES
+from hierjax.train.patch_layer import NORMALIZERS, TARGETS
 from hierjax.train.solvers import DESCENTS, SOLVERS
 
 TOP_RULES = ("random", "latin_square")
@@ -106,7 +112,7 @@ def execute(plan: Plan) -> None:
         print(f"taking up a run; layers finished: {', '.join(counts)}")
     folder.log("started", finished_layers=finished)
     for learner in learners:
-        learner.fit(folder, functools.partial(describe, request, learner))
+        learner.fit(folder, functools.partial(test_error, request.num_test))
 
     num_devices = FLAGS.num_devices or jax.device_count()
     summary = summarize(request, learners, plan.skipped, num_devices)
@@ -120,17 +126,16 @@ def execute(plan: Plan) -> None:
     print(f"wrote summary.json and figure.png to {folder.path}")
 
 
-def describe(request: Request, learner: Learner, index: int, layer: FittedLayer) -> str:
-    """One line on a layer that was fitted.
+def test_error(num_test: int, layer: FittedLayer) -> np.ndarray:
+    """Errors of the seeds after a layer.
 
     Raises:
-      ValueError: the test sets could not be filled.
+      ValueError: test sets could not be filled.
     """
-    if learner.num_layers == 1:
-        return f"{learner.name}: test error {layer.report['learner'].test_error.mean():.4f}"
-    require_filled(layer.report["num_unseen"], request.num_test)
-    error = layer.report["layer"].test_error.mean()
-    return f"layer {index + 1} of {learner.num_layers}: test error {error:.4f}"
+    if "layer" not in layer.report:
+        return layer.report["learner"].test_error
+    require_filled(layer.report["num_unseen"], num_test)
+    return layer.report["layer"].test_error
 
 
 def read_request() -> Request:

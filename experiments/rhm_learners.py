@@ -5,21 +5,28 @@ import optax
 
 from experiments.rhm_request import Request
 from experiments.runs import Learner
-from hierjax.measure.layer_report import LearnerReport, layer_report
-from hierjax.measure.metrics import error_rate, squared_loss
-from hierjax.parallel import data_mesh, seed_keys, seed_mesh
-from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
-from hierjax.tasks.splits import make_split
-from hierjax.train.layerwise import forward
-from hierjax.train.learners import (
+from hierjax import (
     MAX_KERNEL_TRAIN,
+    LearnerReport,
+    Seeds,
+    SeedsTrainer,
+    Stage,
+    data_mesh,
+    draw_random_hierarchy,
     end_to_end_learner,
+    error_rate,
+    forward,
     kernel_learner,
+    latin_square_top,
+    layer_report,
+    layer_stage,
+    make_split,
+    patch_layers,
+    seed_keys,
+    seed_mesh,
     shallow_learner,
+    squared_loss,
 )
-from hierjax.train.patch_stack import patch_layers
-from hierjax.train.seeds import Seeds, SeedsTrainer
-from hierjax.train.stages import Stage, layer_stage
 
 
 def make_learners(

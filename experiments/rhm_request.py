@@ -2,10 +2,7 @@
 
 import dataclasses
 
-from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.theory.random_hierarchy import predicted_num_train
-from hierjax.train.learners import NetworkConfig
-from hierjax.train.patch_layer import PatchLayerConfig
+from hierjax import NetworkConfig, PatchLayerConfig, RandomHierarchySpec, predicted_num_train
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,12 +6,9 @@ import numpy as np
 
 from experiments.rhm_request import Request
 from experiments.runs import Learner
-from hierjax.measure.metrics import spread
+from hierjax import FittedLayer, KernelMachine, TrainedNetwork, predicted_num_train, spread
 from hierjax.record import device_name
-from hierjax.theory.random_hierarchy import predicted_num_train
-from hierjax.train.kernel_ridge import KERNELS, KernelMachine
-from hierjax.train.network import TrainedNetwork
-from hierjax.train.seeds import FittedLayer
+from hierjax.train.kernel_ridge import KERNELS
 
 
 def summarize(

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments import cli
-from hierjax.checkpoint import LayerCheckpoints
-from hierjax.record import RunFolder
-from hierjax.train.seeds import FittedLayer, SeedsTrainer
+from hierjax import FittedLayer, LayerCheckpoints, RunFolder, SeedsTrainer, spread
 
 
 @dataclasses.dataclass
@@ -55,12 +54,12 @@ class Learner:
                 if layout is not None:
                     self.rounds = jax.device_get(checkpoints.restore_rounds(index, layout))
 
-    def fit(self, folder: RunFolder, describe: Callable[[int, FittedLayer], str]) -> None:
+    def fit(self, folder: RunFolder, test_error: Callable[[FittedLayer], np.ndarray]) -> None:
         """Fits the layers that are missing, and saves each.
 
         Args:
           folder: of the run.
-          describe: index of a layer and the layer -> what to tell about it.
+          test_error: layer -> errors of the seeds, or ValueError if the layer is of no use.
         """
         done = len(self.finished) * self.num_seeds
         if self.rounds is not None:
@@ -74,11 +73,18 @@ class Learner:
                 layer = self.trainer.fit_layer(
                     self.finished, progress.advance, self.rounds, save_rounds
                 )
-                self.rounds = None
+                error = spread(test_error(layer))
                 checkpoints.save(index, layer)
                 self.finished.append(layer)
-                text = describe(index, layer)
+                self.rounds = None
                 folder.log(
-                    "layer", learner=self.name, layer=index + 1, seconds=layer.seconds, result=text
+                    "layer",
+                    learner=self.name,
+                    layer=index + 1,
+                    test_error=error,
+                    seconds=layer.seconds,
                 )
-                progress.line(text)
+                name = (
+                    f"layer {index + 1} of {self.num_layers}" if self.num_layers > 1 else self.name
+                )
+                progress.line(f"{name}: test error {error['mean']:.4f}")

@@ -23,7 +23,7 @@ from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 from hierjax.tasks.splits import Split, check_split, make_split, require_filled
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.kernel_ridge import KernelRidge
+from hierjax.train.kernel_ridge import KernelMachine, KernelRidge
 from hierjax.train.layerwise import Layer, RoundsLayer, forward, train_layerwise
 from hierjax.train.learners import (
     MAX_KERNEL_TRAIN,
@@ -32,7 +32,13 @@ from hierjax.train.learners import (
     kernel_learner,
     shallow_learner,
 )
-from hierjax.train.network import Network, NetworkLayer, merge_variables, network_layers
+from hierjax.train.network import (
+    Network,
+    NetworkLayer,
+    TrainedNetwork,
+    merge_variables,
+    network_layers,
+)
 from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer
@@ -45,6 +51,7 @@ __all__ = [
     "Descent",
     "DescentState",
     "FittedLayer",
+    "KernelMachine",
     "KernelRidge",
     "Layer",
     "LayerCheckpoints",
@@ -66,6 +73,7 @@ __all__ = [
     "ShallowNet",
     "Split",
     "Stage",
+    "TrainedNetwork",
     "check_split",
     "class_signal",
     "data_mesh",
