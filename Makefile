@@ -23,7 +23,7 @@ run: venv
 test: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: venv
 	$(BIN)/python -m benchmarks.run
