@@ -1,0 +1,57 @@
+"""Locations on a ring or grid, and the windows around them."""
+
+import itertools
+import math
+from collections.abc import Iterable
+
+import jax
+import numpy as np
+
+
+def check_lattice(lattice: tuple[int, ...], radius: int) -> None:
+    """Asserts that windows fit.
+
+    Raises:
+      ValueError: a window is wider than a side, or there is a radius but no lattice.
+    """
+    if radius < 0 or min(lattice, default=1) < 1:
+        raise ValueError(
+            f"lattice={lattice} and radius={radius} must be positive numbers, 0 for no window"
+        )
+    if not lattice and radius:
+        raise ValueError(f"radius={radius} needs a lattice: give its sides, such as (32,)")
+    if lattice and 2 * radius + 1 > min(lattice):
+        raise ValueError(
+            f"a window of 2 * {radius} + 1 locations is wider than the side {min(lattice)} of "
+            f"lattice {lattice}: lower the radius or lengthen the side"
+        )
+
+
+def num_locations(lattice: tuple[int, ...]) -> int:
+    """G; 1 without a lattice."""
+    return math.prod(lattice)
+
+
+def window_size(lattice: tuple[int, ...], radius: int) -> int:
+    """Locations of a window."""
+    return (2 * radius + 1) ** len(lattice)
+
+
+def window_table(lattice: tuple[int, ...], radius: int) -> np.ndarray:
+    """(G, w) the locations of each window, its own in the middle; sides wrap around."""
+    places = _points(map(range, lattice))
+    steps = _points([range(-radius, radius + 1)] * len(lattice))
+    shifted = (places[:, None] + steps[None]) % np.array(lattice, int)
+    strides = [math.prod(lattice[axis + 1 :]) for axis in range(len(lattice))]
+    return shifted @ np.array(strides, int)
+
+
+def _points(sides: Iterable[range]) -> np.ndarray:
+    """(number, dimensions) in row-major order; without dimensions, the one point there is."""
+    return np.array(list(itertools.product(*sides)), int)
+
+
+def gather_windows(values: jax.Array, lattice: tuple[int, ...], radius: int) -> jax.Array:
+    """(..., G, C) values at locations to (..., G, w*C) values in windows."""
+    windows = values[..., window_table(lattice, radius), :]
+    return windows.reshape(*windows.shape[:-2], -1)

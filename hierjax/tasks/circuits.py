@@ -1,0 +1,150 @@
+"""Boolean circuits, and teachers that show random majorities of their gates.
+
+A "brain dump" (arXiv 2601.00455) gives away an unknown circuit by many labels, each a signed
+majority vote of a few random gates.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.tasks.batch import Batch
+from hierjax.tasks.label_hierarchy import (
+    LabelHierarchy,
+    LabelLevel,
+    walsh_coefficients,
+    walsh_monomials,
+)
+
+_MAX_FAN_IN = 6
+_CANDIDATES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class BrainDumpSpec:
+    """Sizes of a circuit and of what is told of it.
+
+    Attributes:
+      num_inputs: d.
+      depth: t, levels of gates.
+      gates_per_level: gates of each level, which read the level below it.
+      fan_in: inputs of a gate.
+      labels_per_level: votes about each level.
+      votes: gates of a vote, k.
+
+    Raises:
+      ValueError: a number out of bounds.
+    """
+
+    num_inputs: int
+    depth: int
+    gates_per_level: int
+    fan_in: int = 2
+    labels_per_level: int = 40
+    votes: int = 3
+
+    def __post_init__(self):
+        for name in ("num_inputs", "depth", "gates_per_level", "labels_per_level"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        narrowest = min(self.num_inputs, self.gates_per_level if self.depth > 1 else self.num_inputs)
+        bound = min(_MAX_FAN_IN, narrowest)
+        if not 1 <= self.fan_in <= bound:
+            raise ValueError(
+                f"fan_in={self.fan_in} must be from 1 to {bound}, as gates read different nodes "
+                "of the level below them and keep a truth table"
+            )
+        if not 1 <= self.votes <= self.gates_per_level or self.votes % 2 == 0:
+            raise ValueError(
+                f"votes={self.votes} must be odd, for no ties, and at most "
+                f"gates_per_level={self.gates_per_level}"
+            )
+
+
+class BrainDump(struct.PyTreeNode):
+    """A circuit and the votes about its gates.
+
+    Attributes:
+      circuit: its gates are the nodes.
+      members: (t, K, k) int32 gates that vote on each label of a level.
+      signs: (t, K, k) float32 with which they vote.
+    """
+
+    circuit: LabelHierarchy
+    members: jax.Array
+    signs: jax.Array
+
+    @property
+    def level_sizes(self) -> tuple[int, ...]:
+        """Labels of each level."""
+        return (self.members.shape[1],) * self.members.shape[0]
+
+    def sample(self, key: jax.Array, n: int) -> Batch:
+        """Draws examples, labels and latents as `LabelHierarchy.sample` does."""
+        batch = self.circuit.sample(key, n)
+        levels = [
+            jnp.sign((gates[:, members] * signs[None]).sum(axis=-1))
+            for gates, members, signs in zip(
+                batch.latents[1:], self.members, self.signs, strict=True
+            )
+        ]
+        return Batch(batch.inputs, jnp.concatenate(levels, axis=-1), (batch.inputs, *levels))
+
+    def gates(self, key: jax.Array, n: int) -> tuple[jax.Array, ...]:
+        """Gates (N, gates_per_level) of each level, in the examples that `sample` draws."""
+        return self.circuit.sample(key, n).latents[1:]
+
+
+def draw_brain_dump(key: jax.Array, spec: BrainDumpSpec) -> BrainDump:
+    """Draws circuit and votes; pure, to be jitted and mapped over keys."""
+    circuit_key, votes_key, signs_key = (jax.random.fold_in(key, stream) for stream in range(3))
+    shape = (spec.depth, spec.labels_per_level, spec.votes)
+    count = spec.depth * spec.labels_per_level
+    members = _choices(votes_key, count, spec.gates_per_level, spec.votes).reshape(shape)
+    signs = jax.random.rademacher(signs_key, shape, jnp.float32)
+    return BrainDump(draw_circuit(circuit_key, spec), members, signs)
+
+
+def draw_circuit(key: jax.Array, spec: BrainDumpSpec) -> LabelHierarchy:
+    """Draws a layered circuit; all gates are labels of the hierarchy that it is.
+
+    A gate reads `fan_in` different nodes of the level below. Its truth table is uniform among
+    those that depend on all of them.
+    """
+    shape = (spec.gates_per_level, spec.fan_in)
+    levels, width, first = [], spec.num_inputs, 0
+    for index in range(spec.depth):
+        level_key = jax.random.fold_in(key, index)
+        wiring, tables = jax.random.fold_in(level_key, 0), jax.random.fold_in(level_key, 1)
+        tables = jax.vmap(lambda k: _draw_table(k, spec.fan_in))(jax.random.split(tables, shape[0]))
+        levels.append(
+            LabelLevel(
+                first + _choices(wiring, shape[0], width, spec.fan_in),
+                jnp.zeros(shape, jnp.int32),
+                walsh_coefficients(tables),
+                walsh_monomials(spec.fan_in),
+                spec.gates_per_level,
+            )
+        )
+        first, width = first + width, spec.gates_per_level
+    return LabelHierarchy(tuple(levels), spec.num_inputs)
+
+
+def _choices(key, count: int, size: int, number: int) -> jax.Array:
+    """(count, number) int32, different ones of range(size) in each row."""
+    keys = jax.random.split(key, count)
+    choose = jax.vmap(lambda k: jax.random.choice(k, size, (number,), replace=False))
+    return choose(keys).astype(jnp.int32)
+
+
+def _draw_table(key, fan_in: int) -> jax.Array:
+    """(2^f,) signs."""
+    tables = jax.random.rademacher(key, (_CANDIDATES, 2**fan_in), jnp.float32)
+    cubes = tables.reshape(_CANDIDATES, *[2] * fan_in)
+    depends = jnp.ones(_CANDIDATES, bool)
+    for axis in range(1, fan_in + 1):
+        low, high = jnp.split(cubes, 2, axis=axis)
+        depends &= (low != high).reshape(_CANDIDATES, -1).any(axis=1)
+    return tables[depends.argmax()]
