@@ -52,6 +52,8 @@ def _points(sides: Iterable[range]) -> np.ndarray:
 
 
 def gather_windows(values: jax.Array, lattice: tuple[int, ...], radius: int) -> jax.Array:
-    """(..., G, C) values at locations to (..., G, w*C) values in windows."""
+    """(..., G, C) values at locations to (..., G, w*C) in windows; unchanged without a lattice."""
+    if not lattice:
+        return values
     windows = values[..., window_table(lattice, radius), :]
     return windows.reshape(*windows.shape[:-2], -1)

@@ -1,18 +1,11 @@
 """Convolutional stacks matched to a tree: patch by patch, weights shared over positions."""
 
 import math
-from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "relu": nn.relu,
-    "gelu": nn.gelu,
-    "erf": jax.lax.erf,
-    "tanh": jnp.tanh,
-}
+from hierjax.models.activations import ACTIVATIONS
 
 _READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
 

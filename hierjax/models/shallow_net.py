@@ -3,7 +3,7 @@
 import jax
 from flax import linen as nn
 
-from hierjax.models.conv_stack import ACTIVATIONS
+from hierjax.models.activations import ACTIVATIONS
 
 
 def one_hot_strings(tokens: jax.Array, vocab_size: int) -> jax.Array:

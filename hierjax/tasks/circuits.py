@@ -49,7 +49,9 @@ class BrainDumpSpec:
         for name in ("num_inputs", "depth", "gates_per_level", "labels_per_level"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        narrowest = min(self.num_inputs, self.gates_per_level if self.depth > 1 else self.num_inputs)
+        narrowest = min(
+            self.num_inputs, self.gates_per_level if self.depth > 1 else self.num_inputs
+        )
         bound = min(_MAX_FAN_IN, narrowest)
         if not 1 <= self.fan_in <= bound:
             raise ValueError(

@@ -117,9 +117,7 @@ def draw_signs(key: jax.Array, n: int, shape: tuple[int, ...]) -> jax.Array:
 
 def walsh_monomials(fan_in: int) -> Monomials:
     """All subsets of range(fan_in); subset number c has the elements that are bits of c."""
-    return tuple(
-        tuple(j for j in range(fan_in) if code >> j & 1) for code in range(2**fan_in)
-    )
+    return tuple(tuple(j for j in range(fan_in) if code >> j & 1) for code in range(2**fan_in))
 
 
 def walsh_coefficients(tables: jax.Array) -> jax.Array:

@@ -2,7 +2,8 @@
 
 Their wiring is random, so they may collapse: a deep label may equal a shallow function, or be
 nearly constant. Labels are drawn again until they are balanced; how shallow each level is, a
-probe has to say, see `train.probe`.
+probe has to say, see the linear and shallow learners of
+`train.label_learners`.
 """
 
 import dataclasses

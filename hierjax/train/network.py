@@ -5,19 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 from flax import struct, traverse_util
 
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.losses import CROSS_ENTROPY, Loss
 
 PyTree = Any
 
 _LAYERWISE_METHODS = {
     "embed": "embed(inputs), which makes the first layer's inputs",
     "layer": "layer(hidden, index), which applies layer `index` from 0",
-    "readout": "readout(hidden), which makes the class scores from the last layer's outputs",
+    "readout": "readout(hidden), which makes the scores from the last layer's outputs",
 }
 
 
@@ -39,17 +39,19 @@ class TrainedNetwork(struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class _ModuleLayer(RoundsLayer):
-    """What `Network` and `NetworkLayer` share: the cross-entropy of class scores is minimised.
+    """What `Network` and `NetworkLayer` share.
 
-    Learning rates are compared by their errors.
+    Learning rates are compared by the mistakes that they lead to.
 
     Attributes:
       module: the user's.
       descent: how it is trained.
+      loss: what is minimised; by default the cross-entropy of class scores.
     """
 
     module: nn.Module
     descent: Descent
+    loss: Loss = dataclasses.field(default=CROSS_ENTROPY, kw_only=True)
 
     def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> DescentState:
         """The state before the first round; inputs (N, ...), labels (N,).
@@ -74,13 +76,12 @@ class _ModuleLayer(RoundsLayer):
 
     def _objective(self, inputs: jax.Array) -> Objective:
         def loss(params, inputs, labels):
-            scores = self._class_scores(params, inputs)
-            return optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+            return self.loss.per_example(self._scores(params, inputs), labels)
 
-        def is_wrong(params, inputs, labels):
-            return (self._class_scores(params, inputs).argmax(axis=-1) != labels).astype(float)
+        def mistakes(params, inputs, labels):
+            return self.loss.mistakes(self._scores(params, inputs), labels)
 
-        return Objective(lambda key: self._init(key, inputs[:1]), loss, is_wrong)
+        return Objective(lambda key: self._init(key, inputs[:1]), loss, mistakes)
 
     def _init_module(self, key: jax.Array, inputs: jax.Array, method) -> PyTree:
         variables = self.module.init(key, inputs, method=method)
@@ -95,12 +96,12 @@ class _ModuleLayer(RoundsLayer):
     def _init(self, key, inputs) -> dict:
         raise NotImplementedError
 
-    def _class_scores(self, params: dict, inputs: jax.Array) -> jax.Array:
+    def _scores(self, params: dict, inputs: jax.Array) -> jax.Array:
         raise NotImplementedError
 
 
 class Network(_ModuleLayer):
-    """A Flax module trained end to end: a stack of one layer, whose output are class scores.
+    """A Flax module trained end to end: a stack of one layer, whose output are scores.
 
     The module maps (N, ...) inputs to (N, C) scores.
     """
@@ -112,7 +113,7 @@ class Network(_ModuleLayer):
     def _init(self, key, inputs):
         return {"variables": self._init_module(key, inputs, None), "head": None}
 
-    def _class_scores(self, params, inputs):
+    def _scores(self, params, inputs):
         return self.module.apply(params["variables"], inputs)
 
 
@@ -130,13 +131,13 @@ class NetworkLayer(_ModuleLayer):
     index: int
 
     def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
-        """What the layer above sees; of the last layer, class scores (N, C)."""
+        """What the layer above sees; of the last layer, scores (N, C)."""
         method = self._whole if self._is_last else self._hidden
         return self.module.apply(params.variables, inputs, method=method)
 
     def votes(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
         """Class scores (N, C), as far as this layer can tell."""
-        return self._class_scores({"variables": params.variables, "head": params.head}, inputs)
+        return self._scores({"variables": params.variables, "head": params.head}, inputs)
 
     @property
     def _is_last(self) -> bool:
@@ -146,7 +147,7 @@ class NetworkLayer(_ModuleLayer):
         return module.layer(module.embed(inputs) if self.index == 0 else inputs, self.index)
 
     def _whole(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
-        """From this layer's inputs to the module's class scores."""
+        """From this layer's inputs to the module's scores."""
         hidden = self._hidden(module, inputs)
         for index in range(self.index + 1, module.num_layers):
             hidden = module.layer(hidden, index)
@@ -169,7 +170,7 @@ class NetworkLayer(_ModuleLayer):
         head = self._head(inputs).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
         return {"variables": variables, "head": head}
 
-    def _class_scores(self, params, inputs):
+    def _scores(self, params, inputs):
         if self._is_last:
             return self.module.apply(params["variables"], inputs, method=self._whole)
         hidden = self.module.apply(params["variables"], inputs, method=self._hidden)

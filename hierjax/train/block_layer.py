@@ -1,0 +1,350 @@
+"""Blocks of a residual stack, trained one at a time on all labels (arXiv 2601.00455).
+
+A block's first weights stay as they were drawn; a convex loss of the corrected estimates fixes
+the second ones. A level of the hierarchy becomes learnable once the level below it stands in the
+stream. Fresh examples for every block are the caller's part.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from hierjax.lattice import gather_windows
+from hierjax.models.residual_stack import RandomUnits, ResidualStack
+from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.losses import LABEL_LOSSES
+from hierjax.train.validation import num_fitted
+
+BLOCK_SOLVERS = ("sgd", "adam", "ridge")
+ACCEPT = ("validated", "all")
+
+_ROWS_AT_ONCE = 1024
+_POWER_ROWS = 2048
+_POWER_STEPS = 15
+_LEAST_GAIN = 0.02
+_BIAS = 0.3
+_TINY = 1e-12
+
+# Of steps on features scaled by `_step_size`: inverse curvatures of the losses.
+_SGD_RATES = {"square": 1.0, "squared_hinge": 1.0, "hinge": 1.0, "logistic": 4.0}
+_ADAM_RATE = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockConfig:
+    """How the blocks of a stack are trained.
+
+    Attributes:
+      solver: one of `BLOCK_SOLVERS`; "ridge" is for the square loss.
+      loss: one of `losses.LABEL_LOSSES`.
+      passes: of descent over the train examples.
+      batch_size: examples of a step, or locations.
+      penalty: on squared second weights, as a share of the features' mean eigenvalue.
+      accept: whether a block corrects "all" labels, or those whose loss on held-out examples,
+        an eighth, it lowers: "validated". The noise that it fits to labels out of its reach is
+        then kept out of the stream.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
+    """
+
+    solver: str = "sgd"
+    loss: str = "squared_hinge"
+    passes: float = 4.0
+    batch_size: int = 256
+    penalty: float = 1e-3
+    accept: str = "validated"
+
+    def __post_init__(self):
+        known = {"solver": BLOCK_SOLVERS, "loss": tuple(LABEL_LOSSES), "accept": ACCEPT}
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(names)}"
+                )
+        if self.solver == "ridge" and self.loss != "square":
+            raise ValueError(f"solver='ridge' is for loss='square', not {self.loss!r}")
+        for name in ("passes", "batch_size", "penalty"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name}={getattr(self, name)} must be a positive number")
+
+
+class TrainedBlock(struct.PyTreeNode):
+    """A block's parameters.
+
+    Attributes:
+      variables: of the stack's module, its own part.
+      accepted: (K,) labels that it corrects.
+    """
+
+    variables: dict
+    accepted: jax.Array
+
+
+class Features(struct.PyTreeNode):
+    """The units of a block, centred and scaled.
+
+    Attributes:
+      variables: of `RandomUnits`.
+      center: (W,) means of the units.
+      scale: by which they are multiplied.
+      mean_square: of all of them together, after that; W times their mean eigenvalue.
+    """
+
+    variables: dict
+    center: jax.Array
+    scale: jax.Array
+    mean_square: jax.Array
+
+
+class BlockFit(struct.PyTreeNode):
+    """The fit of a block between two rounds."""
+
+    features: Features
+    descent: DescentState
+
+    @property
+    def progress(self) -> jax.Array:
+        """1 when the fit has ended."""
+        return self.descent.progress
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockLayer:
+    """One block, fitted by ridge regression.
+
+    Attributes:
+      stack: the module.
+      config: choices that all blocks share.
+      index: of the block, from 0.
+    """
+
+    stack: ResidualStack
+    config: BlockConfig
+    index: int
+
+    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> TrainedBlock:
+        """Trains the block.
+
+        Args:
+          key: of the first weights.
+          inputs: (N, ..., d) of the first block, elsewhere the stream (N, ..., d + K).
+          labels: (N, ..., K) signs.
+        """
+        with jax.default_matmul_precision("highest"):
+            rows, targets = self._train_rows(inputs, labels)
+            features = self._features(key, rows)
+            readout = self._ridge(features, rows, targets)
+            return self._trained(features, readout, inputs, labels)
+
+    def apply(self, params: TrainedBlock, inputs: jax.Array) -> jax.Array:
+        """The stream (N, ..., d + K) above the block."""
+        with jax.default_matmul_precision("highest"):
+            return jax.lax.map(
+                lambda one: self._block(params.variables, one[None])[0],
+                self._embed(inputs),
+                batch_size=min(_ROWS_AT_ONCE, inputs.shape[0]),
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"blocks_{self.index}"
+
+    def _embed(self, inputs: jax.Array) -> jax.Array:
+        return self.stack.embed(inputs) if self.index == 0 else inputs
+
+    def _block(self, variables: dict, stream: jax.Array) -> jax.Array:
+        return self.stack.apply(variables, stream, self.index, method=ResidualStack.layer)
+
+    def _units(self) -> RandomUnits:
+        stack = self.stack
+        return RandomUnits(stack.width, stack.activation, stack.fan_in, stack.beta)
+
+    def _train_rows(self, inputs, labels) -> tuple[jax.Array, jax.Array]:
+        """(R, w*(d+K) + K) windows and estimates, and (R, K) labels, to be fitted."""
+        if self.config.accept == "validated":
+            count = num_fitted(inputs.shape[0])
+            inputs, labels = inputs[:count], labels[:count]
+        stream, num_labels = self._embed(inputs), self.stack.num_labels
+        windows = gather_windows(stream, self.stack.lattice, self.stack.radius)
+        rows = jnp.concatenate([windows, self.stack.readout(stream)], axis=-1)
+        return rows.reshape(-1, rows.shape[-1]), labels.reshape(-1, num_labels)
+
+    def _features(self, key: jax.Array, rows: jax.Array) -> Features:
+        """Draws the units; centre and scale are those of all rows, the step size of some."""
+        units, num_labels = self._units(), self.stack.num_labels
+        variables = units.init(key, rows[:1, :-num_labels])
+
+        def moments(row):
+            values = units.apply(variables, row[:-num_labels])
+            return values
+
+        center = _mean(lambda row: moments(row), rows)
+        total = _mean(lambda row: ((moments(row) - center) ** 2).sum(), rows)
+        features = Features(variables, center, jax.lax.rsqrt(total + _TINY), jnp.float32(1))
+        if self.config.solver != "sgd":
+            return features
+        step = self._step_size(features, rows)
+        return features.replace(scale=features.scale * jnp.sqrt(step), mean_square=step)
+
+    def _step_size(self, features: Features, rows: jax.Array) -> jax.Array:
+        """B / (1 + (B - 1) * largest eigenvalue), best for examples of unit norm (1712.06559).
+
+        The eigenvector is found on some rows, its eigenvalue on others, so that chance
+        correlations of few rows do not count.
+        """
+        count = min(_POWER_ROWS, rows.shape[0] // 2)
+        first = self._values(features, rows[:count])
+        second = self._values(features, rows[count : 2 * count])
+
+        def step(_, vector):
+            image = first.T @ (first @ vector)
+            return image / (jnp.linalg.norm(image) + _TINY)
+
+        vector = jax.lax.fori_loop(0, _POWER_STEPS, step, first[0])
+        largest = jnp.mean((second @ vector) ** 2)
+        batch_size = self.config.batch_size
+        return batch_size / (1 + (batch_size - 1) * largest)
+
+    def _values(self, features: Features, rows: jax.Array) -> jax.Array:
+        """(R, W) features of rows."""
+        units = self._units().apply(features.variables, rows[:, : -self.stack.num_labels])
+        return (units - features.center[None]) * features.scale
+
+    def _ridge(self, features: Features, rows, targets) -> dict:
+        """Second weights, from the Gram matrix of all rows."""
+        residuals = targets - rows[:, -targets.shape[1] :]
+        bias = residuals.mean(axis=0)
+        size = -(-rows.shape[0] // _ROWS_AT_ONCE)
+        weight, rows = _blocks(jnp.ones(rows.shape[0]), size), _blocks(rows, size)
+        centered = _blocks(residuals - bias[None], size)
+
+        def add(sums, block):
+            rows, residuals, weight = block
+            values = self._values(features, rows) * weight[:, None]
+            return (sums[0] + values.T @ values, sums[1] + values.T @ residuals), None
+
+        width = self.stack.width
+        start = jnp.zeros((width, width)), jnp.zeros((width, targets.shape[1]))
+        (gram, moments), _ = jax.lax.scan(add, start, (rows, centered, weight))
+        penalty = self.config.penalty * jnp.trace(gram) / width + _TINY
+        kernel = jax.scipy.linalg.solve(gram + penalty * jnp.eye(width), moments, assume_a="pos")
+        return {"kernel": kernel, "bias": bias}
+
+    def _trained(self, features: Features, readout: dict, inputs, labels) -> TrainedBlock:
+        """The module's variables, second weights folded with centre and scale of the features."""
+        kernel = features.scale * readout["kernel"]
+        second = {"kernel": kernel, "bias": readout["bias"] - features.center @ kernel}
+        block = {"first": features.variables["params"], "second": second}
+        variables = {"params": {self._name: block}}
+        accepted = jnp.ones(self.stack.num_labels, bool)
+        if self.config.accept == "validated":
+            accepted = self._accepted(variables, inputs, labels)
+            block["second"] = jax.tree.map(lambda leaf: leaf * accepted, second)
+        return TrainedBlock(variables, accepted)
+
+    def _accepted(self, variables: dict, inputs, labels) -> jax.Array:
+        """(K,) labels whose loss on the examples that were not fitted has fallen."""
+        count = num_fitted(inputs.shape[0])
+        before, labels = self._embed(inputs[count:]), labels[count:]
+        after = self.apply(TrainedBlock(variables, jnp.ones(0)), inputs[count:])
+
+        def loss(stream):
+            losses = LABEL_LOSSES[self.config.loss](self.stack.readout(stream), labels)
+            return losses.mean(axis=range(losses.ndim - 1))
+
+        return loss(after) < (1 - _LEAST_GAIN) * loss(before)
+
+
+class DescentBlockLayer(RoundsLayer, BlockLayer):
+    """A `BlockLayer` trained by stochastic gradients, in rounds."""
+
+    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> BlockFit:
+        """The state before the first round; arguments as for `BlockLayer.fit`."""
+        with jax.default_matmul_precision("highest"):
+            rows, _ = self._train_rows(inputs, labels)
+            features = self._features(key, rows)
+            return BlockFit(features, self._descent(rows).start(self._objective(features), key))
+
+    def advance(
+        self, key: jax.Array, state: BlockFit, inputs: jax.Array, labels: jax.Array
+    ) -> BlockFit:
+        """One round."""
+        rows, targets = self._train_rows(inputs, labels)
+        objective = self._objective(state.features)
+        descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
+        return state.replace(descent=descent)
+
+    def finish(self, state: BlockFit, inputs: jax.Array, labels: jax.Array) -> TrainedBlock:
+        """Parameters as `BlockLayer.fit` returns them."""
+        with jax.default_matmul_precision("highest"):
+            readout = state.descent.params
+            readout = readout | {"bias": _BIAS * readout["bias"]}
+            return self._trained(state.features, readout, inputs, labels)
+
+    def _descent(self, rows: jax.Array) -> Descent:
+        config = self.config
+        num_steps = int(np.ceil(config.passes * rows.shape[0] / config.batch_size))
+        make, rate = optax.sgd, _SGD_RATES[config.loss]
+        if config.solver == "adam":
+            make, rate = optax.adam, _ADAM_RATE
+
+        def optimizer(rate):
+            return make(optax.cosine_decay_schedule(rate, num_steps))
+
+        return Descent(optimizer, (rate,), num_steps, config.batch_size)
+
+    def _objective(self, features: Features) -> Objective:
+        """The sum over labels; the bias learns as one more feature of size `_BIAS`."""
+        num_labels, width = self.stack.num_labels, self.stack.width
+        decay = self.config.penalty * features.mean_square / width
+
+        def init(_):
+            return {"kernel": jnp.zeros((width, num_labels)), "bias": jnp.zeros(num_labels)}
+
+        def loss(readout, rows, labels):
+            corrections = self._values(features, rows) @ readout["kernel"]
+            scores = rows[:, -num_labels:] + corrections + _BIAS * readout["bias"][None]
+            losses = LABEL_LOSSES[self.config.loss](scores, labels).sum(axis=1)
+            return losses + decay / 2 * (readout["kernel"] ** 2).sum()
+
+        return Objective(init, loss, loss)
+
+
+def residual_layers(
+    stack: ResidualStack, config: BlockConfig | None = None
+) -> tuple[BlockLayer, ...]:
+    """The blocks of a stack as layers to be trained one at a time.
+
+    Together their parameters are those of the module, see `network.merge_variables`.
+    """
+    config = BlockConfig() if config is None else config
+    kind = BlockLayer if config.solver == "ridge" else DescentBlockLayer
+    return tuple(kind(stack, config, index) for index in range(stack.num_blocks))
+
+
+def _mean(function, rows: jax.Array) -> jax.Array:
+    """Mean of a function of a row, a block of rows at a time."""
+    size = -(-rows.shape[0] // _ROWS_AT_ONCE)
+
+    def add(total, block):
+        rows, weight = block
+        values = jax.vmap(function)(rows)
+        return total + jnp.tensordot(weight, values, axes=1), None
+
+    shape = jax.eval_shape(function, rows[0])
+    weights = _blocks(jnp.full(rows.shape[0], 1 / rows.shape[0]), size)
+    total, _ = jax.lax.scan(add, jnp.zeros(shape.shape), (_blocks(rows, size), weights))
+    return total
+
+
+def _blocks(rows: jax.Array, number: int) -> jax.Array:
+    """(number, ...) equal blocks of rows, filled with zeros."""
+    extra = -rows.shape[0] % number
+    padded = jnp.pad(rows, [(0, extra)] + [(0, 0)] * (rows.ndim - 1))
+    return padded.reshape(number, -1, *rows.shape[1:])
