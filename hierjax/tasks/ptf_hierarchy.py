@@ -1,9 +1,8 @@
 """Random hierarchies of polynomial threshold functions, of any depth, degree, fan-in and width.
 
 Their wiring is random, so they may collapse: a deep label may equal a shallow function, or be
-nearly constant. Labels are drawn again until they are balanced; how shallow each level is, a
-probe has to say, see the linear and shallow learners of
-`train.label_learners`.
+nearly constant. Labels are drawn again until they are balanced; how shallow each level is, the
+linear and the shallow learner of `train.label_learners` tell.
 """
 
 import dataclasses

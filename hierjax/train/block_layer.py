@@ -18,19 +18,18 @@ from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.losses import LABEL_LOSSES
+from hierjax.train.unit_features import UnitFeatures, draw_features, sum_blocks
 from hierjax.train.validation import num_fitted
 
 BLOCK_SOLVERS = ("sgd", "adam", "ridge")
 ACCEPT = ("validated", "all")
 
 _ROWS_AT_ONCE = 1024
-_POWER_ROWS = 2048
-_POWER_STEPS = 15
 _LEAST_GAIN = 0.02
 _BIAS = 0.3
 _TINY = 1e-12
 
-# Of steps on features scaled by `_step_size`: inverse curvatures of the losses.
+# Of steps on features scaled by `draw_features`: inverse curvatures of the losses.
 _SGD_RATES = {"square": 1.0, "squared_hinge": 1.0, "hinge": 1.0, "logistic": 4.0}
 _ADAM_RATE = 0.01
 
@@ -86,26 +85,10 @@ class TrainedBlock(struct.PyTreeNode):
     accepted: jax.Array
 
 
-class Features(struct.PyTreeNode):
-    """The units of a block, centred and scaled.
-
-    Attributes:
-      variables: of `RandomUnits`.
-      center: (W,) means of the units.
-      scale: by which they are multiplied.
-      mean_square: of all of them together, after that; W times their mean eigenvalue.
-    """
-
-    variables: dict
-    center: jax.Array
-    scale: jax.Array
-    mean_square: jax.Array
-
-
 class BlockFit(struct.PyTreeNode):
     """The fit of a block between two rounds."""
 
-    features: Features
+    features: UnitFeatures
     descent: DescentState
 
     @property
@@ -175,68 +158,30 @@ class BlockLayer:
         rows = jnp.concatenate([windows, self.stack.readout(stream)], axis=-1)
         return rows.reshape(-1, rows.shape[-1]), labels.reshape(-1, num_labels)
 
-    def _features(self, key: jax.Array, rows: jax.Array) -> Features:
-        """Draws the units; centre and scale are those of all rows, the step size of some."""
-        units, num_labels = self._units(), self.stack.num_labels
-        variables = units.init(key, rows[:1, :-num_labels])
+    def _features(self, key: jax.Array, rows: jax.Array) -> UnitFeatures:
+        batch_size = self.config.batch_size if self.config.solver == "sgd" else None
+        return draw_features(self._units(), key, rows[:, : -self.stack.num_labels], batch_size)
 
-        def moments(row):
-            values = units.apply(variables, row[:-num_labels])
-            return values
-
-        center = _mean(lambda row: moments(row), rows)
-        total = _mean(lambda row: ((moments(row) - center) ** 2).sum(), rows)
-        features = Features(variables, center, jax.lax.rsqrt(total + _TINY), jnp.float32(1))
-        if self.config.solver != "sgd":
-            return features
-        step = self._step_size(features, rows)
-        return features.replace(scale=features.scale * jnp.sqrt(step), mean_square=step)
-
-    def _step_size(self, features: Features, rows: jax.Array) -> jax.Array:
-        """B / (1 + (B - 1) * largest eigenvalue), best for examples of unit norm (1712.06559).
-
-        The eigenvector is found on some rows, its eigenvalue on others, so that chance
-        correlations of few rows do not count.
-        """
-        count = min(_POWER_ROWS, rows.shape[0] // 2)
-        first = self._values(features, rows[:count])
-        second = self._values(features, rows[count : 2 * count])
-
-        def step(_, vector):
-            image = first.T @ (first @ vector)
-            return image / (jnp.linalg.norm(image) + _TINY)
-
-        vector = jax.lax.fori_loop(0, _POWER_STEPS, step, first[0])
-        largest = jnp.mean((second @ vector) ** 2)
-        batch_size = self.config.batch_size
-        return batch_size / (1 + (batch_size - 1) * largest)
-
-    def _values(self, features: Features, rows: jax.Array) -> jax.Array:
+    def _values(self, features: UnitFeatures, rows: jax.Array) -> jax.Array:
         """(R, W) features of rows."""
-        units = self._units().apply(features.variables, rows[:, : -self.stack.num_labels])
-        return (units - features.center[None]) * features.scale
+        return features.values(self._units(), rows[:, : -self.stack.num_labels])
 
-    def _ridge(self, features: Features, rows, targets) -> dict:
+    def _ridge(self, features: UnitFeatures, rows: jax.Array, targets: jax.Array) -> dict:
         """Second weights, from the Gram matrix of all rows."""
         residuals = targets - rows[:, -targets.shape[1] :]
         bias = residuals.mean(axis=0)
-        size = -(-rows.shape[0] // _ROWS_AT_ONCE)
-        weight, rows = _blocks(jnp.ones(rows.shape[0]), size), _blocks(rows, size)
-        centered = _blocks(residuals - bias[None], size)
 
-        def add(sums, block):
-            rows, residuals, weight = block
-            values = self._values(features, rows) * weight[:, None]
-            return (sums[0] + values.T @ values, sums[1] + values.T @ residuals), None
+        def normal_equations(weights, rows, residuals):
+            values = self._values(features, rows) * weights[:, None]
+            return values.T @ values, values.T @ (residuals - bias[None])
 
+        gram, moments = sum_blocks(normal_equations, rows, residuals)
         width = self.stack.width
-        start = jnp.zeros((width, width)), jnp.zeros((width, targets.shape[1]))
-        (gram, moments), _ = jax.lax.scan(add, start, (rows, centered, weight))
         penalty = self.config.penalty * jnp.trace(gram) / width + _TINY
         kernel = jax.scipy.linalg.solve(gram + penalty * jnp.eye(width), moments, assume_a="pos")
         return {"kernel": kernel, "bias": bias}
 
-    def _trained(self, features: Features, readout: dict, inputs, labels) -> TrainedBlock:
+    def _trained(self, features: UnitFeatures, readout: dict, inputs, labels) -> TrainedBlock:
         """The module's variables, second weights folded with centre and scale of the features."""
         kernel = features.scale * readout["kernel"]
         second = {"kernel": kernel, "bias": readout["bias"] - features.center @ kernel}
@@ -299,7 +244,7 @@ class DescentBlockLayer(RoundsLayer, BlockLayer):
 
         return Descent(optimizer, (rate,), num_steps, config.batch_size)
 
-    def _objective(self, features: Features) -> Objective:
+    def _objective(self, features: UnitFeatures) -> Objective:
         """The sum over labels; the bias learns as one more feature of size `_BIAS`."""
         num_labels, width = self.stack.num_labels, self.stack.width
         decay = self.config.penalty * features.mean_square / width
@@ -326,25 +271,3 @@ def residual_layers(
     config = BlockConfig() if config is None else config
     kind = BlockLayer if config.solver == "ridge" else DescentBlockLayer
     return tuple(kind(stack, config, index) for index in range(stack.num_blocks))
-
-
-def _mean(function, rows: jax.Array) -> jax.Array:
-    """Mean of a function of a row, a block of rows at a time."""
-    size = -(-rows.shape[0] // _ROWS_AT_ONCE)
-
-    def add(total, block):
-        rows, weight = block
-        values = jax.vmap(function)(rows)
-        return total + jnp.tensordot(weight, values, axes=1), None
-
-    shape = jax.eval_shape(function, rows[0])
-    weights = _blocks(jnp.full(rows.shape[0], 1 / rows.shape[0]), size)
-    total, _ = jax.lax.scan(add, jnp.zeros(shape.shape), (_blocks(rows, size), weights))
-    return total
-
-
-def _blocks(rows: jax.Array, number: int) -> jax.Array:
-    """(number, ...) equal blocks of rows, filled with zeros."""
-    extra = -rows.shape[0] % number
-    padded = jnp.pad(rows, [(0, extra)] + [(0, 0)] * (rows.ndim - 1))
-    return padded.reshape(number, -1, *rows.shape[1:])

@@ -1,0 +1,42 @@
+"""What a learner of many labels knows of each level."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from hierjax.tasks.batch import Batch
+
+
+class LabelReport(struct.PyTreeNode):
+    """Measures on the test set, level 1 first.
+
+    Attributes:
+      accuracy: (r,) share of right labels, mean over the labels of a level.
+      accuracy_min_label: (r,) of the label that is known least.
+      chance: (r,) accuracy of always guessing the more frequent sign of each label.
+    """
+
+    accuracy: jax.Array
+    accuracy_min_label: jax.Array
+    chance: jax.Array
+
+
+def label_report(scores: jax.Array, test: Batch) -> LabelReport:
+    """Compares the signs of scores (N, ..., K) with the labels of each level."""
+    right = ((scores > 0) == (test.labels > 0)).astype(jnp.float32)
+    positive = (test.labels > 0).astype(jnp.float32)
+    right, positive = (x.reshape(-1, x.shape[-1]).mean(axis=0) for x in (right, positive))
+    majority = jnp.maximum(positive, 1 - positive)
+    by_level = _levels(right, test), _levels(majority, test)
+    return LabelReport(
+        accuracy=jnp.stack([labels.mean() for labels in by_level[0]]),
+        accuracy_min_label=jnp.stack([labels.min() for labels in by_level[0]]),
+        chance=jnp.stack([labels.mean() for labels in by_level[1]]),
+    )
+
+
+def _levels(values: jax.Array, test: Batch) -> list[jax.Array]:
+    """Values (K,) of labels, level by level."""
+    sizes = [level.shape[-1] for level in test.latents[1:]]
+    return jnp.split(values, np.cumsum(sizes)[:-1])
