@@ -70,10 +70,18 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
         end(str(error) if known else f"{type(error).__name__}: {error}", 1)
 
 
+def num_devices() -> int:
+    """Devices that the flags allow."""
+    return flags.FLAGS.num_devices or jax.device_count()
+
+
 def parse_flags(doc: str) -> None:
     """Reads the command line; --help prints, and anything unknown or out of bounds ends, here."""
     if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
-        shared = flags.FLAGS.module_help(sys.modules[__name__])
+        rooms = sorted(
+            name for name in flags.FLAGS.flags_by_module_dict() if "experiments." in name
+        )
+        shared = "\n".join(flags.FLAGS.module_help(name) for name in rooms)
         print(f"{doc}{flags.FLAGS.main_module_help()}\n{shared}")
         sys.exit(0)
     try:

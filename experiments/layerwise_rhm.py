@@ -16,7 +16,6 @@ import functools
 import math
 from fractions import Fraction
 
-import jax
 import numpy as np
 from absl import flags
 
@@ -24,7 +23,7 @@ from experiments import cli
 from experiments.rhm_learners import make_learners
 from experiments.rhm_request import Request
 from experiments.rhm_summary import closing_table, first_seed_embeddings, headline, summarize
-from experiments.runs import Learner
+from experiments.runs import Learner, announce
 from hierjax import (
     FittedLayer,
     NetworkConfig,
@@ -106,16 +105,11 @@ def execute(plan: Plan) -> None:
     """Fits what is missing, saving it layer by layer, and writes the result."""
     request, folder, learners = plan.request, plan.folder, plan.learners
     print(headline(request, folder))
-    finished = {learner.name: len(learner.finished) for learner in learners}
-    if any(finished.values()):
-        counts = [f"{each.name} {len(each.finished)} of {each.num_layers}" for each in learners]
-        print(f"taking up a run; layers finished: {', '.join(counts)}")
-    folder.log("started", finished_layers=finished)
+    announce(folder, learners)
     for learner in learners:
         learner.fit(folder, functools.partial(test_error, request.num_test))
 
-    num_devices = FLAGS.num_devices or jax.device_count()
-    summary = summarize(request, learners, plan.skipped, num_devices)
+    summary = summarize(request, learners, plan.skipped, cli.num_devices())
     folder.write_arrays("embeddings.npz", first_seed_embeddings(learners[0].finished))
     folder.write_json("summary.json", summary)
     from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.

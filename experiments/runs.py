@@ -88,3 +88,12 @@ class Learner:
                     f"layer {index + 1} of {self.num_layers}" if self.num_layers > 1 else self.name
                 )
                 progress.line(f"{name}: test error {error['mean']:.4f}")
+
+
+def announce(folder: RunFolder, learners: list[Learner]) -> None:
+    """Says what an earlier run finished."""
+    finished = {learner.name: len(learner.finished) for learner in learners}
+    if any(finished.values()):
+        counts = [f"{each.name} {len(each.finished)} of {each.num_layers}" for each in learners]
+        print(f"taking up a run; layers finished: {', '.join(counts)}")
+    folder.log("started", finished_layers=finished)

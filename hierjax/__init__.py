@@ -5,13 +5,16 @@ documented where it is defined.
 """
 
 from hierjax.checkpoint import LayerCheckpoints
+from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
 from hierjax.measure.metrics import error_rate, separation, spread, squared_loss
 from hierjax.models.conv_stack import ConvStack, PatchConv
+from hierjax.models.residual_stack import ResidualStack, check_stack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.parallel import data_mesh, map_seeds, seed_keys, seed_mesh, share_batch
 from hierjax.record import RunFolder
 from hierjax.tasks.batch import Batch
+from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.grammars import (
     draw_random_hierarchy,
     from_rules,
@@ -19,11 +22,26 @@ from hierjax.tasks.grammars import (
     load_grammar,
     save_grammar,
 )
+from hierjax.tasks.label_hierarchies import automaton, draw_reversible_hierarchy
+from hierjax.tasks.label_hierarchy import LabelHierarchy, LabelLevel
+from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy, require_balanced
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 from hierjax.tasks.splits import Split, check_split, make_split, require_filled
+from hierjax.theory.brain_dump import (
+    estimate_vote_coefficients,
+    recovery_coefficients,
+    vote_coefficients,
+    vote_weight,
+)
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
+from hierjax.train.block_layer import BlockConfig, BlockLayer, TrainedBlock, residual_layers
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.kernel_ridge import KernelMachine, KernelRidge
+from hierjax.train.label_learners import (
+    end_to_end_label_learner,
+    linear_label_learner,
+    shallow_label_learner,
+)
 from hierjax.train.layerwise import Layer, RoundsLayer, forward, train_layerwise
 from hierjax.train.learners import (
     MAX_KERNEL_TRAIN,
@@ -32,6 +50,7 @@ from hierjax.train.learners import (
     kernel_learner,
     shallow_learner,
 )
+from hierjax.train.losses import Loss, label_loss
 from hierjax.train.network import (
     Network,
     NetworkLayer,
@@ -47,25 +66,35 @@ from hierjax.train.stages import Stage, layer_stage
 __all__ = [
     "MAX_KERNEL_TRAIN",
     "Batch",
+    "BlockConfig",
+    "BlockLayer",
+    "BrainDump",
+    "BrainDumpSpec",
     "ConvStack",
     "Descent",
     "DescentState",
     "FittedLayer",
     "KernelMachine",
     "KernelRidge",
+    "LabelHierarchy",
+    "LabelLevel",
+    "LabelReport",
     "Layer",
     "LayerCheckpoints",
     "LayerReport",
     "LearnerReport",
+    "Loss",
     "Network",
     "NetworkConfig",
     "NetworkLayer",
     "Objective",
+    "PTFSpec",
     "PatchConv",
     "PatchLayer",
     "PatchLayerConfig",
     "RandomHierarchy",
     "RandomHierarchySpec",
+    "ResidualStack",
     "RoundsLayer",
     "RunFolder",
     "Seeds",
@@ -73,19 +102,31 @@ __all__ = [
     "ShallowNet",
     "Split",
     "Stage",
+    "TrainedBlock",
     "TrainedNetwork",
+    "automaton",
     "check_split",
+    "check_stack",
     "class_signal",
     "data_mesh",
+    "draw_brain_dump",
+    "draw_circuit",
+    "draw_ptf_hierarchy",
     "draw_random_hierarchy",
+    "draw_reversible_hierarchy",
+    "end_to_end_label_learner",
     "end_to_end_learner",
     "error_rate",
+    "estimate_vote_coefficients",
     "forward",
     "from_rules",
     "kernel_learner",
+    "label_loss",
+    "label_report",
     "latin_square_top",
     "layer_report",
     "layer_stage",
+    "linear_label_learner",
     "load_grammar",
     "make_split",
     "map_seeds",
@@ -94,14 +135,20 @@ __all__ = [
     "one_hot_strings",
     "patch_layers",
     "predicted_num_train",
+    "recovery_coefficients",
+    "require_balanced",
     "require_filled",
+    "residual_layers",
     "save_grammar",
     "seed_keys",
     "seed_mesh",
     "separation",
+    "shallow_label_learner",
     "shallow_learner",
     "share_batch",
     "spread",
     "squared_loss",
     "train_layerwise",
+    "vote_coefficients",
+    "vote_weight",
 ]

@@ -8,11 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
-    "tasks": {"tasks"},
+    "lattice": set(),
+    "tasks": {"tasks", "lattice"},
     "theory": {"theory", "tasks"},
-    "models": {"models"},
+    "models": {"models", "lattice"},
     "measure": {"measure", "tasks"},
-    "train": {"train", "models", "tasks", "parallel"},
+    "train": {"train", "models", "tasks", "parallel", "lattice"},
     "parallel": set(),
     "record": set(),
     "checkpoint": set(),

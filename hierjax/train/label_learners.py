@@ -6,6 +6,7 @@ hierarchy really is: what they know of it is a simple function of the raw input.
 
 import optax
 
+from hierjax.lattice import num_locations, window_size
 from hierjax.models.residual_stack import ResidualStack
 from hierjax.train.block_layer import BlockConfig, BlockLayer
 from hierjax.train.descent import Descent
@@ -18,16 +19,17 @@ _SHALLOW_WIDTH = 4096
 _WIDTH = 256
 _RATES = (0.001, 0.003, 0.01)
 _BATCH = 128
-_PASSES = 20
-_MIN_STEPS = 3000
-_MAX_STEPS = 10000
+_LOCATIONS = 8
+_PASSES = 10
+_MIN_STEPS = 2000
+_MAX_STEPS = 4000
 
 
 def linear_label_learner(
     num_inputs: int, num_labels: int, lattice: tuple[int, ...] = (), radius: int = 0
 ) -> tuple[BlockLayer]:
     """Ridge regression of all labels on the input, in the location form on a window of it."""
-    width = (2 * radius + 1) ** len(lattice) * (num_inputs + num_labels) + 1
+    width = window_size(lattice, radius) * (num_inputs + num_labels) + 1
     stack = ResidualStack(num_labels, 1, width, "identity", 1, lattice=lattice, radius=radius)
     return (BlockLayer(stack, _RIDGE, 0),)
 
@@ -63,10 +65,11 @@ def end_to_end_label_learner(
     stack = ResidualStack(
         num_labels, num_blocks, _WIDTH, "relu", None, lattice=lattice, radius=radius, clip=False
     )
-    num_steps = min(max(_MIN_STEPS, _PASSES * num_train // _BATCH), _MAX_STEPS)
+    batch_size = _BATCH // min(num_locations(lattice), _LOCATIONS)
+    num_steps = min(max(_MIN_STEPS, _PASSES * num_train // batch_size), _MAX_STEPS)
 
     def optimizer(rate):
         return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
 
-    descent = Descent(optimizer, _RATES, num_steps, _BATCH)
+    descent = Descent(optimizer, _RATES, num_steps, batch_size)
     return (Network(stack, descent, loss=label_loss("squared_hinge", last)),)

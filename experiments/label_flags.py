@@ -1,0 +1,151 @@
+"""What the experiments on label hierarchies have in common: flags, and how a run is carried out."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from experiments.label_learners import make_learners
+from experiments.label_request import Request, StackRequest, TaskRequest
+from experiments.label_summary import closing_table, headline, summarize
+from experiments.runs import Learner, announce
+from hierjax import BlockConfig, FittedLayer, RunFolder, check_stack, require_balanced
+from hierjax.lattice import window_size
+from hierjax.models.activations import ACTIVATIONS
+from hierjax.train.block_layer import ACCEPT, BLOCK_SOLVERS
+from hierjax.train.losses import LABEL_LOSSES
+
+_MAX_WIDTH = 2**17
+
+flags.DEFINE_integer("num_blocks", None, "Blocks; unset: by task, at least one a level.")
+flags.DEFINE_integer("width", None, "Units of a block, W; unset: one for every pair of inputs.")
+flags.DEFINE_enum("activation", "quadratic", list(ACTIVATIONS), "Of the units.")
+flags.DEFINE_integer("unit_fan_in", 2, "Inputs that a unit reads; 0 for all (beta-Xavier).")
+flags.DEFINE_integer("num_train", None, "Examples of each block, n; unset: by task and width.")
+flags.DEFINE_bool("fresh", True, "Draw new examples for each block, not the same ones again.")
+flags.DEFINE_enum("accept", "validated", ACCEPT, "Labels that a block may correct.")
+flags.DEFINE_enum("solver", "sgd", BLOCK_SOLVERS, "How second weights are fitted.")
+flags.DEFINE_enum("loss", None, list(LABEL_LOSSES), "Unset: by task; square for ridge.")
+flags.DEFINE_float("passes", None, "Of sgd and adam over a block's examples; unset: by task.")
+flags.DEFINE_integer("batch_size", None, "Examples (or locations) of a step; unset: by task.")
+flags.DEFINE_float("penalty", 1e-3, "On second weights, in units of the mean eigenvalue.")
+flags.DEFINE_integer("num_test", None, "Test examples; unset: 2,000, or 200 with locations.")
+flags.DEFINE_bool("baselines", True, "Train the other learners, too.")
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Defaults:
+    """What follows from the task where a flag is not set.
+
+    Attributes:
+      examples_per_unit: train examples, or locations, as a multiple of the width.
+      extra_blocks: beyond one a level.
+      loss: that is minimised.
+      passes: over the examples.
+      batch_size: of a step.
+    """
+
+    examples_per_unit: float
+    extra_blocks: int
+    loss: str
+    passes: float
+    batch_size: int
+
+
+@dataclasses.dataclass
+class Plan:
+    """A request ready to be carried out."""
+
+    request: Request
+    folder: RunFolder
+    learners: list[Learner]
+
+
+def read_request(task: TaskRequest, defaults: Defaults) -> Request:
+    """The request that the flags make.
+
+    Raises:
+      ValueError: it cannot be met.
+    """
+    num_seen = window_size(task.lattice, task.radius) * (task.num_inputs + task.num_labels)
+    width = num_seen * (num_seen + 1) // 2 if FLAGS.width is None else FLAGS.width
+    if width > _MAX_WIDTH:
+        raise ValueError(
+            f"width={width} is more than {_MAX_WIDTH}: set --width, or lower --depth or "
+            "--labels_per_level"
+        )
+    locations = task.num_locations or 1
+    num_train = FLAGS.num_train
+    if num_train is None:
+        num_train = math.ceil(defaults.examples_per_unit * width / locations)
+    num_test = FLAGS.num_test
+    if num_test is None:
+        num_test = 200 if task.lattice else 2000
+    for name, value, least in (("num_train", num_train, 16), ("num_test", num_test, 1)):
+        if value < least:
+            raise ValueError(f"{name}={value} must be at least {least}")
+    num_blocks = FLAGS.num_blocks
+    if num_blocks is None:
+        num_blocks = task.depth + defaults.extra_blocks
+    stack = StackRequest(num_blocks, width, FLAGS.activation, FLAGS.unit_fan_in or None)
+    check_stack(task.num_inputs, stack.make(task))
+    loss = FLAGS.loss or ("square" if FLAGS.solver == "ridge" else defaults.loss)
+    block = BlockConfig(
+        solver=FLAGS.solver,
+        loss=loss,
+        passes=defaults.passes if FLAGS.passes is None else FLAGS.passes,
+        batch_size=defaults.batch_size if FLAGS.batch_size is None else FLAGS.batch_size,
+        penalty=FLAGS.penalty,
+        accept=FLAGS.accept,
+    )
+    return Request(
+        task, stack, block, num_train, FLAGS.fresh, num_test, FLAGS.num_seeds, FLAGS.seed
+    )
+
+
+def prepare(experiment: str, request: Request) -> Plan:
+    """Opens the folder of a request and reads what is finished there."""
+    learners = make_learners(request, FLAGS.baselines, FLAGS.impl, FLAGS.num_devices)
+    folder = RunFolder(FLAGS.workdir, experiment, dataclasses.asdict(request), FLAGS.overwrite)
+    for learner in learners:
+        learner.restore(folder)
+    return Plan(request, folder, learners)
+
+
+def execute(plan: Plan, extend: Any = None) -> None:
+    """Fits what is missing, saving it block by block, and writes the result.
+
+    Args:
+      plan: what to do.
+      extend: request -> more entries of the summary, or None.
+    """
+    request, folder, learners = plan.request, plan.folder, plan.learners
+    print(headline(request, folder))
+    announce(folder, learners)
+    for learner in learners:
+        learner.fit(folder, lambda layer: _test_error(request, layer))
+    summary = summarize(request, learners, cli.num_devices())
+    if extend is not None:
+        summary |= extend(request)
+    folder.write_json("summary.json", summary)
+    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
+
+    folder.write_figure("figure.png", plots.label_figure(folder.path))
+    folder.log("finished")
+    print(closing_table(summary))
+    print(f"wrote summary.json and figure.png to {folder.path}")
+
+
+def _test_error(request: Request, layer: FittedLayer) -> np.ndarray:
+    """Errors of the seeds, mean over all labels.
+
+    Raises:
+      ValueError: labels of a seed are nearly constant.
+    """
+    if layer.report["shares"] is not None:
+        require_balanced(layer.report["shares"], request.task.ptf.min_share)
+    return 1 - layer.report["labels"].accuracy.mean(axis=1)
