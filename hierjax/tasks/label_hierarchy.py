@@ -110,7 +110,7 @@ def draw_signs(key: jax.Array, n: int, shape: tuple[int, ...]) -> jax.Array:
     """(n, *shape) independent uniform signs, float32; the first rows are those of a smaller n."""
     count = int(np.prod(shape))
     words = jax.random.bits(key, (n, -(-count // _WORD)), jnp.uint32)
-    bits = (words[..., None] >> jnp.arange(_WORD, dtype=jnp.uint32)) & 1
+    bits = (words[..., None] >> jnp.arange(_WORD, dtype=jnp.uint32)[None, None]) & 1
     bits = bits.reshape(n, -1)[:, :count]
     return (2.0 * bits.astype(jnp.float32) - 1).reshape(n, *shape)
 

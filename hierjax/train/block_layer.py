@@ -25,13 +25,13 @@ BLOCK_SOLVERS = ("sgd", "adam", "ridge")
 ACCEPT = ("validated", "all")
 
 _ROWS_AT_ONCE = 1024
-_LEAST_GAIN = 0.02
+_ERRORS = 2.0
 _BIAS = 0.3
 _TINY = 1e-12
 
 # Of steps on features scaled by `draw_features`: inverse curvatures of the losses.
 _SGD_RATES = {"square": 1.0, "squared_hinge": 1.0, "hinge": 1.0, "logistic": 4.0}
-_ADAM_RATE = 0.01
+_ADAM_RATE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +45,8 @@ class BlockConfig:
       batch_size: examples of a step, or locations.
       penalty: on squared second weights, as a share of the features' mean eigenvalue.
       accept: whether a block corrects "all" labels, or those whose loss on held-out examples,
-        an eighth, it lowers: "validated". The noise that it fits to labels out of its reach is
-        then kept out of the stream.
+        an eighth, it lowers by more than two standard errors: "validated". The noise that it fits
+        to labels out of its reach is then kept out of the stream.
 
     Raises:
       ValueError: an unknown name, or a number out of bounds.
@@ -190,20 +190,25 @@ class BlockLayer:
         accepted = jnp.ones(self.stack.num_labels, bool)
         if self.config.accept == "validated":
             accepted = self._accepted(variables, inputs, labels)
-            block["second"] = jax.tree.map(lambda leaf: leaf * accepted, second)
+            block["second"] = {
+                "kernel": second["kernel"] * accepted[None],
+                "bias": second["bias"] * accepted,
+            }
         return TrainedBlock(variables, accepted)
 
     def _accepted(self, variables: dict, inputs, labels) -> jax.Array:
-        """(K,) labels whose loss on the examples that were not fitted has fallen."""
+        """(K,) labels whose loss on the examples that were not fitted falls beyond doubt."""
         count = num_fitted(inputs.shape[0])
         before, labels = self._embed(inputs[count:]), labels[count:]
         after = self.apply(TrainedBlock(variables, jnp.ones(0)), inputs[count:])
 
-        def loss(stream):
+        def losses(stream):
             losses = LABEL_LOSSES[self.config.loss](self.stack.readout(stream), labels)
-            return losses.mean(axis=range(losses.ndim - 1))
+            return losses.reshape(-1, losses.shape[-1])
 
-        return loss(after) < (1 - _LEAST_GAIN) * loss(before)
+        gains = losses(before) - losses(after)
+        error = gains.std(axis=0) / np.sqrt(gains.shape[0])
+        return gains.mean(axis=0) > _ERRORS * error
 
 
 class DescentBlockLayer(RoundsLayer, BlockLayer):

@@ -14,15 +14,15 @@ from hierjax.train.losses import label_loss
 from hierjax.train.network import Network
 
 _RIDGE = BlockConfig(solver="ridge", loss="square", penalty=1e-2, accept="all")
-_SHALLOW_WIDTH = 4096
+_SHALLOW_WIDTH = 2048
 
 _WIDTH = 256
-_RATES = (0.001, 0.003, 0.01)
+_RATES = (0.003, 0.01)
 _BATCH = 128
 _LOCATIONS = 8
 _PASSES = 10
 _MIN_STEPS = 2000
-_MAX_STEPS = 4000
+_MAX_STEPS = 2500
 
 
 def linear_label_learner(
@@ -37,7 +37,7 @@ def linear_label_learner(
 def shallow_label_learner(
     num_labels: int, lattice: tuple[int, ...] = (), radius: int = 0
 ) -> tuple[BlockLayer]:
-    """The same on 4,096 random relu units, each of which reads the whole input, or window."""
+    """The same on 2,048 random relu units, each of which reads the whole input, or window."""
     stack = ResidualStack(
         num_labels, 1, _SHALLOW_WIDTH, "relu", None, lattice=lattice, radius=radius
     )

@@ -11,6 +11,7 @@ from hierjax.models.residual_stack import RandomUnits
 _ROWS_AT_ONCE = 1024
 _POWER_ROWS = 2048
 _POWER_STEPS = 15
+_ROUNDING = 1e-8
 _TINY = 1e-12
 
 
@@ -50,8 +51,10 @@ def draw_features(
     raw = UnitFeatures(variables, jnp.zeros(units.width), jnp.float32(1), jnp.float32(1))
     center = row_sum(lambda rows: raw.values(units, rows), rows) / rows.shape[0]
     raw = raw.replace(center=center)
-    squares = row_sum(lambda rows: raw.values(units, rows) ** 2, rows).sum() / rows.shape[0]
-    features = raw.replace(scale=jax.lax.rsqrt(squares + _TINY))
+    variance = row_sum(lambda rows: raw.values(units, rows) ** 2, rows).sum() / rows.shape[0]
+    # Units that never change are off their mean by rounding: that is not to be blown up.
+    floor = _ROUNDING * (center**2).sum() + _TINY
+    features = raw.replace(scale=jax.lax.rsqrt(variance + floor))
     if batch_size is None:
         return features
     rate = best_rate(lambda rows: features.values(units, rows), rows, batch_size)

@@ -1,0 +1,161 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hierjax.models.residual_stack import RandomUnits, ResidualStack
+from hierjax.tasks.label_hierarchies import automaton, draw_reversible_hierarchy
+from hierjax.train.block_layer import BlockConfig, BlockLayer, residual_layers
+from hierjax.train.layerwise import forward, layer_key, train_layerwise
+from hierjax.train.losses import LABEL_LOSSES
+from hierjax.train.network import merge_variables
+
+KEY = jax.random.key(3)
+TASK = draw_reversible_hierarchy(jax.random.key(0), "cnot", 8, 2)
+STACK = ResidualStack(num_labels=8, num_blocks=2, width=136)
+TEST = TASK.sample(jax.random.key(9), 500)
+
+
+def fresh(index):
+    return TASK.sample(jax.random.fold_in(jax.random.key(1), index), 800)
+
+
+def train(config, data=fresh, stack=STACK):
+    layers = residual_layers(stack, config)
+    return layers, jax.jit(lambda key: train_layerwise(layers, data, key))(KEY)
+
+
+def accuracy(stream, batch):
+    scores = stream[..., -batch.labels.shape[-1] :]
+    right = (scores > 0) == (batch.labels > 0)
+    return np.asarray(right.reshape(-1, batch.labels.shape[-1]).mean(axis=0))
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return train(BlockConfig(passes=8, batch_size=64))
+
+
+def test_block_k_learns_level_k_and_no_more(trained):
+    layers, params = trained
+    first = accuracy(forward(layers, params[:1], TEST.inputs), TEST)
+    both = accuracy(forward(layers, params, TEST.inputs), TEST)
+    assert first[:4].min() > 0.99
+    assert first[4:].mean() < 0.65
+    assert both.min() > 0.99
+
+
+def test_labels_out_of_reach_are_left_alone(trained):
+    layers, params = trained
+    assert params[0].accepted.tolist() == 4 * [True] + 4 * [False]
+    stream = forward(layers, params[:1], TEST.inputs)
+    np.testing.assert_array_equal(stream[:, -4:], np.zeros((500, 4)))
+
+
+def test_first_weights_stay_as_they_were_drawn(trained):
+    layers, params = trained
+    units = RandomUnits(136, "quadratic", 2, 0.5)
+    for index, block in enumerate(params):
+        drawn = units.init(layer_key(KEY, index), jnp.zeros((1, 16)))["params"]
+        kept = block.variables["params"][f"blocks_{index}"]["first"]
+        np.testing.assert_array_equal(kept["kernel"], drawn["kernel"])
+
+
+def test_together_the_blocks_are_the_module(trained):
+    layers, params = trained
+    whole = STACK.apply(merge_variables(params), TEST.inputs)
+    stream = forward(layers, params, TEST.inputs)
+    np.testing.assert_allclose(stream[:, -8:], whole, atol=1e-4)
+
+
+def test_a_ridge_block_is_the_closed_form():
+    stack = ResidualStack(8, 1, 20, "erf", None, clip=False)
+    config = BlockConfig(solver="ridge", loss="square", penalty=0.1, accept="all")
+    layer, batch = BlockLayer(stack, config, 0), TASK.sample(KEY, 300)
+    params = layer.fit(KEY, batch.inputs, batch.labels)
+    found = layer.apply(params, TEST.inputs)[:, -8:]
+
+    units = RandomUnits(20, "erf", None, 0.5)
+    drawn = units.init(KEY, stack.embed(batch.inputs))
+    train_rows, test_rows = (
+        np.asarray(units.apply(drawn, stack.embed(x)), np.float64)
+        for x in (batch.inputs, TEST.inputs)
+    )
+    center = train_rows.mean(axis=0)
+    phi, targets = train_rows - center, np.asarray(batch.labels, np.float64)
+    gram = phi.T @ phi
+    weights = np.linalg.solve(
+        gram + 0.1 * np.trace(gram) / 20 * np.eye(20), phi.T @ (targets - targets.mean(axis=0))
+    )
+    expected = (test_rows - center) @ weights + targets.mean(axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_descent_on_the_square_loss_ends_where_ridge_does():
+    outputs = []
+    for solver in ("ridge", "sgd"):
+        config = BlockConfig(solver, "square", 60, 32, accept="all")
+        layers, params = train(config, stack=ResidualStack(8, 1, 136))
+        outputs.append(forward(layers, params, TEST.inputs)[:, 8:12])
+    np.testing.assert_allclose(outputs[0], outputs[1], atol=0.05)
+    np.testing.assert_allclose(outputs[0], TEST.labels[:, :4], atol=0.05)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("loss", list(LABEL_LOSSES))
+def test_every_loss_is_learned(solver, loss):
+    stack = ResidualStack(8, 1, 136)
+    layers, params = train(BlockConfig(solver, loss, 10, 32), stack=stack)
+    assert accuracy(forward(layers, params, TEST.inputs), TEST)[:4].mean() > 0.95
+
+
+def test_one_sample_for_all_blocks_stalls_unless_labels_are_validated():
+    """Second weights fit the first sample's upper labels, and leave later blocks no residual."""
+    reused = fresh(0)
+    stack = ResidualStack(8, 2, 136)
+    means = {}
+    for accept in ("all", "validated"):
+        config = BlockConfig("ridge", "square", penalty=1e-6, accept=accept)
+        layers, params = train(
+            config, data=jax.tree.map(lambda leaf: leaf[:100], reused), stack=stack
+        )
+        means[accept] = accuracy(forward(layers, params, TEST.inputs), TEST)[4:].mean()
+    assert means["all"] < 0.75 < means["validated"]
+
+
+def test_blocks_climb_an_automaton_on_a_ring():
+    task = automaton(30, 8, 2)
+    stack = ResidualStack(2, 2, 45, lattice=(8,), radius=1)
+    layers, params = train(
+        BlockConfig(loss="hinge", passes=8, batch_size=32),
+        data=lambda index: task.sample(jax.random.fold_in(KEY, index), 200),
+        stack=stack,
+    )
+    test = task.sample(jax.random.key(9), 200)
+    assert accuracy(forward(layers, params[:1], test.inputs), test)[1] < 0.65
+    assert accuracy(forward(layers, params, test.inputs), test).min() > 0.99
+
+
+def test_seeds_are_trained_side_by_side():
+    layers = residual_layers(STACK, BlockConfig(passes=2, batch_size=64))
+    keys = jax.random.split(KEY, 2)
+    many = jax.jit(jax.vmap(lambda key: train_layerwise(layers, fresh, key)))(keys)
+    alone = jax.jit(lambda key: train_layerwise(layers, fresh, key))(keys[1])
+    last = jax.tree.map(lambda leaf: leaf[1], many)
+    for one, other in zip(jax.tree.leaves(last), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"solver": "newton"}, "solver='newton' is unknown: choose one of sgd, adam, ridge"),
+        ({"loss": "zero_one"}, "loss='zero_one' is unknown"),
+        ({"solver": "ridge"}, "solver='ridge' is for loss='square', not 'squared_hinge'"),
+        ({"passes": 0.0}, "passes=0.0 must be a positive number"),
+        ({"penalty": float("nan")}, "penalty=nan must be a positive number"),
+    ],
+)
+def test_bad_choices_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        BlockConfig(**changes)
