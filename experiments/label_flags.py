@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import numpy as np
 from absl import flags
 
@@ -71,6 +72,7 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
     Raises:
       ValueError: it cannot be met.
     """
+    jax.eval_shape(task.draw, jax.random.key(0))  # Its sizes are checked, nothing is drawn.
     num_seen = window_size(task.lattice, task.radius) * (task.num_inputs + task.num_labels)
     width = num_seen * (num_seen + 1) // 2 if FLAGS.width is None else FLAGS.width
     if width > _MAX_WIDTH:
@@ -85,14 +87,14 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
     num_test = FLAGS.num_test
     if num_test is None:
         num_test = 200 if task.lattice else 2000
-    for name, value, least in (("num_train", num_train, 16), ("num_test", num_test, 1)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
     num_blocks = FLAGS.num_blocks
     if num_blocks is None:
         num_blocks = task.depth + defaults.extra_blocks
     stack = StackRequest(num_blocks, width, FLAGS.activation, FLAGS.unit_fan_in or None)
     check_stack(task.num_inputs, stack.make(task))
+    for name, value, least in (("num_train", num_train, 16), ("num_test", num_test, 1)):
+        if value < least:
+            raise ValueError(f"{name}={value} must be at least {least}")
     loss = FLAGS.loss or ("square" if FLAGS.solver == "ridge" else defaults.loss)
     block = BlockConfig(
         solver=FLAGS.solver,

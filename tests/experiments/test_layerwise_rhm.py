@@ -2,11 +2,8 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +11,9 @@ from absl import flags as flags_module
 from absl.testing import flagsaver
 
 from experiments import cli, layerwise_rhm
+from tests.experiments import jobs
+from tests.experiments.jobs import kill_when, summary_of
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", "--num_test=300")
 SMALL = (*SMALL, "--num_features=32", "--nobaselines")
 
@@ -28,19 +26,12 @@ def compilation_cache(tmp_path_factory):
         yield
 
 
-def command(workdir, *flags):
-    module = [sys.executable, "-m", "experiments.layerwise_rhm"]
-    return [*module, f"--workdir={workdir}", *flags]
-
-
 def run(workdir, *flags, env=None):
-    return subprocess.run(
-        command(workdir, *flags), cwd=ROOT, capture_output=True, text=True, timeout=120, env=env
-    )
+    return jobs.run("layerwise_rhm", workdir, *flags, env=env)
 
 
-def summary_of(workdir):
-    return json.loads((workdir / "summary.json").read_text())
+def command(workdir, *flags):
+    return jobs.command("layerwise_rhm", workdir, *flags)
 
 
 def without_seconds(summary):
@@ -123,19 +114,6 @@ def test_another_request_in_the_same_workdir_is_refused(finished):
     assert result.returncode == 2
     assert "holds a run with seed=0, not 1" in result.stderr
     assert summary_of(workdir) == before
-
-
-def kill_when(awaited, command, env=None):
-    """Kills a command as soon as a file of it is there."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
-    )
-    deadline = time.monotonic() + 100
-    while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert awaited.exists()
 
 
 @pytest.mark.parametrize("layers_before_the_kill", [0, 1, 2])

@@ -53,7 +53,7 @@ def test_labels_out_of_reach_are_left_alone(trained):
 
 
 def test_first_weights_stay_as_they_were_drawn(trained):
-    layers, params = trained
+    _, params = trained
     units = RandomUnits(136, "quadratic", 2, 0.5)
     for index, block in enumerate(params):
         drawn = units.init(layer_key(KEY, index), jnp.zeros((1, 16)))["params"]
