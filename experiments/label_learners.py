@@ -54,8 +54,8 @@ def layerwise_stages(request: Request) -> list[Stage]:
 
     def make_stage(index):
         def batch(data: SeedData) -> Batch:
-            stream = index if request.fresh else 0
-            return data.task.sample(jax.random.fold_in(data.key, stream), request.num_train)
+            chosen = index if request.fresh else 0
+            return jax.tree.map(lambda leaf: leaf[chosen], data.train)
 
         def report(data, below, params, _):
             stream = forward(layers, (*below, params), data.test.inputs)
@@ -67,7 +67,7 @@ def layerwise_stages(request: Request) -> list[Stage]:
 
 
 def baseline_stages(request: Request) -> dict[str, Stage]:
-    """The other learners; each has as many examples as all blocks together."""
+    """The other learners; each has the examples of all blocks together."""
     task, num_blocks = request.task, request.stack.num_blocks
     num_train = request.num_train * (num_blocks if request.fresh else 1)
     wide = {"lattice": task.lattice, "radius": task.input_radius}
@@ -80,7 +80,7 @@ def baseline_stages(request: Request) -> dict[str, Stage]:
     }
 
     def batch(data: SeedData) -> Batch:
-        return data.task.sample(jax.random.fold_in(data.key, num_blocks), num_train)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), data.train)
 
     def make_stage(layers):
         def report(data, below, params, _):

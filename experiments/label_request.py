@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 from hierjax import (
@@ -130,20 +131,21 @@ class SeedData(struct.PyTreeNode):
     """What the learners of a seed share.
 
     Attributes:
-      task: of the seed.
-      shares: of the rarer signs of its labels, or None.
-      key: of train examples.
+      shares: of the rarer signs of the task's labels, or None.
+      train: examples of each block, one leading axis more; of one block, if they are reused.
       test: fresh examples.
     """
 
-    task: LabelHierarchy | BrainDump
     shares: jax.Array | None
-    key: jax.Array
+    train: Batch
     test: Batch
 
 
 def draw_data(key: jax.Array, request: Request) -> SeedData:
-    """The task of a seed, and its test set."""
+    """Draws the task of a seed, and all examples of it."""
     task, shares = request.task.draw(jax.random.fold_in(key, 0))
     test = task.sample(jax.random.fold_in(key, 1), request.num_test)
-    return SeedData(task, shares, jax.random.fold_in(key, 2), test)
+    sets = jnp.arange(request.stack.num_blocks if request.fresh else 1)
+    set_keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.fold_in(key, 2), index))(sets)
+    train = jax.vmap(lambda key: task.sample(key, request.num_train))(set_keys)
+    return SeedData(shares, train.replace(latents=()), test)

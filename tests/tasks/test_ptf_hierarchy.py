@@ -61,6 +61,7 @@ def direct_label(spec, coefficients, values):
     if spec.kind == "parity":
         return coefficients[0] * values.prod(axis=-1)
     if spec.kind == "and":
+        assert np.abs(coefficients[0] + values @ coefficients[1:]).min() >= 1
         return np.where((values == coefficients[1:]).all(axis=-1), 1, -1)
     if spec.kind == "majority":
         agreeing = (values == coefficients).sum(axis=-1)
