@@ -10,16 +10,29 @@ from absl import flags
 
 from experiments import cli
 from experiments.label_learners import make_learners
-from experiments.label_request import Request, StackRequest, TaskRequest
+from experiments.label_request import Request, StackRequest, TaskRequest, task_key
 from experiments.label_summary import closing_table, headline, summarize
 from experiments.runs import Learner, announce
-from hierjax import BlockConfig, FittedLayer, RunFolder, check_stack, require_balanced
+from hierjax import (
+    BlockConfig,
+    FittedLayer,
+    RunFolder,
+    check_stack,
+    draw_ptf_hierarchy,
+    map_seeds,
+    require_balanced,
+    seed_keys,
+)
 from hierjax.lattice import window_size
 from hierjax.models.activations import ACTIVATIONS
 from hierjax.train.block_layer import ACCEPT, BLOCK_SOLVERS
 from hierjax.train.losses import LABEL_LOSSES
 
 _MAX_WIDTH = 2**17
+_MAX_RIDGE_WIDTH = 2**14
+_MAX_EXAMPLES = 2**24
+_MAX_SIZE = 2**10
+_LEAST_TRAIN = 64
 
 flags.DEFINE_integer("num_blocks", None, "Blocks; unset: by task, at least one a level.")
 flags.DEFINE_integer("width", None, "Units of a block, W; unset: one for every pair of inputs.")
@@ -72,18 +85,22 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
     Raises:
       ValueError: it cannot be met.
     """
+    for name in ("num_inputs", "depth"):
+        if getattr(FLAGS, name) is not None and getattr(FLAGS, name) > _MAX_SIZE:
+            raise ValueError(f"{name}={getattr(FLAGS, name)} must be at most {_MAX_SIZE}")
     jax.eval_shape(task.draw, jax.random.key(0))  # Its sizes are checked, nothing is drawn.
     num_seen = window_size(task.lattice, task.radius) * (task.num_inputs + task.num_labels)
     width = num_seen * (num_seen + 1) // 2 if FLAGS.width is None else FLAGS.width
-    if width > _MAX_WIDTH:
+    most = _MAX_RIDGE_WIDTH if FLAGS.solver == "ridge" else _MAX_WIDTH
+    if width > most:
         raise ValueError(
-            f"width={width} is more than {_MAX_WIDTH}: set --width, or lower --depth or "
-            "--labels_per_level"
+            f"width={width} is more than {most}, the most for --solver {FLAGS.solver}: set "
+            "--width, or lower --depth or --labels_per_level"
         )
     locations = task.num_locations or 1
     num_train = FLAGS.num_train
     if num_train is None:
-        num_train = math.ceil(defaults.examples_per_unit * width / locations)
+        num_train = max(_LEAST_TRAIN, math.ceil(defaults.examples_per_unit * width / locations))
     num_test = FLAGS.num_test
     if num_test is None:
         num_test = 200 if task.lattice else 2000
@@ -93,8 +110,8 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
     stack = StackRequest(num_blocks, width, FLAGS.activation, FLAGS.unit_fan_in or None)
     check_stack(task.num_inputs, stack.make(task))
     for name, value, least in (("num_train", num_train, 16), ("num_test", num_test, 1)):
-        if value < least:
-            raise ValueError(f"{name}={value} must be at least {least}")
+        if not least <= value <= _MAX_EXAMPLES:
+            raise ValueError(f"{name}={value} must be from {least} to {_MAX_EXAMPLES}")
     loss = FLAGS.loss or ("square" if FLAGS.solver == "ridge" else defaults.loss)
     block = BlockConfig(
         solver=FLAGS.solver,
@@ -110,7 +127,15 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
 
 
 def prepare(experiment: str, request: Request) -> Plan:
-    """Opens the folder of a request and reads what is finished there."""
+    """Opens the folder of a request and reads what is finished there.
+
+    Raises:
+      ValueError: labels of a seed are nearly constant, or the folder is of no use.
+    """
+    if request.task.ptf is not None:
+        keys = jax.vmap(task_key)(seed_keys(request.seed, request.num_seeds))
+        shares = map_seeds(lambda key: draw_ptf_hierarchy(key, request.task.ptf)[1])(keys)
+        require_balanced(np.asarray(shares), request.task.ptf.min_share)
     learners = make_learners(request, FLAGS.baselines, FLAGS.impl, FLAGS.num_devices)
     folder = RunFolder(FLAGS.workdir, experiment, dataclasses.asdict(request), FLAGS.overwrite)
     for learner in learners:
@@ -129,7 +154,7 @@ def execute(plan: Plan, extend: Any = None) -> None:
     print(headline(request, folder))
     announce(folder, learners)
     for learner in learners:
-        learner.fit(folder, lambda layer: _test_error(request, layer))
+        learner.fit(folder, _test_error)
     summary = summarize(request, learners, cli.num_devices())
     if extend is not None:
         summary |= extend(request)
@@ -142,12 +167,6 @@ def execute(plan: Plan, extend: Any = None) -> None:
     print(f"wrote summary.json and figure.png to {folder.path}")
 
 
-def _test_error(request: Request, layer: FittedLayer) -> np.ndarray:
-    """Errors of the seeds, mean over all labels.
-
-    Raises:
-      ValueError: labels of a seed are nearly constant.
-    """
-    if layer.report["shares"] is not None:
-        require_balanced(layer.report["shares"], request.task.ptf.min_share)
+def _test_error(layer: FittedLayer) -> np.ndarray:
+    """Errors of the seeds, mean over levels."""
     return 1 - layer.report["labels"].accuracy.mean(axis=1)

@@ -30,6 +30,7 @@ _DEFAULTS = {
 }
 _DEPTH = {"automaton": 8}
 _NUM_INPUTS = {"automaton": 32}
+_FAN_IN = {"and": 2}
 
 flags.DEFINE_enum("task", "cnot", list(_DEFAULTS), "Kind of hierarchy.")
 flags.DEFINE_integer("depth", None, "Levels, r; unset: 5, automaton 8.")
@@ -37,7 +38,7 @@ flags.DEFINE_integer("num_inputs", None, "Input bits, d; unset: 24. Automaton: r
 flags.DEFINE_integer("labels_per_level", None, "Unset: d/2, as many as are rewritten.")
 flags.DEFINE_integer("rule", 30, "Of the automaton.", lower_bound=0, upper_bound=255)
 flags.DEFINE_enum("ptf_kind", "majority", KINDS, "Of the threshold functions of --task ptf.")
-flags.DEFINE_integer("fan_in", 3, "Nodes that each of them reads.")
+flags.DEFINE_integer("fan_in", None, "Nodes that each of them reads; unset: 3, 2 for and.")
 flags.DEFINE_integer("degree", 2, "Of random ones, K.")
 flags.DEFINE_integer("max_coefficient", 3, "Of random ones, M.")
 flags.DEFINE_float("min_share", 0.2, "Least share of a label's rarer sign.")
@@ -77,8 +78,8 @@ def read_task() -> TaskRequest:
                 num_inputs=size,
                 depth=depth,
                 labels_per_level=labels,
-                fan_in=FLAGS.fan_in,
-                degree=FLAGS.degree if FLAGS.ptf_kind == "random" else 1,
+                fan_in=_FAN_IN.get(FLAGS.ptf_kind, 3) if FLAGS.fan_in is None else FLAGS.fan_in,
+                degree=FLAGS.degree,
                 max_coefficient=FLAGS.max_coefficient,
                 min_share=FLAGS.min_share,
             )
@@ -95,6 +96,9 @@ def _refuse_flags_of_other_tasks(kind: str) -> None:
     for name, tasks in owners.items():
         if FLAGS[name].present and kind not in tasks:
             raise ValueError(f"--{name} is for --task {' or '.join(tasks)}, not {kind}: drop it")
+    for name in ("degree", "max_coefficient"):
+        if FLAGS[name].present and FLAGS.ptf_kind != "random":
+            raise ValueError(f"--{name} is for --ptf_kind random, not {FLAGS.ptf_kind}: drop it")
 
 
 if __name__ == "__main__":

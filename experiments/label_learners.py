@@ -20,6 +20,8 @@ from hierjax import (
     shallow_label_learner,
 )
 
+_MAX_RIDGE_ROWS = 2**17
+
 
 def make_learners(
     request: Request, baselines: bool, impl: str, num_devices: int | None
@@ -59,7 +61,7 @@ def layerwise_stages(request: Request) -> list[Stage]:
 
         def report(data, below, params, _):
             stream = forward(layers, (*below, params), data.test.inputs)
-            return _report(stream, data)
+            return _report(stream, data) | {"accepted": params.accepted}
 
         return layer_stage(layers, index, batch, report)
 
@@ -67,7 +69,10 @@ def layerwise_stages(request: Request) -> list[Stage]:
 
 
 def baseline_stages(request: Request) -> dict[str, Stage]:
-    """The other learners; each has the examples of all blocks together."""
+    """The other learners; each has the examples of all blocks together.
+
+    Those that are fitted by ridge regression have the first 131,072, locations counted.
+    """
     task, num_blocks = request.task, request.stack.num_blocks
     num_train = request.num_train * (num_blocks if request.fresh else 1)
     wide = {"lattice": task.lattice, "radius": task.input_radius}
@@ -79,19 +84,22 @@ def baseline_stages(request: Request) -> dict[str, Stage]:
         "end_to_end_top": end_to_end_label_learner(*size, last=task.labels_per_level),
     }
 
-    def batch(data: SeedData) -> Batch:
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), data.train)
+    def make_stage(name, layers):
+        ridge = name in ("linear", "shallow")
+        most = _MAX_RIDGE_ROWS // (task.num_locations or 1) if ridge else None
 
-    def make_stage(layers):
+        def batch(data: SeedData) -> Batch:
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:most], data.train)
+
         def report(data, below, params, _):
             return _report(layers[0].apply(params, data.test.inputs), data)
 
         return layer_stage(layers, 0, batch, report)
 
-    return {name: make_stage(layers) for name, layers in learners.items()}
+    return {name: make_stage(name, layers) for name, layers in learners.items()}
 
 
 def _report(outputs: jax.Array, data: SeedData) -> dict:
     """Outputs end with the estimates of all labels."""
     scores = outputs[..., -data.test.labels.shape[-1] :]
-    return {"labels": label_report(scores, data.test), "shares": data.shares}
+    return {"labels": label_report(scores, data.test)}

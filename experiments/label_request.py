@@ -65,22 +65,26 @@ class TaskRequest:
         """Of the window of the input that the last level depends on, as far as the ring goes."""
         return 0 if self.num_locations is None else min(self.depth, (self.num_locations - 1) // 2)
 
-    def draw(self, key: jax.Array) -> tuple[LabelHierarchy | BrainDump, jax.Array | None]:
-        """A task, and where labels may be unbalanced the shares of their rarer signs.
+    @property
+    def num_bits(self) -> int:
+        """Of an input, all locations together."""
+        return self.num_inputs * (self.num_locations or 1)
+
+    def draw(self, key: jax.Array) -> LabelHierarchy | BrainDump:
+        """A task.
 
         Raises:
           ValueError: a number out of bounds.
         """
         if self.kind == "ptf":
-            return draw_ptf_hierarchy(key, self.ptf)
+            return draw_ptf_hierarchy(key, self.ptf)[0]
         if self.kind == "brain_dump":
-            return draw_brain_dump(key, self.brain_dump), None
+            return draw_brain_dump(key, self.brain_dump)
         if self.kind == "automaton":
-            return automaton(self.rule, self.num_locations, self.depth), None
-        task = draw_reversible_hierarchy(
+            return automaton(self.rule, self.num_locations, self.depth)
+        return draw_reversible_hierarchy(
             key, self.kind, self.num_inputs, self.depth, self.labels_per_level
         )
-        return task, None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,21 +135,24 @@ class SeedData(struct.PyTreeNode):
     """What the learners of a seed share.
 
     Attributes:
-      shares: of the rarer signs of the task's labels, or None.
       train: examples of each block, one leading axis more; of one block, if they are reused.
       test: fresh examples.
     """
 
-    shares: jax.Array | None
     train: Batch
     test: Batch
 
 
+def task_key(key: jax.Array) -> jax.Array:
+    """With which the task of a seed is drawn."""
+    return jax.random.fold_in(key, 0)
+
+
 def draw_data(key: jax.Array, request: Request) -> SeedData:
     """Draws the task of a seed, and all examples of it."""
-    task, shares = request.task.draw(jax.random.fold_in(key, 0))
+    task = request.task.draw(task_key(key))
     test = task.sample(jax.random.fold_in(key, 1), request.num_test)
     sets = jnp.arange(request.stack.num_blocks if request.fresh else 1)
     set_keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.fold_in(key, 2), index))(sets)
     train = jax.vmap(lambda key: task.sample(key, request.num_train))(set_keys)
-    return SeedData(shares, train.replace(latents=()), test)
+    return SeedData(train.replace(latents=()), test)

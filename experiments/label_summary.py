@@ -25,10 +25,24 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
         "accuracy_per_seed": per_seed.tolist(),
         "accuracy_min_label": least.min(axis=0).tolist(),
         "ahead": [float(accuracy[k, k + 1]) for k in range(min(len(blocks), depth - 1))],
+        "accepted": np.stack([_accepted(block, depth) for block in blocks]).tolist(),
+        "seen": seen_share(request),
         "chance": blocks[0].report["labels"].chance.mean(axis=0).tolist(),
         "baselines": {each.name: _baseline(each.finished[0]) for each in learners[1:]},
         "seconds": _seconds(blocks),
     }
+
+
+def _accepted(block: FittedLayer, depth: int) -> np.ndarray:
+    """(r,) share of the labels of each level that the block corrects."""
+    accepted = block.report["accepted"]
+    return accepted.reshape(len(accepted), depth, -1).mean(axis=(0, 2))
+
+
+def seen_share(request: Request) -> float:
+    """Expected share of test inputs that are among the train inputs of some block."""
+    drawn = request.num_train * (request.stack.num_blocks if request.fresh else 1)
+    return float(-np.expm1(-drawn * 2.0**-request.task.num_bits))
 
 
 def _baseline(layer: FittedLayer) -> dict:
@@ -75,7 +89,8 @@ def closing_table(summary: dict) -> str:
     lines.append(_row("chance", summary["chance"]))
     seconds = summary["seconds"]
     lines.append(
-        f"on fresh inputs, {summary['num_seeds']} seeds, on {summary['device']}; the blocks took "
+        f"on fresh inputs, a share of {summary['seen']:.2g} of them seen in training; "
+        f"{summary['num_seeds']} seeds, on {summary['device']}; the blocks took "
         f"{seconds['run']:.0f} s and {seconds['compile']:.0f} s to compile"
     )
     return "\n".join(lines)

@@ -35,8 +35,8 @@ def sparse_rows(fan_in: int) -> nn.initializers.Initializer:
 
     Entries are random signs over sqrt(fan_in). Units read different sets while there are any, so
     that with fan_in = 2 and W = N(N + 1) / 2 they read all pairs, each of them once; beyond 2^20
-    sets they are drawn independently. On signs u^2 - 1 of a pair is their product: quadratic
-    units are then exactly the monomials of degree 2, and uncorrelated.
+    sets they are drawn independently. On signs u^2 - 1 of a pair is their product, up to sign:
+    quadratic units are then the monomials of degree 1 and 2, and uncorrelated on uniform inputs.
     """
 
     def init(key, shape, dtype=jnp.float32):

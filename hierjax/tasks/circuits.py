@@ -5,6 +5,7 @@ majority vote of a few random gates.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,7 @@ class BrainDump(struct.PyTreeNode):
         """Labels of each level."""
         return (self.members.shape[1],) * self.members.shape[0]
 
+    @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: jax.Array, n: int) -> Batch:
         """Draws examples, labels and latents as `LabelHierarchy.sample` does."""
         batch = self.circuit.sample(key, n)

@@ -9,6 +9,8 @@ and what it depends on lies in a window around it; without a lattice G is 1 and 
 out of all arrays.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,6 +79,7 @@ class LabelHierarchy(struct.PyTreeNode):
         """Labels of each level, at each location."""
         return tuple(level.num_labels for level in self.levels)
 
+    @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: jax.Array, n: int) -> Batch:
         """Draws examples; those of a smaller n are the first of a larger one.
 

@@ -20,6 +20,7 @@ KINDS = ("parity", "and", "majority", "random")
 _CANDIDATES = 16
 _PROBES = 1024
 _MAX_MONOMIALS = 2**12
+_MAX_SIZE = 2**11  # Sums of so many coefficients of this size are exact in float32.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,8 @@ class PTFSpec:
             raise ValueError(f"kind={self.kind!r} is unknown: choose one of {', '.join(KINDS)}")
         names = ("num_inputs", "depth", "labels_per_level", "fan_in", "degree", "max_coefficient")
         for name in names:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+            if not 1 <= getattr(self, name) <= _MAX_SIZE:
+                raise ValueError(f"{name}={getattr(self, name)} must be from 1 to {_MAX_SIZE}")
         check_lattice(self.lattice, self.radius)
         reach = window_size(self.lattice, self.radius) * self.num_inputs
         if self.fan_in > reach:
@@ -73,7 +74,7 @@ class PTFSpec:
             )
         if self.kind == "majority" and self.fan_in % 2 == 0:
             raise ValueError(f"fan_in={self.fan_in} must be odd: an even majority may be tied")
-        if self.degree > self.fan_in:
+        if self.kind == "random" and self.degree > self.fan_in:
             raise ValueError(f"degree={self.degree} must be at most fan_in={self.fan_in}")
         if not 0 <= self.min_share < 0.5:
             raise ValueError(f"min_share={self.min_share} must be at least 0 and below 0.5")
@@ -174,13 +175,13 @@ def _draw_level(key, spec: PTFSpec, num_below: int, newest: int) -> LabelLevel:
 
 def _draw_places(key, spec: PTFSpec, num_below: int, newest: int, size: int) -> jax.Array:
     """(n, f) different places in a window, offset * num_below + node, the first of them new."""
-    keys = (jax.random.fold_in(key, j) for j in range(spec.fan_in))
+    keys = [jax.random.fold_in(key, place) for place in range(spec.fan_in)]
     shape = (spec.labels_per_level,)
-    first = jax.random.randint(next(keys), shape, 0, size * newest)
+    first = jax.random.randint(keys[0], shape, 0, size * newest)
     first = first // newest * num_below + (num_below - newest) + first % newest
     places = first[:, None]
-    for key in keys:
-        drawn = jax.random.randint(key, shape, 0, size * num_below - places.shape[1])
+    for place_key in keys[1:]:
+        drawn = jax.random.randint(place_key, shape, 0, size * num_below - places.shape[1])
         for taken in jnp.sort(places, axis=1).T:  # Steps over what is taken.
             drawn += drawn >= taken
         places = jnp.concatenate([places, drawn[:, None]], axis=1)

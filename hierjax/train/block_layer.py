@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from hierjax.lattice import gather_windows
+from hierjax.lattice import gather_windows, num_locations
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
@@ -26,10 +26,11 @@ ACCEPT = ("validated", "all")
 
 _ROWS_AT_ONCE = 1024
 _ERRORS = 2.0
+_BOUNDS = {"passes": 10**4, "batch_size": 2**20, "penalty": 10**4}
 _BIAS = 0.3
 _TINY = 1e-12
 
-# Of steps on features scaled by `draw_features`: inverse curvatures of the losses.
+# Of steps on features scaled by `draw_features`: largest that the loss's curvature, if any, allows.
 _SGD_RATES = {"square": 1.0, "squared_hinge": 1.0, "hinge": 1.0, "logistic": 4.0}
 _ADAM_RATE = 0.3
 
@@ -68,9 +69,11 @@ class BlockConfig:
                 )
         if self.solver == "ridge" and self.loss != "square":
             raise ValueError(f"solver='ridge' is for loss='square', not {self.loss!r}")
-        for name in ("passes", "batch_size", "penalty"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name}={getattr(self, name)} must be a positive number")
+        for name, bound in _BOUNDS.items():
+            if not 0 < getattr(self, name) <= bound:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} must be positive, and at most {bound}"
+                )
 
 
 class TrainedBlock(struct.PyTreeNode):
@@ -131,7 +134,9 @@ class BlockLayer:
             return jax.lax.map(
                 lambda one: self._block(params.variables, one[None])[0],
                 self._embed(inputs),
-                batch_size=min(_ROWS_AT_ONCE, inputs.shape[0]),
+                batch_size=max(
+                    1, min(_ROWS_AT_ONCE // num_locations(self.stack.lattice), len(inputs))
+                ),
             )
 
     @property
@@ -197,14 +202,15 @@ class BlockLayer:
         return TrainedBlock(variables, accepted)
 
     def _accepted(self, variables: dict, inputs, labels) -> jax.Array:
-        """(K,) labels whose loss on the examples that were not fitted falls beyond doubt."""
+        """(K,) labels whose loss on the examples that were not fitted falls, by two errors."""
         count = num_fitted(inputs.shape[0])
         before, labels = self._embed(inputs[count:]), labels[count:]
         after = self.apply(TrainedBlock(variables, jnp.ones(0)), inputs[count:])
 
         def losses(stream):
             losses = LABEL_LOSSES[self.config.loss](self.stack.readout(stream), labels)
-            return losses.reshape(-1, losses.shape[-1])
+            # Locations of one example are not independent.
+            return losses.reshape(losses.shape[0], -1, losses.shape[-1]).mean(axis=1)
 
         gains = losses(before) - losses(after)
         error = gains.std(axis=0) / np.sqrt(gains.shape[0])
@@ -225,16 +231,22 @@ class DescentBlockLayer(RoundsLayer, BlockLayer):
         self, key: jax.Array, state: BlockFit, inputs: jax.Array, labels: jax.Array
     ) -> BlockFit:
         """One round."""
-        rows, targets = self._train_rows(inputs, labels)
-        objective = self._objective(state.features)
-        descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
-        return state.replace(descent=descent)
+        with jax.default_matmul_precision("highest"):
+            rows, targets = self._train_rows(inputs, labels)
+            objective = self._objective(state.features)
+            descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
+            return state.replace(descent=descent)
 
     def finish(self, state: BlockFit, inputs: jax.Array, labels: jax.Array) -> TrainedBlock:
         """Parameters as `BlockLayer.fit` returns them."""
         with jax.default_matmul_precision("highest"):
             readout = state.descent.params
             readout = readout | {"bias": _BIAS * readout["bias"]}
+            # A fit that has run away may have stopped while its weights were finite.
+            rows, targets = self._train_rows(inputs, labels)
+            before = self._losses(rows[:, -targets.shape[1] :], targets).mean()
+            failed = ~(state.descent.loss <= before + targets.shape[1])
+            readout = jax.tree.map(lambda leaf: jnp.where(failed, jnp.nan, leaf), readout)
             return self._trained(state.features, readout, inputs, labels)
 
     def _descent(self, rows: jax.Array) -> Descent:
@@ -249,6 +261,10 @@ class DescentBlockLayer(RoundsLayer, BlockLayer):
 
         return Descent(optimizer, (rate,), num_steps, config.batch_size)
 
+    def _losses(self, scores: jax.Array, labels: jax.Array) -> jax.Array:
+        """(R,) summed over labels."""
+        return LABEL_LOSSES[self.config.loss](scores, labels).sum(axis=1)
+
     def _objective(self, features: UnitFeatures) -> Objective:
         """The sum over labels; the bias learns as one more feature of size `_BIAS`."""
         num_labels, width = self.stack.num_labels, self.stack.width
@@ -260,8 +276,7 @@ class DescentBlockLayer(RoundsLayer, BlockLayer):
         def loss(readout, rows, labels):
             corrections = self._values(features, rows) @ readout["kernel"]
             scores = rows[:, -num_labels:] + corrections + _BIAS * readout["bias"][None]
-            losses = LABEL_LOSSES[self.config.loss](scores, labels).sum(axis=1)
-            return losses + decay / 2 * (readout["kernel"] ** 2).sum()
+            return self._losses(scores, labels) + decay / 2 * (readout["kernel"] ** 2).sum()
 
         return Objective(init, loss, loss)
 

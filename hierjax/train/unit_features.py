@@ -57,18 +57,23 @@ def draw_features(
     features = raw.replace(scale=jax.lax.rsqrt(variance + floor))
     if batch_size is None:
         return features
-    rate = best_rate(lambda rows: features.values(units, rows), rows, batch_size)
+    few = rows.shape[0] < 2 * units.width
+    rate = best_rate(lambda rows: features.values(units, rows), rows, batch_size, few)
     return features.replace(scale=features.scale * jnp.sqrt(rate), mean_square=rate)
 
 
 def best_rate(
-    features: Callable[[jax.Array], jax.Array], rows: jax.Array, batch_size: int
+    features: Callable[[jax.Array], jax.Array],
+    rows: jax.Array,
+    batch_size: int,
+    repeated: bool = False,
 ) -> jax.Array:
     """The rate B / (1 + (B - 1) * largest eigenvalue) of gradient descent on batches of B.
 
     For features of unit norm and targets that they can fit it is the fastest (arXiv 1712.06559).
     The eigenvector is found on some rows, its eigenvalue on others, so that the chance
-    correlations of few rows do not count.
+    correlations of few rows do not count; `repeated` for fewer rows than features, over which
+    descent goes again and again, so that they do.
     """
     count = min(_POWER_ROWS, rows.shape[0] // 2)
     first, second = features(rows[:count]), features(rows[count : 2 * count])
@@ -78,7 +83,8 @@ def best_rate(
         return image / (jnp.linalg.norm(image) + _TINY)
 
     vector = jax.lax.fori_loop(0, _POWER_STEPS, step, first[0])
-    return batch_size / (1 + (batch_size - 1) * jnp.mean((second @ vector) ** 2))
+    measured = first if repeated else second
+    return batch_size / (1 + (batch_size - 1) * jnp.mean((measured @ vector) ** 2))
 
 
 def row_sum(function: Callable[..., jax.Array], *rows: jax.Array) -> jax.Array:

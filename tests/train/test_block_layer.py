@@ -152,8 +152,8 @@ def test_seeds_are_trained_side_by_side():
         ({"solver": "newton"}, "solver='newton' is unknown: choose one of sgd, adam, ridge"),
         ({"loss": "zero_one"}, "loss='zero_one' is unknown"),
         ({"solver": "ridge"}, "solver='ridge' is for loss='square', not 'squared_hinge'"),
-        ({"passes": 0.0}, "passes=0.0 must be a positive number"),
-        ({"penalty": float("nan")}, "penalty=nan must be a positive number"),
+        ({"passes": 0.0}, "passes=0.0 must be positive, and at most"),
+        ({"penalty": float("nan")}, "penalty=nan must be positive, and at most"),
     ],
 )
 def test_bad_choices_are_refused(changes, message):
