@@ -8,7 +8,7 @@ stream. Accuracies of all levels are measured after each block on fresh inputs.
     python -m experiments.label_hierarchy --task automaton --depth 16
 
 With the default sizes (cnot, 24 inputs, 5 levels of 12 labels) expect accuracy 1.000 of level k
-after block k, where chance is 0.5, in about two minutes on two cores; the other learners take
+after block k, where chance is 0.5, in two and a half minutes on two cores; the other learners take
 most of them.
 """
 
