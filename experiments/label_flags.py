@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -112,6 +112,11 @@ def read_request(task: TaskRequest, defaults: Defaults) -> Request:
     for name, value, least in (("num_train", num_train, 16), ("num_test", num_test, 1)):
         if not least <= value <= _MAX_EXAMPLES:
             raise ValueError(f"{name}={value} must be from {least} to {_MAX_EXAMPLES}")
+    if FLAGS.unit_fan_in == 1 and FLAGS.activation == "quadratic":
+        raise ValueError("--unit_fan_in=1 makes quadratic units of signs constant: read 2 or more")
+    for name in ("passes", "batch_size"):
+        if FLAGS.solver == "ridge" and FLAGS[name].present:
+            raise ValueError(f"--{name} is for --solver sgd or adam, not ridge: drop it")
     loss = FLAGS.loss or ("square" if FLAGS.solver == "ridge" else defaults.loss)
     block = BlockConfig(
         solver=FLAGS.solver,
@@ -143,7 +148,7 @@ def prepare(experiment: str, request: Request) -> Plan:
     return Plan(request, folder, learners)
 
 
-def execute(plan: Plan, extend: Any = None) -> None:
+def execute(plan: Plan, extend: Callable[[Request], dict] | None = None) -> None:
     """Fits what is missing, saving it block by block, and writes the result.
 
     Args:

@@ -33,6 +33,8 @@ BAD_REQUESTS = {
     "--solver=ridge --loss=hinge": "solver='ridge' is for loss='square'",
     "--unit_fan_in=99": "fan_in=99 must be from 1 to 85, the numbers that a unit can read",
     "--num_train=3": "num_train=3 must be from 16 to",
+    "--unit_fan_in=1": "makes quadratic units of signs constant",
+    "--solver=ridge --passes=2": "--passes is for --solver sgd or adam, not ridge",
     "--num_blocks=0": "num_blocks=0 must be at least 1",
     "--width=0": "width=0 must be at least 1",
     "--depth=60": "the most for --solver sgd",

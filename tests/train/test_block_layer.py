@@ -5,6 +5,7 @@ import pytest
 
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.tasks.label_hierarchies import automaton, draw_reversible_hierarchy
+from hierjax.train import block_layer
 from hierjax.train.block_layer import BlockConfig, BlockLayer, residual_layers
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
 from hierjax.train.losses import LABEL_LOSSES
@@ -121,6 +122,12 @@ def test_one_sample_for_all_blocks_stalls_unless_labels_are_validated():
         )
         means[accept] = accuracy(forward(layers, params, TEST.inputs), TEST)[4:].mean()
     assert means["all"] < 0.75 < means["validated"]
+
+
+def test_a_fit_that_runs_away_leaves_no_finite_weights(monkeypatch):
+    monkeypatch.setitem(block_layer._SGD_RATES, "square", 30.0)
+    _, params = train(BlockConfig(loss="square", batch_size=64), stack=ResidualStack(8, 1, 136))
+    assert jnp.isnan(params[0].variables["params"]["blocks_0"]["second"]["kernel"]).all()
 
 
 def test_blocks_climb_an_automaton_on_a_ring():
