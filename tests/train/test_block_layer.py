@@ -102,8 +102,9 @@ def test_descent_on_the_square_loss_ends_where_ridge_does():
     np.testing.assert_allclose(outputs[0], TEST.labels[:, :4], atol=0.05)
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam"])
-@pytest.mark.parametrize("loss", list(LABEL_LOSSES))
+@pytest.mark.parametrize(
+    ("solver", "loss"), [*(("sgd", loss) for loss in LABEL_LOSSES), ("adam", "hinge")]
+)
 def test_every_loss_is_learned(solver, loss):
     stack = ResidualStack(8, 1, 136)
     layers, params = train(BlockConfig(solver, loss, 10, 32), stack=stack)
