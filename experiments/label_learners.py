@@ -74,7 +74,7 @@ def baseline_stages(request: Request) -> dict[str, Stage]:
     Those that are fitted by ridge regression have the first 131,072, locations counted.
     """
     task, num_blocks = request.task, request.stack.num_blocks
-    num_train = request.num_train * (num_blocks if request.fresh else 1)
+    num_train = request.num_train * request.num_sets
     wide = {"lattice": task.lattice, "radius": task.input_radius}
     size = (task.num_labels, num_blocks, num_train, task.lattice, task.radius)
     learners = {

@@ -130,6 +130,11 @@ class Request:
     num_seeds: int
     seed: int
 
+    @property
+    def num_sets(self) -> int:
+        """Train sets of so many examples."""
+        return self.stack.num_blocks if self.fresh else 1
+
 
 class SeedData(struct.PyTreeNode):
     """What the learners of a seed share.
@@ -152,7 +157,7 @@ def draw_data(key: jax.Array, request: Request) -> SeedData:
     """Draws the task of a seed, and all examples of it."""
     task = request.task.draw(task_key(key))
     test = task.sample(jax.random.fold_in(key, 1), request.num_test)
-    sets = jnp.arange(request.stack.num_blocks if request.fresh else 1)
+    sets = jnp.arange(request.num_sets)
     set_keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.fold_in(key, 2), index))(sets)
     train = jax.vmap(lambda key: task.sample(key, request.num_train))(set_keys)
     return SeedData(train.replace(latents=()), test)

@@ -41,7 +41,7 @@ def _accepted(block: FittedLayer, depth: int) -> np.ndarray:
 
 def seen_share(request: Request) -> float:
     """Expected share of test inputs that are among the train inputs of some block."""
-    drawn = request.num_train * (request.stack.num_blocks if request.fresh else 1)
+    drawn = request.num_train * request.num_sets
     return float(-np.expm1(-drawn * 2.0**-request.task.num_bits))
 
 
