@@ -1,6 +1,7 @@
 """What every experiment does about its command line: flags, exit codes, progress."""
 
 import contextlib
+import itertools
 import logging
 import os
 import sys
@@ -73,6 +74,32 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
 def num_devices() -> int:
     """Devices that the flags allow."""
     return flags.FLAGS.num_devices or jax.device_count()
+
+
+def ascending(name: str, values: list[str], least: int, most: int) -> tuple[int, ...]:
+    """The whole numbers of a list flag.
+
+    Raises:
+      ValueError: they are none, do not ascend, or are out of bounds.
+    """
+    try:
+        numbers = tuple(int(value) for value in values)
+    except ValueError:
+        numbers = ()
+    ascend = all(low < high for low, high in itertools.pairwise(numbers))
+    if not numbers or not ascend or not least <= numbers[0] <= numbers[-1] <= most:
+        raise ValueError(
+            f"{name}={','.join(values)} must be whole numbers from {least} to {most} that ascend"
+        )
+    return numbers
+
+
+def free_memory() -> int:
+    """Bytes that the first device has for arrays."""
+    stats = jax.devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def parse_flags(doc: str) -> None:

@@ -6,9 +6,16 @@ import numpy as np
 
 from experiments.rhm_request import Request
 from experiments.runs import Learner
-from hierjax import FittedLayer, KernelMachine, TrainedNetwork, predicted_num_train, spread
+from hierjax import (
+    FittedLayer,
+    KernelMachine,
+    RandomHierarchySpec,
+    TrainedNetwork,
+    kernel_learner,
+    predicted_num_train,
+    spread,
+)
 from hierjax.record import device_name
-from hierjax.train.kernel_ridge import KERNELS
 
 
 def summarize(
@@ -30,7 +37,7 @@ def summarize(
         "seed": request.seed,
         "device": device_name(),
         "num_devices": num_devices,
-        "learners": {each.name: _learner(each.finished) for each in learners},
+        "learners": {each.name: _learner(each.finished, request.spec) for each in learners},
         "skipped": skipped,
         "levels": [
             _level(request, index, layer) for index, layer in enumerate(learners[0].finished)
@@ -38,7 +45,7 @@ def summarize(
     }
 
 
-def _learner(finished: list[FittedLayer]) -> dict:
+def _learner(finished: list[FittedLayer], spec: RandomHierarchySpec) -> dict:
     report = finished[-1].report["learner"]
     return {
         "test_error": spread(report.test_error),
@@ -46,18 +53,17 @@ def _learner(finished: list[FittedLayer]) -> dict:
         "seconds": {
             name: float(sum(each.seconds[name] for each in finished)) for name in ("compile", "run")
         },
-        "chosen": _chosen(finished[-1].params),
+        "chosen": _chosen(finished[-1].params, spec),
     }
 
 
-def _chosen(params) -> dict:
+def _chosen(params, spec: RandomHierarchySpec) -> dict:
     """What validation chose for each seed."""
     if isinstance(params, TrainedNetwork):
         return {"learning_rate": params.learning_rate.tolist(), "steps": params.num_steps.tolist()}
     if isinstance(params, KernelMachine):
         return {
-            "kernel": [tuple(KERNELS)[index] for index in params.kernel],
-            "bandwidth": params.bandwidth.tolist(),
+            "kernel": [kernel_learner(spec)[0].kernels[index].name for index in params.kernel],
             "ridge": params.ridge.tolist(),
         }
     return {}

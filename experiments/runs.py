@@ -11,6 +11,9 @@ import numpy as np
 from experiments import cli
 from hierjax import FittedLayer, LayerCheckpoints, RunFolder, SeedsTrainer, spread
 
+LAYERWISE = "layerwise"
+"""The learner each of whose layers predicts."""
+
 
 @dataclasses.dataclass
 class Learner:
@@ -54,12 +57,15 @@ class Learner:
                 if layout is not None:
                     self.rounds = jax.device_get(checkpoints.restore_rounds(index, layout))
 
-    def fit(self, folder: RunFolder, test_error: Callable[[FittedLayer], np.ndarray]) -> None:
+    def fit(
+        self, folder: RunFolder, test_error: Callable[[FittedLayer], np.ndarray | None]
+    ) -> None:
         """Fits the layers that are missing, and saves each.
 
         Args:
           folder: of the run.
-          test_error: layer -> errors of the seeds, or ValueError if the layer is of no use.
+          test_error: layer -> errors of the seeds, None for a layer that predicts nothing, or
+            ValueError if the layer is of no use.
         """
         done = len(self.finished) * self.num_seeds
         if self.rounds is not None:
@@ -73,7 +79,8 @@ class Learner:
                 layer = self.trainer.fit_layer(
                     self.finished, progress.advance, self.rounds, save_rounds
                 )
-                error = spread(test_error(layer))
+                errors = test_error(layer)
+                error = None if errors is None else spread(errors)
                 checkpoints.save(index, layer)
                 self.finished.append(layer)
                 self.rounds = None
@@ -84,10 +91,12 @@ class Learner:
                     test_error=error,
                     seconds=layer.seconds,
                 )
-                name = (
-                    f"layer {index + 1} of {self.num_layers}" if self.num_layers > 1 else self.name
-                )
-                progress.line(f"{name}: test error {error['mean']:.4f}")
+                if error is not None:
+                    progress.line(f"{self._title(index)}: test error {error['mean']:.4f}")
+
+    def _title(self, index: int) -> str:
+        layerwise = self.name == LAYERWISE
+        return f"layer {index + 1} of {self.num_layers}" if layerwise else self.name
 
 
 def announce(folder: RunFolder, learners: list[Learner]) -> None:

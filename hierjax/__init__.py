@@ -11,6 +11,8 @@ from hierjax.measure.metrics import error_rate, separation, spread, squared_loss
 from hierjax.models.conv_stack import ConvStack, PatchConv
 from hierjax.models.residual_stack import ResidualStack, check_stack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
+from hierjax.models.taylor import empirical_ntk, linearize, quadratic
+from hierjax.models.two_layer_net import TwoLayerNet
 from hierjax.parallel import data_mesh, map_seeds, seed_keys, seed_mesh, share_batch
 from hierjax.record import RunFolder
 from hierjax.tasks.batch import Batch
@@ -24,19 +26,35 @@ from hierjax.tasks.grammars import (
 )
 from hierjax.tasks.label_hierarchies import automaton, draw_reversible_hierarchy
 from hierjax.tasks.label_hierarchy import LabelHierarchy, LabelLevel
+from hierjax.tasks.polynomials import (
+    LowRankPolynomial,
+    PolynomialSpec,
+    draw_low_rank_polynomial,
+)
 from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy, require_balanced
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 from hierjax.tasks.splits import Split, check_split, make_split, require_filled
+from hierjax.tasks.staircases import (
+    CubePolynomial,
+    fourier_coefficients,
+    leap,
+    merged_staircase,
+    parity,
+    prefix_sets,
+    staircase,
+)
 from hierjax.theory.brain_dump import (
     estimate_vote_coefficients,
     recovery_coefficients,
     vote_coefficients,
     vote_weight,
 )
+from hierjax.theory.kernels import fully_connected_kernels
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
+from hierjax.train.best_of import Best, BestOf
 from hierjax.train.block_layer import BlockConfig, BlockLayer, TrainedBlock, residual_layers
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.kernel_ridge import KernelMachine, KernelRidge
+from hierjax.train.kernel_ridge import Kernel, KernelMachine, KernelRidge, gram_bytes
 from hierjax.train.label_learners import (
     end_to_end_label_learner,
     linear_label_learner,
@@ -50,7 +68,7 @@ from hierjax.train.learners import (
     kernel_learner,
     shallow_learner,
 )
-from hierjax.train.losses import Loss, label_loss
+from hierjax.train.losses import SQUARED, Loss, label_loss
 from hierjax.train.network import (
     Network,
     NetworkLayer,
@@ -60,20 +78,33 @@ from hierjax.train.network import (
 )
 from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig
 from hierjax.train.patch_stack import patch_layers
+from hierjax.train.quadratic_learner import quadratic_learner
+from hierjax.train.representation import (
+    REPRESENTATIONS,
+    Representation,
+    RepresentationLayer,
+)
 from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer
 from hierjax.train.stages import Stage, layer_stage
+from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 
 __all__ = [
     "MAX_KERNEL_TRAIN",
+    "REPRESENTATIONS",
+    "SQUARED",
     "Batch",
+    "Best",
+    "BestOf",
     "BlockConfig",
     "BlockLayer",
     "BrainDump",
     "BrainDumpSpec",
     "ConvStack",
+    "CubePolynomial",
     "Descent",
     "DescentState",
     "FittedLayer",
+    "Kernel",
     "KernelMachine",
     "KernelRidge",
     "LabelHierarchy",
@@ -84,6 +115,7 @@ __all__ = [
     "LayerReport",
     "LearnerReport",
     "Loss",
+    "LowRankPolynomial",
     "Network",
     "NetworkConfig",
     "NetworkLayer",
@@ -92,8 +124,11 @@ __all__ = [
     "PatchConv",
     "PatchLayer",
     "PatchLayerConfig",
+    "PolynomialSpec",
     "RandomHierarchy",
     "RandomHierarchySpec",
+    "Representation",
+    "RepresentationLayer",
     "ResidualStack",
     "RoundsLayer",
     "RunFolder",
@@ -102,8 +137,11 @@ __all__ = [
     "ShallowNet",
     "Split",
     "Stage",
+    "TaylorLayer",
     "TrainedBlock",
     "TrainedNetwork",
+    "TrainedTaylor",
+    "TwoLayerNet",
     "automaton",
     "check_split",
     "check_stack",
@@ -111,30 +149,42 @@ __all__ = [
     "data_mesh",
     "draw_brain_dump",
     "draw_circuit",
+    "draw_low_rank_polynomial",
     "draw_ptf_hierarchy",
     "draw_random_hierarchy",
     "draw_reversible_hierarchy",
+    "empirical_ntk",
     "end_to_end_label_learner",
     "end_to_end_learner",
     "error_rate",
     "estimate_vote_coefficients",
     "forward",
+    "fourier_coefficients",
     "from_rules",
+    "fully_connected_kernels",
+    "gram_bytes",
     "kernel_learner",
     "label_loss",
     "label_report",
     "latin_square_top",
     "layer_report",
     "layer_stage",
+    "leap",
     "linear_label_learner",
+    "linearize",
     "load_grammar",
     "make_split",
     "map_seeds",
     "merge_variables",
+    "merged_staircase",
     "network_layers",
     "one_hot_strings",
+    "parity",
     "patch_layers",
     "predicted_num_train",
+    "prefix_sets",
+    "quadratic",
+    "quadratic_learner",
     "recovery_coefficients",
     "require_balanced",
     "require_filled",
@@ -148,6 +198,7 @@ __all__ = [
     "share_batch",
     "spread",
     "squared_loss",
+    "staircase",
     "train_layerwise",
     "vote_coefficients",
     "vote_weight",

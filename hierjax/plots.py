@@ -14,6 +14,10 @@ _COLOURS = {
     "end_to_end": "tab:orange",
     "shallow": "tab:green",
     "kernel": "tab:red",
+    "ntk_raw": "tab:orange",
+    "quad_raw": "tab:green",
+    "ntk_rep": "tab:red",
+    "quad_rep": "tab:blue",
 }
 _STYLE = {
     "font.size": 9,
@@ -79,6 +83,59 @@ def label_figure(folder: str | os.PathLike) -> Figure:
         right.set_title("the other learners")
         figure.colorbar(image, ax=[left, right], label="accuracy, fresh inputs")
     return figure
+
+
+def representation_figure(folder: str | os.PathLike) -> Figure:
+    """Error against examples of all learners, and how much of the highest degree they find.
+
+    Args:
+      folder: of a run of the experiment on neural representations.
+    """
+    summary = json.loads((Path(folder) / "summary.json").read_text())
+    sizes, task = summary["num_train"], summary["task"]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for name, errors in summary["test_error"].items():
+            rows = np.array([errors[str(n)]["per_seed"] for n in sizes])
+            _draw_seeds(left, sizes, rows, name)
+            found = [summary["explained_by_degree"][name][str(n)][-1] for n in sizes]
+            right.plot(sizes, found, "o-", color=_COLOURS[name], markersize=3.5)
+        lower = 1 - summary["variance_by_degree"][-1]
+        for level, text in ((1, "its mean"), (1 - lower, f"degree < {task['degree']}")):
+            left.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
+            left.text(
+                0.99,
+                level,
+                text,
+                transform=left.get_yaxis_transform(),
+                **_corner("right", "bottom"),
+            )
+        left.set(xscale="log", yscale="log", ylabel="test error / variance")
+        left.set_title(f"d = {task['input_dim']}, {summary['representation']} representation")
+        left.legend(frameon=False, fontsize=7)
+        right.set(xscale="log", ylim=(-0.1, 1.1), ylabel="share found")
+        right.set_title(f"component of degree {task['degree']}")
+        for axis in (left, right):
+            axis.set_xlabel("train examples n")
+            axis.set_xticks(sizes, [f"{n:,}" for n in sizes])
+            axis.minorticks_off()
+    return figure
+
+
+def _draw_seeds(axis, sizes, rows: np.ndarray, name: str) -> None:
+    """Means over seeds, joined, and each seed beside them."""
+    colour = _COLOURS[name]
+    axis.plot(sizes, rows, "o", color=colour, alpha=0.35, markersize=2.5, markeredgewidth=0)
+    axis.plot(sizes, rows.mean(axis=1), "o-", color=colour, markersize=3.5, label=_plain(name))
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _corner(horizontal: str, vertical: str) -> dict:
+    return {"ha": horizontal, "va": vertical, "color": "gray", "fontsize": 7}
 
 
 def _draw_accuracies(axis, accuracies: np.ndarray, levels, names):

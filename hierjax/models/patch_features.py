@@ -8,32 +8,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from hierjax.models.activations import cosine_of_turns
 from hierjax.models.conv_stack import PatchConv
 
 FEATURES = ("fourier", "relu")
 
-# Least squares on [0, 1/4] in the square of the angle; error below 4e-7.
-_COSINE = (
-    0.999999989,
-    -19.739204498,
-    64.939117410,
-    -85.450139531,
-    60.167630951,
-    -25.967599248,
-    6.528658160,
-)
 _BANDWIDTH = 0.42
 _RELU_BIAS = 0.5
 _TINY = 1e-12
-
-
-def cosine_of_turns(turns: jax.Array) -> jax.Array:
-    """cos(2 pi t) in float32 to within 1e-6: four times as fast as `jnp.cos` on CPU."""
-    square = (turns - jnp.round(turns)) ** 2
-    value = jnp.full_like(square, _COSINE[-1])
-    for coefficient in _COSINE[-2::-1]:
-        value = value * square + coefficient
-    return value
 
 
 class TupleCodes(nn.Module):

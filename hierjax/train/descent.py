@@ -1,6 +1,7 @@
-"""Minibatch descent by optax, in rounds that can be saved, over a grid of learning rates."""
+"""Minibatch descent by optax, in rounds that can be saved, over a grid of choices."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,6 @@ from hierjax.train.validation import num_fitted
 
 PyTree = Any
 
-_STEPS_PER_ROUND = 100
-
 
 class DescentState(struct.PyTreeNode):
     """A fit between two rounds.
@@ -24,11 +23,13 @@ class DescentState(struct.PyTreeNode):
     Attributes:
       params: what is trained.
       opt_state: of the optimizer.
-      choice: index of the learning rate in use.
-      final: whether the rate is chosen, and all examples are trained on.
-      step: steps taken with this rate.
+      choice: index in `Descent.grid` of the choice in use.
+      final: whether the choice is made, and all examples are trained on.
+      step: steps taken with this choice.
       loss: mean loss of the last round's minibatches.
-      validation: (K,) mean of `Objective.validate` for the rates tried so far.
+      validation: (K,) mean of `Objective.validate` for the choices tried so far.
+      best: parameters that did best so far, with early stopping; None elsewhere.
+      best_step: steps after which they did.
       progress: share of the steps that may be needed; 1 when the fit has ended.
     """
 
@@ -39,6 +40,8 @@ class DescentState(struct.PyTreeNode):
     step: jax.Array
     loss: jax.Array
     validation: jax.Array
+    best: PyTree
+    best_step: jax.Array
     progress: jax.Array
 
 
@@ -49,29 +52,40 @@ class Objective:
     Attributes:
       init: key -> initial parameters.
       loss: (parameters, inputs, targets) -> losses of the examples, (N,).
-      validate: likewise what learning rates are compared by on held-out examples.
+      validate: likewise what choices are compared by on held-out examples.
+      penalty: of parameters, a number; added to the mean loss, times one of
+        `Descent.penalties`.
     """
 
     init: Callable[[jax.Array], PyTree]
     loss: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
     validate: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
+    penalty: Callable[[PyTree], jax.Array] = lambda params: jnp.zeros(())
 
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
     """How parameters are fitted.
 
-    With several learning rates each is tried from the same start on the first seven eighths of
-    the examples; the one that does best on the rest is then used on all of them.
+    With several choices, a choice being a learning rate and a penalty, each is tried from the
+    same start on the first seven eighths of the examples; the one that does best on the rest is
+    then used on all of them. With early stopping the parameters that did best on the rest, of
+    all choices and after whatever round, are kept as they are.
 
     Attributes:
       optimizer: learning rate -> optax optimizer, such as `optax.adam`, or a function that
         makes a schedule of the rate.
-      learning_rates: the grid; the rate may be a traced number.
-      num_steps: most steps for each rate.
-      batch_size: examples of a step, drawn independently.
+      learning_rates: tried; the rate may be a traced number.
+      num_steps: most steps for each choice.
+      batch_size: examples of a step.
       stop_loss: mean loss of a round's minibatches below which a fit ends.
       mesh: a `data_mesh` whose devices share every batch.
+      penalties: factors of `Objective.penalty`, each tried with each learning rate.
+      early_stopping: see above; where a fit may fall into one minimum or another, it is the good
+        one that is kept, and not its choices for another fit.
+      in_order: takes the examples one after another, over and over, not independent draws; with
+        num_steps * batch_size of them each is seen once.
+      steps_per_round: between two measurements, and two states that can be saved.
 
     Raises:
       ValueError: a number out of bounds, or a batch that the devices do not divide.
@@ -83,13 +97,19 @@ class Descent:
     batch_size: int = 128
     stop_loss: float = 0.0
     mesh: Mesh | None = None
+    penalties: tuple[float, ...] = (0.0,)
+    early_stopping: bool = False
+    in_order: bool = False
+    steps_per_round: int = 100
 
     def __post_init__(self):
         if not self.learning_rates or not all(
             0 < rate < float("inf") for rate in self.learning_rates
         ):
             raise ValueError(f"learning_rates={self.learning_rates} must be positive numbers")
-        for name in ("num_steps", "batch_size"):
+        if not self.penalties or not all(0 <= each < float("inf") for each in self.penalties):
+            raise ValueError(f"penalties={self.penalties} must be numbers that are not negative")
+        for name in ("num_steps", "batch_size", "steps_per_round"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.mesh is not None and self.batch_size % self.mesh.size:
@@ -98,18 +118,28 @@ class Descent:
                 f"devices: make it a multiple of {self.mesh.size}"
             )
 
+    @property
+    def grid(self) -> tuple[tuple[float, float], ...]:
+        """Learning rate and penalty of each choice."""
+        return tuple(itertools.product(self.learning_rates, self.penalties))
+
+    @property
+    def _compares(self) -> bool:
+        return len(self.grid) > 1 or self.early_stopping
+
     def start(self, objective: Objective, key: jax.Array) -> DescentState:
         """The state before the first round."""
-        num_rates = len(self.learning_rates)
         params, opt_state = self._initial(objective, key, 0)
         return DescentState(
             params=params,
             opt_state=opt_state,
             choice=jnp.int32(0),
-            final=jnp.bool_(num_rates == 1),
+            final=jnp.bool_(not self._compares),
             step=jnp.int32(0),
             loss=jnp.float32(jnp.inf),
-            validation=jnp.full(num_rates, jnp.inf),
+            validation=jnp.full(len(self.grid), jnp.inf, jnp.float32),
+            best=params if self.early_stopping else None,
+            best_step=jnp.int32(0),
             progress=jnp.float32(0),
         )
 
@@ -121,7 +151,7 @@ class Descent:
         inputs: jax.Array,
         targets: jax.Array,
     ) -> DescentState:
-        """One round: 100 steps, or those that are left; nothing once a fit has ended.
+        """One round of steps, or those that are left; nothing once a fit has ended.
 
         Args:
           objective: what is minimised.
@@ -133,78 +163,109 @@ class Descent:
 
         def one_round(state):
             state = self._round(objective, key, state, inputs, targets)
-            return self._end_phase(objective, key, state, inputs, targets)
+            return self._end_round(objective, key, state, inputs, targets)
 
         return jax.lax.cond(state.progress < 1, one_round, lambda state: state, state)
 
     def _round(self, objective, key, state, inputs, targets) -> DescentState:
-        optimizer = self.optimizer(self._rate(state.choice))
+        rate, penalty = self._choice(state.choice)
+        optimizer = self.optimizer(rate)
         num_examples = inputs.shape[0]
-        if len(self.learning_rates) > 1:
+        if self._compares:
             num_examples = jnp.where(state.final, num_examples, num_fitted(num_examples))
+
+        def objective_of(params, batch):
+            return objective.loss(params, *batch).mean() + penalty * objective.penalty(params)
 
         def step(index, carry):
             params, opt_state, total = carry
-            step_key = jax.random.fold_in(key, index)
-            rows = jax.random.randint(step_key, (self.batch_size,), 0, num_examples)
+            rows = self._rows(key, index, num_examples)
             batch = inputs[rows], targets[rows]
             if self.mesh is not None:
                 batch = share_batch(batch, self.mesh)
-            loss, gradient = jax.value_and_grad(
-                lambda params: objective.loss(params, *batch).mean()
-            )(params)
+            loss, gradient = jax.value_and_grad(objective_of)(params, batch)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return optax.apply_updates(params, updates), opt_state, total + loss.astype(float)
+            return optax.apply_updates(params, updates), opt_state, total + loss.astype(jnp.float32)
 
-        stop = jnp.minimum(state.step + _STEPS_PER_ROUND, self.num_steps)
-        carry = state.params, state.opt_state, jnp.zeros(())
+        stop = jnp.minimum(state.step + self.steps_per_round, self.num_steps)
+        carry = state.params, state.opt_state, jnp.float32(0)
         params, opt_state, total = jax.lax.fori_loop(state.step, stop, step, carry)
         return state.replace(
             params=params, opt_state=opt_state, step=stop, loss=total / (stop - state.step)
         )
 
-    def _end_phase(self, objective, key, state, inputs, targets) -> DescentState:
-        """Goes on to the next learning rate, or to the best, or ends."""
+    def _rows(self, key, index, num_examples) -> jax.Array:
+        if self.in_order:
+            return (index * self.batch_size + jnp.arange(self.batch_size)) % num_examples
+        return jax.random.randint(
+            jax.random.fold_in(key, index), (self.batch_size,), 0, num_examples
+        )
+
+    def _end_round(self, objective, key, state, inputs, targets) -> DescentState:
+        """Measures, and goes on to the next choice, or to the best, or ends."""
         ended = state.step >= self.num_steps
         ended |= (state.loss < self.stop_loss) | ~jnp.isfinite(state.loss)
-        if len(self.learning_rates) > 1:
+        phase = self._phase(state)
+        if self._compares:
             held_out = slice(num_fitted(inputs.shape[0]), None)
             state = jax.lax.cond(
-                ended & ~state.final,
-                lambda state: self._next_phase(
-                    objective, key, state, inputs[held_out], targets[held_out]
-                ),
+                ~state.final & (ended | self.early_stopping),
+                lambda state: self._measure(objective, state, inputs[held_out], targets[held_out]),
                 lambda state: state,
                 state,
             )
-        num_phases = len(self.learning_rates) + (len(self.learning_rates) > 1)
-        phase = jnp.where(state.final, num_phases - 1, state.choice)
-        reached = (phase + state.step / self.num_steps) / num_phases
-        ended &= state.final & (state.step > 0)
+            state = jax.lax.cond(
+                ended & ~state.final,
+                lambda state: self._next_choice(objective, key, state),
+                lambda state: state,
+                state,
+            )
+        ended &= phase == self._num_phases - 1
+        reached = (self._phase(state) + state.step / self.num_steps) / self._num_phases
         return state.replace(
             progress=jnp.where(ended, 1, jnp.minimum(reached, 0.999)).astype(jnp.float32)
         )
 
-    def _next_phase(self, objective, key, state, inputs, targets) -> DescentState:
-        loss = objective.validate(state.params, inputs, targets).mean()
-        failed = ~(jnp.isfinite(loss) & jnp.isfinite(state.loss))
-        validation = state.validation.at[state.choice].set(jnp.where(failed, jnp.inf, loss))
-        final = state.choice == len(self.learning_rates) - 1
-        choice = jnp.where(final, validation.argmin(), state.choice + 1).astype(jnp.int32)
+    @property
+    def _num_phases(self) -> int:
+        return len(self.grid) + (self._compares and not self.early_stopping)
+
+    def _phase(self, state) -> jax.Array:
+        return jnp.where(state.final, self._num_phases - 1, state.choice)
+
+    def _measure(self, objective, state, inputs, targets) -> DescentState:
+        error = objective.validate(state.params, inputs, targets).mean()
+        failed = ~(jnp.isfinite(error) & jnp.isfinite(state.loss))
+        error = jnp.where(failed, jnp.inf, error).astype(jnp.float32)
+        if self.early_stopping:
+            best = error < state.validation.min()
+            state = state.replace(
+                best=jax.tree.map(
+                    lambda new, old: jnp.where(best, new, old), state.params, state.best
+                ),
+                best_step=jnp.where(best, state.step, state.best_step),
+            )
+            error = jnp.minimum(error, state.validation[state.choice])
+        return state.replace(validation=state.validation.at[state.choice].set(error))
+
+    def _next_choice(self, objective, key, state) -> DescentState:
+        final = state.choice == len(self.grid) - 1
+        choice = jnp.where(final, state.validation.argmin(), state.choice + 1).astype(jnp.int32)
         params, opt_state = self._initial(objective, key, choice)
+        step = jnp.int32(0)
+        if self.early_stopping:
+            params = jax.tree.map(lambda new, best: jnp.where(final, best, new), params, state.best)
+            step = jnp.where(final, state.best_step, step)
         return state.replace(
-            params=params,
-            opt_state=opt_state,
-            choice=choice,
-            final=final,
-            step=jnp.int32(0),
-            validation=validation,
+            params=params, opt_state=opt_state, choice=choice, final=final, step=step
         )
 
     def _initial(self, objective, key, choice) -> tuple[PyTree, PyTree]:
         # Steps fold in their indices, which stay below this one.
         params = objective.init(jax.random.fold_in(key, 2**31 - 1))
-        return params, self.optimizer(self._rate(choice)).init(params)
+        return params, self.optimizer(self._choice(choice)[0]).init(params)
 
-    def _rate(self, choice) -> jax.Array:
-        return jnp.asarray(self.learning_rates)[choice]
+    def _choice(self, index) -> tuple[jax.Array, jax.Array]:
+        """Learning rate and penalty."""
+        rates, penalties = zip(*self.grid, strict=True)
+        return jnp.asarray(rates)[index], jnp.asarray(penalties)[index]

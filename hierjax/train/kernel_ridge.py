@@ -1,22 +1,52 @@
-"""Kernel ridge regression, bandwidth and ridge chosen on held-out examples."""
+"""Kernel ridge regression, kernel and ridge chosen on held-out examples."""
 
 import dataclasses
-import itertools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
+from hierjax.train.losses import Loss
 from hierjax.train.validation import num_fitted
 
-KERNELS: dict[str, Callable[[jax.Array], jax.Array]] = {
+RADIAL: dict[str, Callable[[jax.Array], jax.Array]] = {
     "rbf": lambda squared: jnp.exp(-squared / 2),
     "laplace": lambda squared: jnp.exp(-jnp.sqrt(squared)),
 }
+"""Kernels of the squared distance, in bandwidths."""
 
-_MAX_TRIED = 2048
+_MATRICES = 4
 _TINY = 1e-12
+
+
+class Kernel(NamedTuple):
+    """A kernel.
+
+    Attributes:
+      name: for people.
+      gram: (points (N, D), others (M, D), distance) -> (N, M); the distance is the root mean
+        square distance of two train points.
+    """
+
+    name: str
+    gram: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def radial_kernels(names: tuple[str, ...], bandwidths: tuple[float, ...]) -> tuple[Kernel, ...]:
+    """Some of `RADIAL` with each bandwidth, in units of the distance of two train points."""
+
+    def make(name, bandwidth):
+        def gram(points, others, distance):
+            squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
+            squared = jnp.maximum(squares - 2 * points @ others.T, 0)
+            return RADIAL[name](squared / (bandwidth * distance) ** 2)
+
+        return Kernel(f"{name} {bandwidth:g}", gram)
+
+    return tuple(make(name, bandwidth) for name in names for bandwidth in bandwidths)
 
 
 class KernelMachine(struct.PyTreeNode):
@@ -25,89 +55,128 @@ class KernelMachine(struct.PyTreeNode):
     Attributes:
       inputs: (N, ...) train inputs.
       weights: (N, C) of the points.
-      class_mean: (C,) train shares of the classes.
-      kernel: index in `KERNELS`.
-      bandwidth: in the units of the points.
-      ridge: added to the Gram matrix's diagonal, which is 1.
+      mean: (C,) of the train targets.
+      distance: root mean square distance of two train points.
+      kernel: index in `KernelRidge.kernels`.
+      ridge: in units of the mean of the Gram matrix's diagonal, to which it was added.
     """
 
     inputs: jax.Array
     weights: jax.Array
-    class_mean: jax.Array
+    mean: jax.Array
+    distance: jax.Array
     kernel: jax.Array
-    bandwidth: jax.Array
     ridge: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
 class KernelRidge:
-    """Kernel ridge regression on one-hot labels: a stack of one layer.
+    """Kernel ridge regression: a stack of one layer.
 
-    Every kernel, bandwidth and ridge of the grids is tried on seven eighths of the examples (of
-    the first 2,048 if there are more); what errs least on the rest is fitted to all of them. A
-    Gram matrix that has no Cholesky factor in float32 counts as erring always.
+    Each kernel is tried with each ridge on seven eighths of the examples (of the first
+    `most_tried` if there are more); what errs least on the rest is fitted to all of them. A Gram
+    matrix that has no Cholesky factor gets more ridge, tenfold until it has one.
 
     Attributes:
       embed: inputs (N, ...) -> real vectors (N, D).
-      num_classes: C.
-      kernels: of `KERNELS`.
-      bandwidths: in units of the root mean square distance of two examples.
-      ridges: tried.
+      encode: labels (N, ...) -> targets (N, C) of the regression.
+      loss: whose `mistakes` are compared.
+      kernels: tried.
+      ridges: tried, in units of the mean of the Gram matrix's diagonal.
+      most_tried: bounds what the choice costs.
+      dtype: in which all is computed, "float32" or "float64".
+
+    Raises:
+      ValueError: float64 is asked for, and JAX does not have it enabled.
     """
 
     embed: Callable[[jax.Array], jax.Array]
-    num_classes: int
-    kernels: tuple[str, ...] = tuple(KERNELS)
-    bandwidths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    encode: Callable[[jax.Array], jax.Array]
+    loss: Loss
+    kernels: tuple[Kernel, ...]
     ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
+    most_tried: int = 2048
+    dtype: str = "float32"
+
+    def __post_init__(self):
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+            raise ValueError(
+                "dtype='float64' needs jax.config.update('jax_enable_x64', True) before anything "
+                "is computed"
+            )
 
     def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> KernelMachine:
-        """Fits the machine to inputs (N, ...) and labels (N,); the key is not used.
+        """Fits the machine to inputs (N, ...) and labels (N, ...); the key is not used.
 
         Raises:
           ValueError: there are fewer than two examples.
         """
         with jax.default_matmul_precision("highest"):
-            points = self.embed(inputs)
-            class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
-            targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
-            scale = jnp.sqrt(2 * points.var(axis=0).sum() + _TINY)
-            kernel, bandwidth, ridge = self._choose(points[:_MAX_TRIED] / scale, targets, labels)
-            gram = self._gram(kernel, bandwidth * scale, points, points)
-            weights = _solve(gram, ridge, targets)
-            return KernelMachine(inputs, weights, class_mean, kernel, bandwidth * scale, ridge)
+            points, targets = self._points(inputs), self.encode(labels).astype(self.dtype)
+            mean = targets.mean(axis=0)
+            distance = jnp.sqrt(2 * points.var(axis=0).sum() + _TINY)
+            tried = slice(self.most_tried)
+            kernel, ridge = self._choose(
+                points[tried], targets[tried] - mean[None], labels[tried], mean, distance
+            )
+            weights = _solve(
+                self._gram(kernel, points, points, distance), ridge, targets - mean[None]
+            )
+            return KernelMachine(inputs, weights, mean, distance, kernel, ridge)
 
     def apply(self, params: KernelMachine, inputs: jax.Array) -> jax.Array:
-        """Class scores (N, C)."""
+        """Scores (N, C) float32."""
         with jax.default_matmul_precision("highest"):
-            points, train_points = self.embed(inputs), self.embed(params.inputs)
-            gram = self._gram(params.kernel, params.bandwidth, points, train_points)
-            return gram @ params.weights + params.class_mean[None]
+            points, others = self._points(inputs), self._points(params.inputs)
+            gram = self._gram(params.kernel, points, others, params.distance)
+            return (gram @ params.weights + params.mean[None]).astype(jnp.float32)
 
-    def _choose(self, points, targets, labels) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def _points(self, inputs: jax.Array) -> jax.Array:
+        return self.embed(inputs).astype(self.dtype)
+
+    def _choose(self, points, targets, labels, mean, distance) -> tuple[jax.Array, jax.Array]:
         count = num_fitted(points.shape[0])
-        targets, labels = targets[:count], labels[count : points.shape[0]]
 
-        def error(choice):
-            gram = self._gram(*choice[:2], points, points[:count])
-            weights = _solve(gram[:count], choice[2], targets)
-            scores = gram[count:] @ weights
-            wrong = jnp.mean(scores.argmax(axis=-1) != labels)
-            return jnp.where(jnp.isfinite(scores).all(), wrong, jnp.inf)
+        def errors(kernel):
+            gram = self._gram(kernel, points, points[:count], distance)
 
-        indices = [tuple(KERNELS).index(name) for name in self.kernels]
-        grid = itertools.product(indices, self.bandwidths, self.ridges)
-        kernels, bandwidths, ridges = zip(*grid, strict=True)
-        choices = jnp.array(kernels), jnp.array(bandwidths), jnp.array(ridges)
-        best = jax.lax.map(error, choices).argmin()
-        return choices[0][best], choices[1][best], choices[2][best]
+            def error(ridge):
+                weights = _solve(gram[:count], ridge, targets[:count])
+                scores = gram[count:] @ weights + mean[None]
+                wrong = self.loss.mistakes(scores, labels[count:]).mean()
+                return jnp.where(jnp.isfinite(scores).all(), wrong, jnp.inf)
 
-    def _gram(self, kernel, bandwidth, points: jax.Array, others: jax.Array) -> jax.Array:
-        squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
-        squared = jnp.maximum(squares - 2 * points @ others.T, 0) / bandwidth**2
-        return jax.lax.switch(kernel, list(KERNELS.values()), squared)
+            return jax.lax.map(error, ridges)
+
+        ridges = jnp.asarray(self.ridges, self.dtype)
+        grid = jax.lax.map(errors, jnp.arange(len(self.kernels)))
+        kernel, ridge = jnp.unravel_index(grid.argmin(), grid.shape)
+        return kernel, ridges[ridge]
+
+    def _gram(self, kernel, points: jax.Array, others: jax.Array, distance) -> jax.Array:
+        return jax.lax.switch(
+            kernel, [each.gram for each in self.kernels], points, others, distance
+        )
 
 
 def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> jax.Array:
-    regular = gram + ridge * jnp.eye(gram.shape[0])
-    return jax.scipy.linalg.solve(regular, targets, assume_a="pos")
+    """Weights (N, C); not finite if there is no Cholesky factor up to a ridge of 1."""
+    scale, identity = jnp.trace(gram) / gram.shape[0], jnp.eye(gram.shape[0], dtype=gram.dtype)
+
+    def attempt(ridge):
+        return jax.scipy.linalg.solve(gram + ridge * scale * identity, targets, assume_a="pos")
+
+    def fails(state):
+        ridge, weights = state
+        return ~jnp.isfinite(weights).all() & (ridge < 1)
+
+    def again(state):
+        ridge = jnp.maximum(10 * state[0], jnp.finfo(gram.dtype).eps)
+        return ridge, attempt(ridge)
+
+    return jax.lax.while_loop(fails, again, (ridge, attempt(ridge)))[1]
+
+
+def gram_bytes(num_examples: int, dtype: str = "float32") -> int:
+    """Memory that a fit of so many examples takes: the Gram matrix, its factor and copies."""
+    return _MATRICES * num_examples**2 * np.dtype(dtype).itemsize

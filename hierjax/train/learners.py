@@ -11,7 +11,8 @@ from hierjax.models.conv_stack import ConvStack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
-from hierjax.train.kernel_ridge import KernelRidge
+from hierjax.train.kernel_ridge import RADIAL, KernelRidge, radial_kernels
+from hierjax.train.losses import CROSS_ENTROPY
 from hierjax.train.network import Network
 
 SCHEDULES = ("constant", "cosine")
@@ -39,6 +40,7 @@ _SHALLOW_RATES = (0.003, 0.01, 0.03, 0.1)
 _SHALLOW_WEIGHT_DECAY = 0.1
 
 MAX_KERNEL_TRAIN = 16384
+_BANDWIDTHS = (0.5, 1.0, 2.0, 4.0)
 _BOUNDS = {"width": 2**16, "batch_size": 2**20, "num_steps": 2**30}
 
 
@@ -135,4 +137,8 @@ def kernel_learner(spec: RandomHierarchySpec) -> tuple[KernelRidge]:
     def embed(tokens: jax.Array) -> jax.Array:
         return one_hot_strings(tokens, spec.symbols(spec.depth))
 
-    return (KernelRidge(embed, spec.num_classes),)
+    def encode(labels: jax.Array) -> jax.Array:
+        return jax.nn.one_hot(labels, spec.num_classes)
+
+    kernels = radial_kernels(tuple(RADIAL), _BANDWIDTHS)
+    return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels),)

@@ -21,7 +21,7 @@ class Loss(NamedTuple):
 
     Attributes:
       per_example: (scores, labels) -> losses (N,).
-      mistakes: likewise the share of an example's labels that are wrong.
+      mistakes: likewise what choices are compared by, such as the share of wrong labels.
     """
 
     per_example: Callable[[jax.Array, jax.Array], jax.Array]
@@ -34,6 +34,14 @@ def _wrong_class(scores: jax.Array, labels: jax.Array) -> jax.Array:
 
 CROSS_ENTROPY = Loss(optax.softmax_cross_entropy_with_integer_labels, _wrong_class)
 """Of class scores (N, C) to classes (N,)."""
+
+
+def _squared_error(scores: jax.Array, labels: jax.Array) -> jax.Array:
+    return (scores[..., 0] - labels) ** 2
+
+
+SQUARED = Loss(_squared_error, _squared_error)
+"""Of values (N, 1) to labels (N,) that are numbers: regression."""
 
 
 def label_loss(name: str, last: int | None = None) -> Loss:

@@ -69,7 +69,7 @@ class _ModuleLayer(RoundsLayer):
 
     def finish(self, state: DescentState, inputs: jax.Array, labels: jax.Array) -> TrainedNetwork:
         """What was trained, and how."""
-        rates = jnp.asarray(self.descent.learning_rates)
+        rates = jnp.asarray([rate for rate, _ in self.descent.grid])
         return TrainedNetwork(
             **state.params, learning_rate=rates[state.choice], num_steps=state.step
         )

@@ -177,7 +177,7 @@ def test_all_learners_are_compared(compared):
         assert np.shape(learner["test_error"]["per_seed"]) == (2,)
         assert errors_of(workdir, name).max() < 0.75 * 300
         assert name in result.stdout
-    assert set(learners["kernel"]["chosen"]) == {"kernel", "bandwidth", "ridge"}
+    assert set(learners["kernel"]["chosen"]) == {"kernel", "ridge"}
     assert np.shape(learners["end_to_end"]["chosen"]["learning_rate"]) == (2,)
     assert summary_of(workdir)["skipped"] == {}
 

@@ -1,0 +1,57 @@
+"""What a run on neural representations is asked for."""
+
+import dataclasses
+
+import jax
+from flax import struct
+
+from hierjax import Batch, PolynomialSpec, draw_low_rank_polynomial
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is asked for; fixes the result up to rounding.
+
+    Attributes:
+      task: sizes of the targets.
+      num_train: examples, n, ascending; smaller train sets are the first of larger ones.
+      learners: names.
+      representation: one of `REPRESENTATIONS`.
+      width: its units, D.
+      num_directions: that are whitened, E.
+      dtype: of the kernel machines.
+      num_test: fresh examples on which errors are measured.
+      num_seeds: each draws its own target, data and weights.
+      seed: of everything random.
+    """
+
+    task: PolynomialSpec
+    num_train: tuple[int, ...]
+    learners: tuple[str, ...]
+    representation: str
+    width: int
+    num_directions: int
+    dtype: str
+    num_test: int
+    num_seeds: int
+    seed: int
+
+
+class SeedData(struct.PyTreeNode):
+    """What the learners of a seed share.
+
+    Attributes:
+      train: as many examples as the largest train set has.
+      test: fresh examples.
+    """
+
+    train: Batch
+    test: Batch
+
+
+def draw_data(key: jax.Array, request: Request) -> SeedData:
+    """Draws the target of a seed, and all examples of it."""
+    task = draw_low_rank_polynomial(jax.random.fold_in(key, 0), request.task)
+    test = task.sample(jax.random.fold_in(key, 1), request.num_test)
+    train = task.sample(jax.random.fold_in(key, 2), request.num_train[-1])
+    return SeedData(train.replace(latents=()), test)

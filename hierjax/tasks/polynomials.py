@@ -1,0 +1,124 @@
+"""Polynomials of a few directions on the sphere (arXiv 2006.13436).
+
+f(x) = sum_r weights[r] * p(directions[r] . x), x uniform on the sphere of radius sqrt(d). What a
+learner can tell of f at so many examples depends on the degree: f is kept as the sum of its
+components, one for each degree of spherical harmonics (see `tasks.harmonics`).
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.tasks.batch import Batch
+from hierjax.tasks.harmonics import KINDS, gegenbauer, num_harmonics, zonal_coefficients
+
+_MAX_DIM = 2**14
+_MAX_DEGREE = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class PolynomialSpec:
+    """Sizes of a target.
+
+    Attributes:
+      input_dim: d.
+      rank: orthogonal directions.
+      degree: of p.
+      kind: p, "hermite" for the probabilists' Hermite polynomial or "monomial" for a power.
+      noise: standard deviation of what is added to a label; that of the target is 1.
+
+    Raises:
+      ValueError: a number out of bounds.
+    """
+
+    input_dim: int
+    rank: int = 1
+    degree: int = 4
+    kind: str = "hermite"
+    noise: float = 0.0
+
+    def __post_init__(self):
+        if not 2 <= self.input_dim <= _MAX_DIM:
+            raise ValueError(f"input_dim={self.input_dim} must be from 2 to {_MAX_DIM}")
+        if not 1 <= self.rank <= self.input_dim:
+            raise ValueError(
+                f"rank={self.rank} must be from 1 to {self.input_dim}, the dimension of the input"
+            )
+        if not 1 <= self.degree <= _MAX_DEGREE:
+            raise ValueError(f"degree={self.degree} must be from 1 to {_MAX_DEGREE}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind={self.kind!r} is unknown: choose one of {', '.join(KINDS)}")
+        if not 0 <= self.noise < float("inf"):
+            raise ValueError(f"noise={self.noise} must be a number that is not negative")
+
+
+class LowRankPolynomial(struct.PyTreeNode):
+    """A target, scaled to variance 1.
+
+    Attributes:
+      directions: (R, d) orthonormal rows.
+      weights: (R,) all of one size, with random signs.
+      spec: sizes.
+    """
+
+    directions: jax.Array
+    weights: jax.Array
+    spec: PolynomialSpec = struct.field(pytree_node=False)
+
+    @functools.partial(jax.jit, static_argnames="n")
+    def sample(self, key: jax.Array, n: int) -> Batch:
+        """Draws examples; those of a smaller n are the first of a larger one.
+
+        Args:
+          key: typed PRNG key.
+          n: N.
+
+        Returns:
+          inputs (N, d) on the sphere of radius sqrt(d), labels (N,) with noise, and as latents
+          the components of the target, (N,) for each degree from 0; all float32.
+        """
+        points_key, noise_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+        points = jax.random.normal(points_key, (n, self.spec.input_dim), jnp.float32)
+        norms = jnp.sqrt(jnp.sum(points**2, axis=-1, keepdims=True))
+        inputs = points * (self.spec.input_dim**0.5 / norms)
+        components = self.components(inputs)
+        noise = self.spec.noise * jax.random.normal(noise_key, (n,), jnp.float32)
+        return Batch(inputs, sum(components) + noise, tuple(components))
+
+    def components(self, inputs: jax.Array) -> list[jax.Array]:
+        """Of each degree from 0 to that of p, (N,) for inputs (N, d)."""
+        with jax.default_matmul_precision("highest"):
+            cosines = inputs @ self.directions.T / self.spec.input_dim**0.5
+            zonal = gegenbauer(self.spec.input_dim, self.spec.degree, cosines)
+            coefficients = self._coefficients()
+            return [c * (q @ self.weights) for c, q in zip(coefficients, zonal, strict=True)]
+
+    @property
+    def mean_squares(self) -> jax.Array:
+        """E of the square of each component, (degree + 1,); all but the first add up to 1."""
+        with jax.default_matmul_precision("highest"):
+            cosines = self.directions @ self.directions.T
+            zonal = gegenbauer(self.spec.input_dim, self.spec.degree, cosines)
+            sizes = [num_harmonics(self.spec.input_dim, k) for k in range(len(zonal))]
+            return jnp.stack(
+                [
+                    c**2 / size * (self.weights @ q @ self.weights)
+                    for c, size, q in zip(self._coefficients(), sizes, zonal, strict=True)
+                ]
+            )
+
+    def _coefficients(self) -> list[float]:
+        spec = self.spec
+        return zonal_coefficients(spec.kind, spec.input_dim, spec.degree).tolist()
+
+
+def draw_low_rank_polynomial(key: jax.Array, spec: PolynomialSpec) -> LowRankPolynomial:
+    """Draws orthogonal directions and signs; pure, to be mapped over keys."""
+    directions_key, signs_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
+    directions = jax.random.orthogonal(directions_key, spec.input_dim, dtype=jnp.float32)
+    signs = jax.random.rademacher(signs_key, (spec.rank,), jnp.float32)
+    task = LowRankPolynomial(directions[: spec.rank], signs, spec)
+    return task.replace(weights=signs / jnp.sqrt(task.mean_squares[1:].sum()))

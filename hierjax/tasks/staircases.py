@@ -1,0 +1,135 @@
+"""Sparse polynomials of signs: staircases, parities and merged staircases (arXiv 2108.10573).
+
+f(x) = sum_t coefficients[t] * prod_{j in sets[t]} x_j for x uniform on the cube {-1, 1}^d. The
+products are the Fourier basis of the cube: uncorrelated, of variance 1.
+"""
+
+import functools
+import math
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.tasks.batch import Batch
+from hierjax.tasks.label_hierarchy import draw_signs
+
+Sets = tuple[tuple[int, ...], ...]
+
+
+class CubePolynomial(struct.PyTreeNode):
+    """A target on the cube.
+
+    Attributes:
+      coefficients: (T,) float32 of the products.
+      sets: T different subsets of range(d).
+      num_inputs: d.
+    """
+
+    coefficients: jax.Array
+    sets: Sets = struct.field(pytree_node=False)
+    num_inputs: int = struct.field(pytree_node=False)
+
+    @functools.partial(jax.jit, static_argnames="n")
+    def sample(self, key: jax.Array, n: int) -> Batch:
+        """Draws examples; those of a smaller n are the first of a larger one.
+
+        Args:
+          key: typed PRNG key.
+          n: N.
+
+        Returns:
+          inputs (N, d) uniform signs, labels (N,), and as latents the product (N,) of each of
+          the sets; all float32.
+        """
+        inputs = draw_signs(key, n, (self.num_inputs,))
+        products = fourier_basis(inputs, self.sets)
+        # Added up in the order of the sets, one by one: the same to the bit for any N.
+        labels = sum(c * p for c, p in zip(self.coefficients, products.T, strict=True))
+        return Batch(inputs, labels, tuple(products.T))
+
+
+def merged_staircase(num_inputs: int, sets: Iterable[Iterable[int]]) -> CubePolynomial:
+    """The sum of the products over some sets, scaled to variance 1.
+
+    Nothing is asked of the sets; how far from a merged staircase they are, `leap` tells.
+
+    Args:
+      num_inputs: d.
+      sets: non-empty, different subsets of range(d).
+
+    Raises:
+      ValueError: there are none, or they are not such sets.
+    """
+    ordered = tuple(tuple(sorted(each)) for each in sets)
+    if not ordered:
+        raise ValueError("sets is empty: give at least one set of inputs")
+    for each in ordered:
+        if not each or len(set(each)) < len(each) or not 0 <= each[0] <= each[-1] < num_inputs:
+            raise ValueError(
+                f"the set {each} must have different members, at least one, from 0 to "
+                f"{num_inputs - 1}"
+            )
+    if len(set(ordered)) < len(ordered):
+        raise ValueError(f"sets={ordered} has a set twice: drop it")
+    coefficients = jnp.full(len(ordered), 1 / math.sqrt(len(ordered)), jnp.float32)
+    return CubePolynomial(coefficients, ordered, num_inputs)
+
+
+def staircase(num_inputs: int, degree: int) -> CubePolynomial:
+    """(x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree).
+
+    Raises:
+      ValueError: the degree is not from 1 to the number of inputs.
+    """
+    return merged_staircase(num_inputs, prefix_sets(num_inputs, degree))
+
+
+def parity(num_inputs: int, degree: int) -> CubePolynomial:
+    """x_1 x_2 ... x_degree.
+
+    Raises:
+      ValueError: the degree is not from 1 to the number of inputs.
+    """
+    return merged_staircase(num_inputs, prefix_sets(num_inputs, degree)[-1:])
+
+
+def prefix_sets(num_inputs: int, degree: int) -> Sets:
+    """{1}, {1, 2} to {1, ..., degree}, from 0 as all indices.
+
+    Raises:
+      ValueError: the degree is not from 1 to the number of inputs.
+    """
+    if not 1 <= degree <= num_inputs:
+        raise ValueError(f"degree={degree} must be from 1 to {num_inputs}, the number of inputs")
+    return tuple(tuple(range(size)) for size in range(1, degree + 1))
+
+
+def leap(sets: Sets) -> int:
+    """Most new inputs that a set brings when the sets are taken in the best order.
+
+    It is 1 for a merged staircase, and k for the parity of k inputs (arXiv 2302.11055).
+    """
+    known: set[int] = set()
+    left, most = [set(each) for each in sets], 0
+    while left:
+        easiest = min(left, key=lambda each: len(each - known))
+        most = max(most, len(easiest - known))
+        known |= easiest
+        left.remove(easiest)
+    return most
+
+
+def fourier_basis(inputs: jax.Array, sets: Sets) -> jax.Array:
+    """(N, T) products of the inputs (N, d) over each of the sets."""
+    return jnp.stack([inputs[:, jnp.array(each)].prod(axis=-1) for each in sets], axis=-1)
+
+
+def fourier_coefficients(values: jax.Array, inputs: jax.Array, sets: Sets) -> jax.Array:
+    """(T,) coefficients of a function on the cube, from its values (N,) at uniform inputs (N, d).
+
+    They are exact if the inputs are the whole cube, and else have standard errors of at most the
+    function's rms over sqrt(N).
+    """
+    return jnp.mean(values[:, None] * fourier_basis(inputs, sets), axis=0)

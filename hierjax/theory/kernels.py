@@ -1,0 +1,98 @@
+"""Kernels of infinitely wide, fully connected networks: NNGP and NTK in closed form.
+
+A network of depth L has layers h_1 = a W_1 x / sqrt(d) + b c_1, h_{l+1} = a W_{l+1} act(h_l) /
+sqrt(width) + b c_{l+1} for l up to L, with all entries of W and c from N(0, 1), and one output
+h_{L+1}; a is `weight_std`, b is `bias_std`. NNGP is the covariance of the output over networks
+(arXiv 1711.00165), NTK the product of its gradients with respect to all W and c (arXiv 1806.07572).
+The expectations are known for relu (Cho and Saul 2009), erf (Williams 1997) and cosine.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Kernels(NamedTuple):
+    """Values for pairs of inputs.
+
+    Attributes:
+      nngp: (N, M).
+      ntk: (N, M).
+    """
+
+    nngp: jax.Array
+    ntk: jax.Array
+
+
+def fully_connected_kernels(
+    inputs: jax.Array,
+    others: jax.Array,
+    depth: int = 1,
+    activation: str = "relu",
+    weight_std: float = 1.0,
+    bias_std: float = 0.0,
+) -> Kernels:
+    """NNGP and NTK of all pairs.
+
+    Args:
+      inputs: (N, d).
+      others: (M, d).
+      depth: hidden layers, L; 0 for a linear function.
+      activation: one of `EXPECTATIONS`.
+      weight_std: a.
+      bias_std: b.
+
+    Raises:
+      ValueError: an unknown activation, or a depth below 0.
+    """
+    if activation not in EXPECTATIONS:
+        raise ValueError(
+            f"activation={activation!r} has no closed form here: choose one of "
+            f"{', '.join(EXPECTATIONS)}"
+        )
+    if depth < 0:
+        raise ValueError(f"depth={depth} must be at least 0")
+    expectations = EXPECTATIONS[activation]
+
+    def affine(covariance):
+        return weight_std**2 * covariance + bias_std**2
+
+    with jax.default_matmul_precision("highest"):
+        nngp = affine(inputs @ others.T / inputs.shape[-1])
+    left = affine(jnp.mean(inputs**2, axis=-1, keepdims=True))
+    right = affine(jnp.mean(others**2, axis=-1, keepdims=True)).T
+    ntk = nngp
+    for _ in range(depth):
+        product, slope = expectations(nngp, left, right)
+        nngp = affine(product)
+        ntk = nngp + weight_std**2 * ntk * slope
+        left, right = (affine(expectations(each, each, each)[0]) for each in (left, right))
+    return Kernels(nngp, ntk)
+
+
+def _relu(covariance, left, right):
+    """E[relu(u) relu(v)] and E[relu'(u) relu'(v)] of Gaussians u and v with these moments."""
+    scale = jnp.sqrt(left * right)
+    cosine = jnp.clip(covariance / jnp.where(scale > 0, scale, 1), -1, 1)
+    angle = jnp.pi - jnp.arccos(cosine)
+    product = scale * (jnp.sqrt(1 - cosine**2) + angle * cosine) / (2 * jnp.pi)
+    return product, angle / (2 * jnp.pi)
+
+
+def _erf(covariance, left, right):
+    """The same for erf."""
+    scale = (1 + 2 * left) * (1 + 2 * right)
+    product = 2 / jnp.pi * jnp.arcsin(2 * covariance / jnp.sqrt(scale))
+    return product, 4 / jnp.pi / jnp.sqrt(scale - 4 * covariance**2)
+
+
+def _cosine(covariance, left, right):
+    """The same for cosine."""
+    damping = (left + right) / 2
+    plus, minus = jnp.exp(covariance - damping), jnp.exp(-covariance - damping)
+    return (plus + minus) / 2, (plus - minus) / 2
+
+
+EXPECTATIONS = {"relu": _relu, "erf": _erf, "cosine": _cosine}
+"""Of products of activations and of their derivatives, by activation."""

@@ -1,0 +1,113 @@
+"""Fixed random representations, whitened on the train inputs (arXiv 2006.13436, section 4).
+
+h(x) = P g(x) with g(x) = act(V x + b), V and b random, and P such that the components of h have
+second moment 1 and are uncorrelated on the train inputs. The moment is not centred, so that the
+constant, which g can express, is one of the directions.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.models.residual_stack import RandomUnits
+
+REPRESENTATIONS = ("quadratic", "relu", "erf", "indicator")
+
+_TINY = 1e-30
+
+
+class Representation(struct.PyTreeNode):
+    """A representation that has been fitted.
+
+    Attributes:
+      variables: V and b.
+      projection: P, (D, E), directions of largest moment first.
+      dropped: share of the E directions whose moment is below the floor; they are left out.
+      moment: share of the whole second moment that the directions have.
+    """
+
+    variables: dict
+    projection: jax.Array
+    dropped: jax.Array
+    moment: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class RepresentationLayer:
+    """The layer of a stack that whitens random units; it reads no labels.
+
+    Attributes:
+      width: units, D.
+      num_directions: E, those of largest moment; whitening all of them would inflate the ones
+        that carry next to nothing.
+      activation: one of `REPRESENTATIONS`.
+      beta: of `beta_xavier`, the law of V and b; 0 for no biases.
+      floor: least moment of a direction, in units of the largest.
+    """
+
+    width: int
+    num_directions: int
+    activation: str = "quadratic"
+    beta: float = 0.5
+    floor: float = 1e-6
+
+    def __post_init__(self):
+        if self.activation not in REPRESENTATIONS:
+            raise ValueError(
+                f"activation={self.activation!r} is unknown: choose one of "
+                f"{', '.join(REPRESENTATIONS)}"
+            )
+        if not 1 <= self.num_directions <= self.width:
+            raise ValueError(
+                f"num_directions={self.num_directions} must be from 1 to {self.width}, the width"
+            )
+        if not 0 < self.floor < 1:
+            raise ValueError(f"floor={self.floor} must be between 0 and 1")
+
+    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Representation:
+        """Draws the units and whitens them on inputs (N, d); of more directions than N the rest
+        are dropped, too."""
+        variables = self._units.init(key, inputs[:1])
+        features = self._units.apply(variables, inputs) / jnp.sqrt(inputs.shape[0])
+        with jax.default_matmul_precision("highest"):
+            moments, directions = _largest(features, self.num_directions)
+            total = jnp.sum(features**2)
+        keep = moments > self.floor * moments[0]
+        scales = jnp.where(keep, 1 / jnp.sqrt(jnp.where(keep, moments, 1)), 0)
+        return Representation(
+            variables,
+            directions * scales[None],
+            jnp.mean(~keep),
+            jnp.sum(jnp.where(keep, moments, 0)) / total,
+        )
+
+    def apply(self, params: Representation, inputs: jax.Array) -> jax.Array:
+        """Representations (N, E) of inputs (N, d)."""
+        with jax.default_matmul_precision("highest"):
+            return self._units.apply(params.variables, inputs) @ params.projection
+
+    @property
+    def _units(self) -> RandomUnits:
+        return RandomUnits(self.width, self.activation, None, self.beta)
+
+
+def _largest(features: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """The largest moments (count,), from the top, and their directions (D, count), of (N, D).
+
+    From the smaller of the two products of the features with themselves, which have the same
+    eigenvalues. Signs are fixed: what is random above does not depend on the library.
+    """
+    num_inputs, width = features.shape
+    if width <= num_inputs:
+        moments, directions = jnp.linalg.eigh(features.T @ features)
+    else:
+        moments, weights = jnp.linalg.eigh(features @ features.T)
+        directions = features.T @ weights
+        directions /= jnp.maximum(jnp.linalg.norm(directions, axis=0, keepdims=True), _TINY)
+    missing = max(count - moments.size, 0)
+    moments = jnp.pad(moments[::-1][:count], (0, missing))
+    directions = jnp.pad(directions[:, ::-1][:, :count], ((0, 0), (0, missing)))
+    largest = jnp.take_along_axis(directions, jnp.abs(directions).argmax(axis=0)[None], axis=0)
+    return moments, directions * jnp.where(largest < 0, -1.0, 1.0)
