@@ -11,6 +11,7 @@ from experiments.runs import Learner
 from hierjax import (
     SQUARED,
     Batch,
+    BestOf,
     Kernel,
     KernelRidge,
     RepresentationLayer,
@@ -98,10 +99,17 @@ def learner_name(name: str, num_train: int) -> str:
     return f"{name}_{num_train}"
 
 
+def top_layers(request: Request, name: str) -> tuple[KernelRidge] | tuple[BestOf]:
+    """What a learner trains, on the input or on the representation of it."""
+    if name.startswith("ntk"):
+        return ntk_learner(request.dtype)
+    sees = request.num_directions if name.endswith("rep") else request.task.input_dim
+    return quadratic_learner(sees)
+
+
 def _stages(request: Request, name: str, num_train: int) -> list[Stage]:
-    kind, _, sees = name.partition("_")
-    layers = ntk_learner(request.dtype) if kind == "ntk" else quadratic_learner()
-    if sees == "rep":
+    layers = top_layers(request, name)
+    if name.endswith("rep"):
         layers = (
             RepresentationLayer(request.width, request.num_directions, request.representation),
             *layers,

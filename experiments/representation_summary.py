@@ -5,15 +5,17 @@ import dataclasses
 import jax
 import numpy as np
 
-from experiments.representation_learners import learner_name, ntk_learner
+from experiments.representation_learners import learner_name, top_layers
 from experiments.representation_request import Request
 from experiments.runs import Learner
 from hierjax import (
     Best,
+    BestOf,
     FittedLayer,
+    KernelMachine,
+    KernelRidge,
     RunFolder,
     draw_low_rank_polynomial,
-    quadratic_learner,
     spread,
 )
 from hierjax.record import device_name
@@ -29,6 +31,13 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
             for name in request.learners
         }
 
+    def chosen(name) -> dict:
+        (top,) = top_layers(request, name)
+        of = _chosen_network if isinstance(top, BestOf) else _chosen_kernel
+        return {
+            str(n): of(top, finished[learner_name(name, n)][-1].params) for n in request.num_train
+        }
+
     task = draw_low_rank_polynomial(jax.random.key(0), request.task)
     return {
         **dataclasses.asdict(request),
@@ -37,7 +46,7 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
         "variance_by_degree": [0.0, *task.mean_squares[1:].tolist()],
         "test_error": each(lambda layers: spread(layers[-1].report["test_error"])),
         "explained_by_degree": each(_explained),
-        "chosen": each(lambda layers: _chosen(request, layers[-1].params)),
+        "chosen": {name: chosen(name) for name in request.learners},
         "dropped": each(_dropped),
         "seconds": each(
             lambda layers: {
@@ -58,26 +67,26 @@ def _dropped(layers: list[FittedLayer]) -> float | None:
     return None if len(layers) == 1 else float(layers[0].report["dropped"].mean())
 
 
-def _chosen(request: Request, params) -> dict:
+def _chosen_kernel(machine: KernelRidge, params: KernelMachine) -> dict:
     """What validation chose for each seed."""
-    if not isinstance(params, Best):
-        kernels = ntk_learner(request.dtype)[0].kernels
-        return {
-            "kernel": [kernels[index].name for index in params.kernel],
-            "ridge": params.ridge.tolist(),
-        }
-    candidates = quadratic_learner()[0].candidates
+    return {
+        "kernel": [machine.kernels[index].name for index in params.kernel],
+        "ridge": params.ridge.tolist(),
+    }
 
-    def of_best(values):
-        return [float(values[index][seed]) for seed, index in enumerate(params.index)]
+
+def _chosen_network(best_of: BestOf, params: Best) -> dict:
+    """The same."""
+    modules = [best_of.candidates[index].module for index in params.index]
+
+    def of_best(name):
+        values = [getattr(each, name) for each in params.params]
+        return [values[index][seed].item() for seed, index in enumerate(params.index)]
 
     return {
-        "activation": [candidates[index].module.activation for index in params.index],
-        "width": [candidates[index].module.width for index in params.index],
-        "learning_rate": of_best([each.learning_rate for each in params.params]),
-        "penalty": of_best([each.penalty for each in params.params]),
-        "num_steps": of_best([each.num_steps for each in params.params]),
-        "validation_error": of_best([each.validation for each in params.params]),
+        "activation": [module.activation for module in modules],
+        "width": [module.width for module in modules],
+        **{name: of_best(name) for name in ("learning_rate", "penalty", "num_steps", "validation")},
     }
 
 

@@ -9,6 +9,7 @@ from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
 from hierjax.measure.metrics import error_rate, separation, spread, squared_loss
 from hierjax.models.conv_stack import ConvStack, PatchConv
+from hierjax.models.residual_net import ResidualNet
 from hierjax.models.residual_stack import ResidualStack, check_stack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import empirical_ntk, linearize, quadratic
@@ -78,6 +79,7 @@ from hierjax.train.network import (
 )
 from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig
 from hierjax.train.patch_stack import patch_layers
+from hierjax.train.probed import Probed, ProbedFit
 from hierjax.train.quadratic_learner import quadratic_learner
 from hierjax.train.representation import (
     REPRESENTATIONS,
@@ -125,10 +127,13 @@ __all__ = [
     "PatchLayer",
     "PatchLayerConfig",
     "PolynomialSpec",
+    "Probed",
+    "ProbedFit",
     "RandomHierarchy",
     "RandomHierarchySpec",
     "Representation",
     "RepresentationLayer",
+    "ResidualNet",
     "ResidualStack",
     "RoundsLayer",
     "RunFolder",

@@ -127,9 +127,11 @@ def fourier_basis(inputs: jax.Array, sets: Sets) -> jax.Array:
 
 
 def fourier_coefficients(values: jax.Array, inputs: jax.Array, sets: Sets) -> jax.Array:
-    """(T,) coefficients of a function on the cube, from its values (N,) at uniform inputs (N, d).
+    """(T,) coefficients of a function on the cube, from its values (N,) at inputs (N, d).
 
-    They are exact if the inputs are the whole cube, and else have standard errors of at most the
-    function's rms over sqrt(N).
+    By least squares, N > T: exact if the inputs are the whole cube, or the function has no other
+    coefficients than these; else at uniform inputs the others add noise of their rms over sqrt(N).
     """
-    return jnp.mean(values[:, None] * fourier_basis(inputs, sets), axis=0)
+    basis = fourier_basis(inputs, sets)
+    with jax.default_matmul_precision("highest"):
+        return jnp.linalg.solve(basis.T @ basis, basis.T @ values)

@@ -30,6 +30,7 @@ class DescentState(struct.PyTreeNode):
       validation: (K,) mean of `Objective.validate` for the choices tried so far.
       best: parameters that did best so far, with early stopping; None elsewhere.
       best_step: steps after which they did.
+      improved: steps after which this choice last did better than before.
       progress: share of the steps that may be needed; 1 when the fit has ended.
     """
 
@@ -42,6 +43,7 @@ class DescentState(struct.PyTreeNode):
     validation: jax.Array
     best: PyTree
     best_step: jax.Array
+    improved: jax.Array
     progress: jax.Array
 
 
@@ -81,8 +83,8 @@ class Descent:
       stop_loss: mean loss of a round's minibatches below which a fit ends.
       mesh: a `data_mesh` whose devices share every batch.
       penalties: factors of `Objective.penalty`, each tried with each learning rate.
-      early_stopping: see above; where a fit may fall into one minimum or another, it is the good
-        one that is kept, and not its choices for another fit.
+      patience: for early stopping, steps without improvement after which a choice is given up;
+        None for no early stopping.
       in_order: takes the examples one after another, over and over, not independent draws; with
         num_steps * batch_size of them each is seen once.
       steps_per_round: between two measurements, and two states that can be saved.
@@ -98,7 +100,7 @@ class Descent:
     stop_loss: float = 0.0
     mesh: Mesh | None = None
     penalties: tuple[float, ...] = (0.0,)
-    early_stopping: bool = False
+    patience: int | None = None
     in_order: bool = False
     steps_per_round: int = 100
 
@@ -125,7 +127,11 @@ class Descent:
 
     @property
     def _compares(self) -> bool:
-        return len(self.grid) > 1 or self.early_stopping
+        return len(self.grid) > 1 or self._stops_early
+
+    @property
+    def _stops_early(self) -> bool:
+        return self.patience is not None
 
     def start(self, objective: Objective, key: jax.Array) -> DescentState:
         """The state before the first round."""
@@ -138,8 +144,9 @@ class Descent:
             step=jnp.int32(0),
             loss=jnp.float32(jnp.inf),
             validation=jnp.full(len(self.grid), jnp.inf, jnp.float32),
-            best=params if self.early_stopping else None,
+            best=params if self._stops_early else None,
             best_step=jnp.int32(0),
+            improved=jnp.int32(0),
             progress=jnp.float32(0),
         )
 
@@ -209,11 +216,13 @@ class Descent:
         if self._compares:
             held_out = slice(num_fitted(inputs.shape[0]), None)
             state = jax.lax.cond(
-                ~state.final & (ended | self.early_stopping),
+                ~state.final & (ended | self._stops_early),
                 lambda state: self._measure(objective, state, inputs[held_out], targets[held_out]),
                 lambda state: state,
                 state,
             )
+            if self._stops_early:
+                ended |= state.step - state.improved >= self.patience
             state = jax.lax.cond(
                 ended & ~state.final,
                 lambda state: self._next_choice(objective, key, state),
@@ -228,7 +237,7 @@ class Descent:
 
     @property
     def _num_phases(self) -> int:
-        return len(self.grid) + (self._compares and not self.early_stopping)
+        return len(self.grid) + (self._compares and not self._stops_early)
 
     def _phase(self, state) -> jax.Array:
         return jnp.where(state.final, self._num_phases - 1, state.choice)
@@ -237,7 +246,7 @@ class Descent:
         error = objective.validate(state.params, inputs, targets).mean()
         failed = ~(jnp.isfinite(error) & jnp.isfinite(state.loss))
         error = jnp.where(failed, jnp.inf, error).astype(jnp.float32)
-        if self.early_stopping:
+        if self._stops_early:
             best = error < state.validation.min()
             state = state.replace(
                 best=jax.tree.map(
@@ -245,7 +254,9 @@ class Descent:
                 ),
                 best_step=jnp.where(best, state.step, state.best_step),
             )
-            error = jnp.minimum(error, state.validation[state.choice])
+            earlier = state.validation[state.choice]
+            state = state.replace(improved=jnp.where(error < earlier, state.step, state.improved))
+            error = jnp.minimum(error, earlier)
         return state.replace(validation=state.validation.at[state.choice].set(error))
 
     def _next_choice(self, objective, key, state) -> DescentState:
@@ -253,11 +264,16 @@ class Descent:
         choice = jnp.where(final, state.validation.argmin(), state.choice + 1).astype(jnp.int32)
         params, opt_state = self._initial(objective, key, choice)
         step = jnp.int32(0)
-        if self.early_stopping:
+        if self._stops_early:
             params = jax.tree.map(lambda new, best: jnp.where(final, best, new), params, state.best)
             step = jnp.where(final, state.best_step, step)
         return state.replace(
-            params=params, opt_state=opt_state, choice=choice, final=final, step=step
+            params=params,
+            opt_state=opt_state,
+            choice=choice,
+            final=final,
+            step=step,
+            improved=jnp.int32(0),
         )
 
     def _initial(self, objective, key, choice) -> tuple[PyTree, PyTree]:

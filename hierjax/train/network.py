@@ -177,7 +177,9 @@ class NetworkLayer(_ModuleLayer):
         return self._head(inputs).apply(params["head"], hidden.reshape(hidden.shape[0], -1))
 
 
-def network_layers(module: nn.Module, descent: Descent) -> tuple[NetworkLayer, ...]:
+def network_layers(
+    module: nn.Module, descent: Descent, loss: Loss = CROSS_ENTROPY
+) -> tuple[NetworkLayer, ...]:
     """A Flax module of the user's own as a stack that is trained layer by layer.
 
     The module has `num_layers` and the methods embed(inputs), layer(hidden, index) and
@@ -195,7 +197,9 @@ def network_layers(module: nn.Module, descent: Descent) -> tuple[NetworkLayer, .
             f"{type(module).__name__} cannot be trained layer by layer, because it lacks "
             f"{'; '.join(missing)}: add them, or train it whole as a Network"
         )
-    return tuple(NetworkLayer(module, descent, index) for index in range(module.num_layers))
+    return tuple(
+        NetworkLayer(module, descent, index, loss=loss) for index in range(module.num_layers)
+    )
 
 
 def merge_variables(trained: tuple[TrainedNetwork, ...]) -> PyTree:

@@ -7,16 +7,19 @@ from hierjax.train.best_of import BestOf
 from hierjax.train.descent import Descent
 from hierjax.train.taylor_layer import TaylorLayer
 
-ACTIVATIONS_TRIED = ("quadratic", "cosine")
-WIDTHS_TRIED = (4, 32, 512)
+_ACTIVATIONS = ("quadratic", "cosine")
+_WIDTHS = (4, 16, 512, 2048)
+_MOST_WEIGHTS = 2**18
 _RATES = (0.01, 0.03, 0.1)
 _PENALTIES = (1e-7, 1e-4, 1e-2)
 _NUM_STEPS = 1500
+_PATIENCE = 400
 
 
 def quadratic_learner(
-    activations: tuple[str, ...] = ACTIVATIONS_TRIED,
-    widths: tuple[int, ...] = WIDTHS_TRIED,
+    input_dim: int,
+    activations: tuple[str, ...] = _ACTIVATIONS,
+    widths: tuple[int, ...] = _WIDTHS,
     num_steps: int = _NUM_STEPS,
 ) -> tuple[BestOf]:
     """Regression by the second-order term of a `TwoLayerNet`, by Adam with a cosine schedule.
@@ -25,14 +28,16 @@ def quadratic_learner(
     held-out examples.
 
     Args:
+      input_dim: d, of the inputs; a network has at most 2^18 weights, or the least width.
       activations: tried.
-      widths: tried.
+      widths: tried, ascending.
       num_steps: most steps.
     """
 
     def optimizer(rate):
         return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
 
-    descent = Descent(optimizer, _RATES, num_steps, penalties=_PENALTIES, early_stopping=True)
-    nets = [TwoLayerNet(width, each) for each in activations for width in widths]
+    descent = Descent(optimizer, _RATES, num_steps, penalties=_PENALTIES, patience=_PATIENCE)
+    affordable = [width for width in widths if width * input_dim <= _MOST_WEIGHTS]
+    nets = [TwoLayerNet(width, each) for each in activations for width in affordable or widths[:1]]
     return (BestOf(tuple(TaylorLayer(net, descent) for net in nets)),)

@@ -1,0 +1,79 @@
+"""Which targets a network climbs step by step: a staircase, and a parity (arXiv 2108.10573).
+
+Both have the same degree k. The staircase (x_1 + x_1 x_2 + ... + x_1 ... x_k) / sqrt(k) shows the
+way to its highest term, the parity x_1 ... x_k does not. A residual network sees fresh examples of
+either, all of its weights trained together, or one block at a time with a read-out of its own.
+
+    python -m experiments.staircase
+
+With the default sizes (30 inputs, degree 10) expect errors over the variance of @ end to end and @
+layer by layer on the staircase, and 1 on the parity, in @ minutes on two cores.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from experiments import cli
+from experiments.runs import Learner, announce
+from experiments.staircase_learners import Request, make_learners
+from experiments.staircase_summary import closing_table, headline, summarize, test_errors
+from hierjax import RunFolder
+
+_BOUNDS = {"num_inputs": 2**12, "num_steps": 2**20}
+
+flags.DEFINE_integer("num_inputs", 30, "Inputs, signs, d.")
+flags.DEFINE_integer(
+    "degree", 10, "Of staircase and parity, k; parities of 6 and less are learned."
+)
+flags.DEFINE_integer("num_steps", 5000, "End to end; each block alone takes three tenths of them.")
+cli.define_run_flags("staircase", num_seeds=10)
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass
+class Plan:
+    """A request ready to be carried out."""
+
+    request: Request
+    folder: RunFolder
+    learners: list[Learner]
+
+
+def main() -> None:
+    """Runs the experiment as the flags say."""
+    cli.run(__doc__, prepare, execute)
+
+
+def prepare() -> Plan:
+    """Checks the request, opens its folder and reads what is finished there."""
+    for name, most in _BOUNDS.items():
+        if not 1 <= FLAGS[name].value <= most:
+            raise ValueError(f"{name}={FLAGS[name].value} must be from 1 to {most}")
+    request = Request(FLAGS.num_inputs, FLAGS.degree, FLAGS.num_steps, FLAGS.num_seeds, FLAGS.seed)
+    learners = make_learners(request, FLAGS.impl, FLAGS.num_devices)
+    folder = RunFolder(FLAGS.workdir, "staircase", dataclasses.asdict(request), FLAGS.overwrite)
+    for learner in learners:
+        learner.restore(folder)
+    return Plan(request, folder, learners)
+
+
+def execute(plan: Plan) -> None:
+    """Fits what is missing, saving it layer by layer, and writes the result."""
+    request, folder, learners = plan.request, plan.folder, plan.learners
+    print(headline(request, folder))
+    announce(folder, learners)
+    for learner in learners:
+        learner.fit(folder, test_errors)
+    summary = summarize(request, learners, cli.num_devices())
+    folder.write_json("summary.json", summary)
+    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
+
+    folder.write_figure("figure.png", plots.staircase_figure(folder.path))
+    folder.log("finished")
+    print(closing_table(summary))
+    print(f"wrote summary.json and figure.png to {folder.path}")
+
+
+if __name__ == "__main__":
+    main()
