@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import Request
+from experiments.representation_request import Request, direction_count
 from experiments.representation_summary import (
     closing_table,
     headline,
@@ -92,7 +92,7 @@ def read_request() -> Request:
     task = PolynomialSpec(FLAGS.input_dim, FLAGS.rank, FLAGS.degree, FLAGS.target, FLAGS.noise)
     num_directions = FLAGS.num_directions
     if num_directions is None:
-        num_directions = 1 + task.input_dim + task.input_dim * (task.input_dim + 1) // 2
+        num_directions = direction_count(task.input_dim)
     width = FLAGS.width
     if width is None:
         width = _UNITS_PER_DIRECTION[FLAGS.representation] * num_directions

@@ -69,13 +69,16 @@ def _gram(activation, depth, weight_std, bias_std) -> Callable[..., jax.Array]:
     return gram
 
 
-def make_learners(request: Request, impl: str, num_devices: int | None) -> list[Learner]:
+def make_learners(
+    request: Request, impl: str, num_devices: int | None, prefix: str = ""
+) -> list[Learner]:
     """The learners that are asked for, each at each number of examples, smallest first.
 
     Args:
       request: what is asked for.
       impl: as for `map_seeds`.
       num_devices: between which seeds are divided; None for all.
+      prefix: of their names.
 
     Raises:
       ValueError: there are fewer devices.
@@ -85,18 +88,13 @@ def make_learners(request: Request, impl: str, num_devices: int | None) -> list[
     seeds = Seeds(keys, lambda key: draw_data(key, request), seed_mesh(num_devices), impl)
     return [
         Learner(
-            learner_name(name, num_train),
+            f"{prefix}{name}_{num_train}",
             SeedsTrainer(seeds, _stages(request, name, num_train), learner_keys),
             request.num_seeds,
         )
         for num_train in request.num_train
         for name in request.learners
     ]
-
-
-def learner_name(name: str, num_train: int) -> str:
-    """That of a learner with so many examples."""
-    return f"{name}_{num_train}"
 
 
 def top_layers(request: Request, name: str) -> tuple[KernelRidge] | tuple[BestOf]:

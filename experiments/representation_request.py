@@ -37,6 +37,11 @@ class Request:
     seed: int
 
 
+def direction_count(input_dim: int) -> int:
+    """Monomials of degree 2 and less: a representation by quadratics has no more directions."""
+    return 1 + input_dim + input_dim * (input_dim + 1) // 2
+
+
 class SeedData(struct.PyTreeNode):
     """What the learners of a seed share.
 

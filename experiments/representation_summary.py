@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from experiments.representation_learners import learner_name, top_layers
+from experiments.representation_learners import top_layers
 from experiments.representation_request import Request
 from experiments.runs import Learner
 from hierjax import (
@@ -22,21 +22,26 @@ from hierjax.record import device_name
 
 
 def summarize(request: Request, learners: list[Learner], num_devices: int) -> dict:
-    """The content of summary.json."""
-    finished = {learner.name: learner.finished for learner in learners}
+    """The content of summary.json.
+
+    Args:
+      request: what was asked for.
+      learners: in the order of `make_learners`.
+      num_devices: that were used.
+    """
+    names = [(name, n) for n in request.num_train for name in request.learners]
+    finished = dict(zip(names, (learner.finished for learner in learners), strict=True))
 
     def each(entry) -> dict:
         return {
-            name: {str(n): entry(finished[learner_name(name, n)]) for n in request.num_train}
+            name: {str(n): entry(finished[name, n]) for n in request.num_train}
             for name in request.learners
         }
 
     def chosen(name) -> dict:
         (top,) = top_layers(request, name)
         of = _chosen_network if isinstance(top, BestOf) else _chosen_kernel
-        return {
-            str(n): of(top, finished[learner_name(name, n)][-1].params) for n in request.num_train
-        }
+        return {str(n): of(top, finished[name, n][-1].params) for n in request.num_train}
 
     task = draw_low_rank_polynomial(jax.random.key(0), request.task)
     return {

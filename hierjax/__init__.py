@@ -5,6 +5,7 @@ documented where it is defined.
 """
 
 from hierjax.checkpoint import LayerCheckpoints
+from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
 from hierjax.measure.metrics import error_rate, separation, spread, squared_loss
@@ -127,6 +128,7 @@ __all__ = [
     "PatchLayer",
     "PatchLayerConfig",
     "PolynomialSpec",
+    "PowerLaw",
     "Probed",
     "ProbedFit",
     "RandomHierarchy",
@@ -143,6 +145,7 @@ __all__ = [
     "Split",
     "Stage",
     "TaylorLayer",
+    "Threshold",
     "TrainedBlock",
     "TrainedNetwork",
     "TrainedTaylor",
@@ -151,6 +154,7 @@ __all__ = [
     "check_split",
     "check_stack",
     "class_signal",
+    "crossing",
     "data_mesh",
     "draw_brain_dump",
     "draw_circuit",
@@ -186,6 +190,7 @@ __all__ = [
     "one_hot_strings",
     "parity",
     "patch_layers",
+    "power_law",
     "predicted_num_train",
     "prefix_sets",
     "quadratic",
@@ -204,6 +209,7 @@ __all__ = [
     "spread",
     "squared_loss",
     "staircase",
+    "threshold",
     "train_layerwise",
     "vote_coefficients",
     "vote_weight",

@@ -123,6 +123,47 @@ def representation_figure(folder: str | os.PathLike) -> Figure:
     return figure
 
 
+def threshold_figure(folder: str | os.PathLike) -> Figure:
+    """The number of examples at which each learner's error crosses a level, against dimension.
+
+    Args:
+      folder: of a run of the experiment on thresholds of neural representations.
+    """
+    summary = json.loads((Path(folder) / "summary.json").read_text())
+    dims = np.array(summary["input_dims"])
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+        axis = figure.subplots()
+        for name, thresholds in summary["thresholds"].items():
+            _draw_thresholds(axis, summary, name, thresholds)
+        axis.set(xscale="log", yscale="log", xlabel="dimension d")
+        axis.set_ylabel(f"n at error {summary['level']:g}")
+        axis.set_xticks(dims, dims)
+        axis.minorticks_off()
+        axis.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict) -> None:
+    """Points with intervals, the fitted law through them, arrows where the level is not crossed."""
+    colour, fit = _COLOURS[name], summary["fits"][name]
+    label = _plain(name)
+    if fit["exponent"] is not None:
+        label += f": $d^{{{fit['exponent']:.1f}}}$ ({fit['low']:.1f}, {fit['high']:.1f})"
+        scales = np.array(fit["scales"])
+        axis.plot(scales, fit["prefactor"] * scales ** fit["exponent"], color=colour, linewidth=1)
+    for dim in summary["input_dims"]:
+        sizes = summary["dimensions"][str(dim)]["num_train"]
+        value, low, high = (thresholds[str(dim)][key] for key in ("value", "low", "high"))
+        if value is None or value <= sizes[0]:
+            beyond, marker = (sizes[-1], "^") if value is None else (sizes[0], "v")
+            axis.plot(dim, beyond, marker, color=colour, markersize=5, markerfacecolor="none")
+            continue
+        reach = [[value - (low or value)], [(high or sizes[-1]) - value]]
+        axis.errorbar(dim, value, np.maximum(reach, 0), fmt="o", color=colour, markersize=4)
+    axis.plot([], [], "o-", color=colour, markersize=4, label=label)
+
+
 def staircase_figure(folder: str | os.PathLike) -> Figure:
     """Coefficients of the prefixes as a network is trained, and errors of both learners.
 
@@ -144,17 +185,18 @@ def _draw_climb(axis, summary: dict) -> None:
     trace = np.array(climbs["staircase"]["first_seed"])
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, degree))
     for index, colour in enumerate(colours):
-        label = (
-            f"$x_1 \\cdots x_{{{index + 1}}}$" if index in (0, degree // 2, degree - 1) else None
+        shown = index in (0, degree // 2, degree - 1)
+        name = "$x_1$" if index == 0 else f"$x_1 \\cdots x_{{{index + 1}}}$"
+        axis.plot(
+            steps, trace[:, index], color=colour, linewidth=1.2, label=name if shown else None
         )
-        axis.plot(steps, trace[:, index], color=colour, linewidth=1.2, label=label)
     parity = np.array(climbs["parity"]["first_seed"])[:, -1]
     axis.plot(steps, parity, color="tab:red", linewidth=1.2, label="the parity, alone")
     axis.axhline(degree**-0.5, color="gray", linestyle="--", linewidth=0.8, zorder=0)
     axis.set(xscale="log", xlabel="steps, end to end", ylabel="coefficient")
     axis.set_ylim(-0.25 * degree**-0.5, 1.4 * degree**-0.5)
     axis.set_title(f"a staircase of {degree} steps, one seed")
-    axis.legend(frameon=False, fontsize=7, loc="upper left")
+    axis.legend(frameon=False, fontsize=7, loc="center right", bbox_to_anchor=(1, 0.45))
 
 
 def _draw_blocks(axis, summary: dict) -> None:

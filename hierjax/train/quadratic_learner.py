@@ -8,10 +8,10 @@ from hierjax.train.descent import Descent
 from hierjax.train.taylor_layer import TaylorLayer
 
 _ACTIVATIONS = ("quadratic", "cosine")
-_WIDTHS = (4, 16, 512, 2048)
-_MOST_WEIGHTS = 2**18
+_WIDTHS = (4, 16, 64, 512, 2048)
+_MOST_WEIGHTS = 2**16
 _RATES = (0.01, 0.03, 0.1)
-_PENALTIES = (1e-7, 1e-4, 1e-2)
+_PENALTIES = (1e-7, 1e-3, 1e-2, 1e-1)
 _NUM_STEPS = 1500
 _PATIENCE = 400
 
@@ -28,7 +28,7 @@ def quadratic_learner(
     held-out examples.
 
     Args:
-      input_dim: d, of the inputs; a network has at most 2^18 weights, or the least width.
+      input_dim: d, of the inputs; a network has at most 2^16 weights, or the least width.
       activations: tried.
       widths: tried, ascending.
       num_steps: most steps.

@@ -1,0 +1,114 @@
+"""How many examples each learner of a low-rank polynomial needs as the dimension grows.
+
+The learners of `experiments.neural_representations`, in several dimensions and at several numbers
+of examples, multiples of d^2; where their errors fall below a level, and by which power of d that
+grows. No exponent is claimed where fewer than three dimensions have a threshold.
+
+    python -m experiments.representation_thresholds
+
+With the default sizes expect @ minutes on two cores.
+"""
+
+import dataclasses
+
+from absl import flags
+
+from experiments import cli
+from experiments.representation_learners import LEARNERS, make_learners
+from experiments.representation_request import Request, direction_count
+from experiments.representation_summary import summarize, test_errors
+from experiments.runs import Learner, announce
+from experiments.threshold_summary import closing_table, summarize_thresholds
+from hierjax import PolynomialSpec, RunFolder
+
+flags.DEFINE_list("input_dims", ["8", "12", "16", "20", "24"], "Dimensions d, ascending.")
+flags.DEFINE_list(
+    "train_multiples", ["1", "2", "4", "8", "16"], "Of d^2, train examples, ascending."
+)
+flags.DEFINE_integer("degree", 4, "Of the polynomial.")
+flags.DEFINE_float("level", 0.5, "Of the error over the variance.", lower_bound=0, upper_bound=1)
+flags.DEFINE_integer("num_test", 4000, "Test examples.", lower_bound=1, upper_bound=2**22)
+cli.define_run_flags("representation_thresholds", num_seeds=3)
+FLAGS = flags.FLAGS
+
+
+@dataclasses.dataclass
+class Plan:
+    """Requests, one for each dimension, ready to be carried out."""
+
+    requests: list[Request]
+    folder: RunFolder
+    learners: list[list[Learner]]
+
+
+def main() -> None:
+    """Runs the experiment as the flags say."""
+    cli.run(__doc__, prepare, execute)
+
+
+def prepare() -> Plan:
+    """Checks the request, opens its folder and reads what is finished there."""
+    requests = [_request(dim) for dim in cli.ascending("input_dims", FLAGS.input_dims, 2, 256)]
+    learners = [
+        make_learners(request, FLAGS.impl, FLAGS.num_devices, f"d{request.task.input_dim}_")
+        for request in requests
+    ]
+    identity = {
+        "level": FLAGS.level,
+        "requests": [dataclasses.asdict(request) for request in requests],
+    }
+    folder = RunFolder(FLAGS.workdir, "representation_thresholds", identity, FLAGS.overwrite)
+    for learner in _flat(learners):
+        learner.restore(folder)
+    return Plan(requests, folder, learners)
+
+
+def _request(dim: int) -> Request:
+    multiples = cli.ascending("train_multiples", FLAGS.train_multiples, 1, 2**12)
+    directions = direction_count(dim)
+    return Request(
+        task=PolynomialSpec(dim, 1, FLAGS.degree),
+        num_train=tuple(dim**2 * multiple for multiple in multiples),
+        learners=LEARNERS,
+        representation="quadratic",
+        width=2 * directions,
+        num_directions=directions,
+        dtype="float32",
+        num_test=FLAGS.num_test,
+        num_seeds=FLAGS.num_seeds,
+        seed=FLAGS.seed,
+    )
+
+
+def _flat(learners: list[list[Learner]]) -> list[Learner]:
+    return [learner for each in learners for learner in each]
+
+
+def execute(plan: Plan) -> None:
+    """Fits what is missing, saving it layer by layer, and writes the result."""
+    folder = plan.folder
+    dims = ", ".join(str(request.task.input_dim) for request in plan.requests)
+    print(
+        f"polynomials of degree {FLAGS.degree} in {dims} dimensions, "
+        f"{', '.join(FLAGS.train_multiples)} times d^2 train examples, {FLAGS.num_seeds} seeds, "
+        f"into {folder.path}"
+    )
+    announce(folder, _flat(plan.learners))
+    for learner in _flat(plan.learners):
+        learner.fit(folder, test_errors)
+    summaries = [
+        summarize(request, learners, cli.num_devices())
+        for request, learners in zip(plan.requests, plan.learners, strict=True)
+    ]
+    summary = summarize_thresholds(summaries, FLAGS.level)
+    folder.write_json("summary.json", summary)
+    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
+
+    folder.write_figure("figure.png", plots.threshold_figure(folder.path))
+    folder.log("finished")
+    print(closing_table(summary))
+    print(f"wrote summary.json and figure.png to {folder.path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Where an error crosses a level, and the power law by which that grows.
+
+All on the host, in double precision: the arrays are small.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+_NUM_RESAMPLES = 2000
+_LEAST_POINTS = 3
+
+
+class Threshold(NamedTuple):
+    """The number of examples at which an error falls below a level.
+
+    Attributes:
+      value: infinite if it does not, and the least size if it is below from the start.
+      low: of the 95% interval over seeds.
+      high: likewise.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class PowerLaw(NamedTuple):
+    """threshold = prefactor * scale^exponent.
+
+    Attributes:
+      exponent: by least squares of the logarithms; NaN where too few thresholds are known.
+      low: of the 95% interval over seeds; that the law itself may be wrong is no part of it.
+      high: likewise.
+      prefactor: NaN likewise.
+      scales: those whose thresholds lie between the least and the greatest size.
+    """
+
+    exponent: float
+    low: float
+    high: float
+    prefactor: float
+    scales: tuple[float, ...]
+
+
+def crossing(sizes: Sequence[float], errors: np.ndarray, level: float) -> float:
+    """Where errors fall below a level, and stay there, between two sizes linear in log size.
+
+    Args:
+      sizes: ascending.
+      errors: one for each size.
+      level: to be crossed.
+
+    Returns:
+      The size; infinite if the last error is not below the level, the least size if all are.
+    """
+    above = np.flatnonzero(~(np.asarray(errors) < level))
+    if above.size == 0:
+        return float(sizes[0])
+    last = above[-1]
+    if last == len(sizes) - 1:
+        return math.inf
+    share = (errors[last] - level) / (errors[last] - errors[last + 1])
+    low, high = math.log(sizes[last]), math.log(sizes[last + 1])
+    return math.exp(low + share * (high - low))
+
+
+def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: int = 0) -> Threshold:
+    """Where the mean error over seeds crosses a level, with a bootstrap interval.
+
+    Args:
+      sizes: ascending.
+      errors: (len(sizes), num_seeds).
+      level: to be crossed.
+      seed: of the resampling.
+    """
+    values = _resampled(sizes, errors, level, np.random.default_rng(seed))
+    # Of infinite values no interpolation between two is wanted.
+    low, high = np.quantile(values, [0.025, 0.975], method="nearest")
+    return Threshold(crossing(sizes, errors.mean(axis=1), level), float(low), float(high))
+
+
+def power_law(
+    scales: Sequence[float],
+    sizes: Sequence[Sequence[float]],
+    errors: Sequence[np.ndarray],
+    level: float,
+    seed: int = 0,
+) -> PowerLaw:
+    """How thresholds grow with a scale, from those that lie within the sizes that were tried.
+
+    Args:
+      scales: positive.
+      sizes: for each scale, ascending.
+      errors: for each scale, (len(sizes), num_seeds).
+      level: to be crossed.
+      seed: of the resampling, in which a threshold that is not known leaves its scale out.
+    """
+    rng = np.random.default_rng(seed)
+    curves = list(zip(sizes, errors, strict=True))
+    values = np.array([crossing(n, e.mean(axis=1), level) for n, e in curves])
+    draws = np.stack([_resampled(n, e, level, rng) for n, e in curves])
+    starts = np.array([n[0] for n, _ in curves])
+    exponent, prefactor, known = _fit(np.asarray(scales, float), values, starts)
+    fits = [_fit(np.asarray(scales, float), draw, starts)[0] for draw in draws.T]
+    fits = [each for each in fits if math.isfinite(each)] if math.isfinite(exponent) else []
+    low, high = np.quantile(fits, [0.025, 0.975]) if fits else (math.nan, math.nan)
+    return PowerLaw(
+        exponent, float(low), float(high), prefactor, tuple(np.asarray(scales)[known].tolist())
+    )
+
+
+def _resampled(sizes, errors: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
+    """(num_resamples,) crossings of means over seeds drawn with replacement."""
+    num_seeds = errors.shape[1]
+    rows = rng.integers(num_seeds, size=(_NUM_RESAMPLES, num_seeds))
+    return np.array([crossing(sizes, errors[:, row].mean(axis=1), level) for row in rows])
+
+
+def _fit(scales, values, starts) -> tuple[float, float, np.ndarray]:
+    known = np.isfinite(values) & (values > starts)
+    if known.sum() < _LEAST_POINTS:
+        return math.nan, math.nan, known
+    slope, intercept = np.polyfit(np.log(scales[known]), np.log(values[known]), 1)
+    return float(slope), float(np.exp(intercept)), known
