@@ -28,9 +28,10 @@ def quadratic_learner(
     held-out examples.
 
     Args:
-      input_dim: d, of the inputs; a network has at most 2^16 weights, or the least width.
+      input_dim: d, of the inputs.
       activations: tried.
-      widths: tried, ascending.
+      widths: tried, ascending: the least of them, and those that make at most 2^16 weights;
+        with quadratic units, whose sum is a quadratic form, at most 2 d of them.
       num_steps: most steps.
     """
 
@@ -38,6 +39,15 @@ def quadratic_learner(
         return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
 
     descent = Descent(optimizer, _RATES, num_steps, penalties=_PENALTIES, patience=_PATIENCE)
-    affordable = [width for width in widths if width * input_dim <= _MOST_WEIGHTS]
-    nets = [TwoLayerNet(width, each) for each in activations for width in affordable or widths[:1]]
+    nets = [
+        TwoLayerNet(width, activation)
+        for activation in activations
+        for width in widths
+        if width == widths[0] or width <= _most_units(activation, input_dim)
+    ]
     return (BestOf(tuple(TaylorLayer(net, descent) for net in nets)),)
+
+
+def _most_units(activation: str, input_dim: int) -> int:
+    affordable = _MOST_WEIGHTS // input_dim
+    return min(affordable, 2 * input_dim) if activation == "quadratic" else affordable
