@@ -27,12 +27,24 @@ def cosine_of_turns(turns: jax.Array) -> jax.Array:
     return value
 
 
+@jax.custom_jvp
+def cosine(u: jax.Array) -> jax.Array:
+    """cos(u) by `cosine_of_turns`, and so are its derivatives."""
+    return cosine_of_turns(u / (2 * jnp.pi))
+
+
+@cosine.defjvp
+def _cosine_jvp(primals, tangents):
+    (u,), (du,) = primals, tangents
+    return cosine(u), cosine(u + jnp.pi / 2) * du
+
+
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "erf": jax.lax.erf,
     "tanh": jnp.tanh,
-    "cosine": lambda u: cosine_of_turns(u / (2 * jnp.pi)),
+    "cosine": cosine,
     "quadratic": lambda u: u**2 - 1,
     "identity": lambda u: u,
     "indicator": lambda u: jnp.where(u > 0, 1.0, 0.0).astype(u.dtype),
