@@ -1,0 +1,14 @@
+"""Figures, drawn from run folders alone."""
+
+from hierjax.plots.labels import label_figure
+from hierjax.plots.representations import representation_figure, threshold_figure
+from hierjax.plots.staircases import staircase_figure
+from hierjax.plots.strings import layerwise_figure
+
+__all__ = [
+    "label_figure",
+    "layerwise_figure",
+    "representation_figure",
+    "staircase_figure",
+    "threshold_figure",
+]

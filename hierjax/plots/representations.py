@@ -1,0 +1,96 @@
+"""Figures of neural representations."""
+
+import os
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
+
+
+def representation_figure(folder: str | os.PathLike) -> Figure:
+    """Error against examples of all learners, and how much of the highest degree they find.
+
+    Args:
+      folder: of a run of the experiment on neural representations.
+    """
+    summary = read_summary(folder)
+    sizes, task = summary["num_train"], summary["task"]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for name, errors in summary["test_error"].items():
+            rows = np.array([errors[str(n)]["per_seed"] for n in sizes])
+            _draw_seeds(left, sizes, rows, name)
+            found = [summary["explained_by_degree"][name][str(n)][-1] for n in sizes]
+            right.plot(sizes, found, "o-", color=COLOURS[name], markersize=3.5)
+        _mark_levels(left, summary)
+        left.set(xscale="log", yscale="log", ylabel="test error / variance")
+        left.set_title(f"d = {task['input_dim']}, {summary['representation']} representation")
+        left.legend(frameon=False, fontsize=7)
+        right.set(xscale="log", ylim=(-0.1, 1.1), ylabel="share found")
+        right.set_title(f"component of degree {task['degree']}")
+        for axis in (left, right):
+            axis.set_xlabel("train examples n")
+            axis.set_xticks(sizes, [f"{n:,}" for n in sizes])
+            axis.minorticks_off()
+    return figure
+
+
+def _mark_levels(axis, summary: dict) -> None:
+    """The errors of guessing the mean, and of knowing all but the highest degree."""
+    degree, highest = summary["task"]["degree"], summary["variance_by_degree"][-1]
+    levels = {1.0: ("bottom", "mean alone"), highest: ("top", f"all below degree {degree}")}
+    for level, (side, text) in levels.items():
+        axis.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
+        place = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": side}
+        axis.text(0.99, level, text, color="gray", fontsize=7, **place)
+
+
+def _draw_seeds(axis, sizes, rows: np.ndarray, name: str) -> None:
+    """Means over seeds, joined, and each seed beside them."""
+    colour = COLOURS[name]
+    axis.plot(sizes, rows, "o", color=colour, alpha=0.35, markersize=2.5, markeredgewidth=0)
+    axis.plot(sizes, rows.mean(axis=1), "o-", color=colour, markersize=3.5, label=plain(name))
+
+
+def threshold_figure(folder: str | os.PathLike) -> Figure:
+    """The number of examples at which each learner's error crosses a level, against dimension.
+
+    Args:
+      folder: of a run of the experiment on thresholds of neural representations.
+    """
+    summary = read_summary(folder)
+    dims = np.array(summary["input_dims"])
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+        axis = figure.subplots()
+        for name, thresholds in summary["thresholds"].items():
+            _draw_thresholds(axis, summary, name, thresholds)
+        axis.set(xscale="log", yscale="log", xlabel="dimension d")
+        axis.set_ylabel(f"n at error {summary['level']:g}")
+        axis.set_xticks(dims, dims)
+        axis.minorticks_off()
+        axis.legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict) -> None:
+    """Points with intervals, the fitted law through them, arrows where the level is not crossed."""
+    colour, fit = COLOURS[name], summary["fits"][name]
+    label = plain(name)
+    if fit["exponent"] is not None:
+        label += f": $d^{{{fit['exponent']:.1f}}}$ ({fit['low']:.1f}, {fit['high']:.1f})"
+        scales = np.array(fit["scales"])
+        axis.plot(scales, fit["prefactor"] * scales ** fit["exponent"], color=colour, linewidth=1)
+    for dim in summary["input_dims"]:
+        sizes = summary["dimensions"][str(dim)]["num_train"]
+        value, low, high = (thresholds[str(dim)][key] for key in ("value", "low", "high"))
+        if value is None or value <= sizes[0]:
+            beyond, marker = (sizes[-1], "^") if value is None else (sizes[0], "v")
+            axis.plot(dim, beyond, marker, color=colour, markersize=5, markerfacecolor="none")
+            continue
+        reach = [[value - (low or value)], [(high or sizes[-1]) - value]]
+        axis.errorbar(dim, value, np.maximum(reach, 0), fmt="o", color=colour, markersize=4)
+    axis.plot([], [], "o-", color=colour, markersize=4, label=label)

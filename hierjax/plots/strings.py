@@ -1,0 +1,107 @@
+"""Figures of random hierarchies."""
+
+import os
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from hierjax.plots.style import COLOURS, STYLE, read_summary
+
+_PLANE = 1.5
+
+
+def layerwise_figure(folder: str | os.PathLike) -> Figure:
+    """Errors after each layer and of all learners, and embeddings of each level.
+
+    Args:
+      folder: of a run of the layerwise experiment.
+    """
+    folder = Path(folder)
+    summary = read_summary(folder)
+    with np.load(folder / "embeddings.npz") as arrays, matplotlib.rc_context(STYLE):
+        depth = len(summary["levels"])
+        compares = len(summary["learners"]) > 1
+        widths = [1.3] * (1 + compares) + [1] * depth
+        figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 2.8), layout="constrained")
+        axes = figure.subplots(1, len(widths), width_ratios=widths)
+        _draw_layers(axes[0], summary)
+        if compares:
+            _draw_learners(axes[1], summary)
+        planes = axes[1 + compares :]
+        for index, (axis, level) in enumerate(zip(planes, summary["levels"], strict=True)):
+            axis.set_title(f"layer {index + 1}: symbols of level {level['level']}")
+            _draw_embeddings(
+                axis,
+                arrays[f"plane_{index}"],
+                arrays[f"symbols_{index}"],
+                level["num_symbols"],
+                level["purity"],
+            )
+    return figure
+
+
+def _draw_layers(axis, summary: dict) -> None:
+    layers = np.arange(1, len(summary["levels"]) + 1)
+    errors = np.array([level["test_error"]["per_seed"] for level in summary["levels"]])
+    axis.plot(layers, errors, color=COLOURS["layerwise"], alpha=0.3, linewidth=0.8)
+    axis.plot(layers, errors.mean(axis=1), color=COLOURS["layerwise"], marker="o", markersize=4)
+    axis.set_xticks(layers)
+    axis.set_xlabel("layers trained")
+    axis.set_ylabel("test error, unseen strings")
+    axis.set_title(f"layerwise, {summary['num_seeds']} grammars")
+    _mark_chance(axis, summary)
+
+
+def _draw_learners(axis, summary: dict) -> None:
+    names = [name for name in COLOURS if name in summary["learners"]]
+    for place, name in enumerate(names):
+        error = summary["learners"][name]["test_error"]
+        sideways = np.linspace(-0.22, 0.22, len(error["per_seed"]) + 2)[1:-1]
+        axis.plot(
+            place + sideways,
+            sorted(error["per_seed"]),
+            "o",
+            color=COLOURS[name],
+            alpha=0.5,
+            markersize=2.5,
+            markeredgewidth=0,
+        )
+        axis.plot([place - 0.3, place + 0.3], 2 * [error["mean"]], color=COLOURS[name])
+        axis.text(place, error["max"] + 0.03, f"{error['mean']:.3f}", ha="center", fontsize=7)
+    axis.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
+    axis.set_xlim(-0.6, len(names) - 0.4)
+    axis.set_title(
+        f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ predicted $CM^L$ = "
+        f"{summary['predicted_num_train']:,})"
+    )
+    _mark_chance(axis, summary)
+
+
+def _mark_chance(axis, summary: dict) -> None:
+    chance = summary["chance_error"]
+    axis.axhline(chance, color="gray", linestyle="--", linewidth=0.8)
+    axis.text(
+        0.98,
+        chance,
+        "chance",
+        ha="right",
+        va="bottom",
+        color="gray",
+        transform=axis.get_yaxis_transform(),
+    )
+    axis.set_ylim(-0.02, 1)
+
+
+def _draw_embeddings(axis, plane, symbols, num_symbols: int, purity: float) -> None:
+    # Named colours tell few symbols apart, a circle of hues orders many.
+    many = num_symbols > matplotlib.colormaps["tab10"].N
+    colours = matplotlib.colormaps["hsv" if many else "tab10"]
+    symbols = symbols.ravel() / num_symbols if many else symbols.ravel()
+    axis.scatter(*plane.reshape(-1, 2).T, c=colours(symbols), s=3, linewidths=0)
+    axis.set(xticks=[], yticks=[], aspect="equal", xlabel=f"purity {purity:.3f}")
+    axis.set(xlim=(-_PLANE, _PLANE), ylim=(-_PLANE, _PLANE))
+    for spine in axis.spines.values():
+        spine.set_visible(True)
+        spine.set_color("lightgray")

@@ -1,0 +1,33 @@
+"""What all figures share."""
+
+import json
+import os
+from pathlib import Path
+
+COLOURS = {
+    "layerwise": "tab:blue",
+    "end_to_end": "tab:orange",
+    "shallow": "tab:green",
+    "kernel": "tab:red",
+    "ntk_raw": "tab:orange",
+    "quad_raw": "tab:green",
+    "ntk_rep": "tab:red",
+    "quad_rep": "tab:blue",
+}
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9,
+    "figure.dpi": 200,
+}
+
+
+def read_summary(folder: str | os.PathLike) -> dict:
+    """The result of the run in a folder."""
+    return json.loads((Path(folder) / "summary.json").read_text())
+
+
+def plain(name: str) -> str:
+    """A learner's name as people read it."""
+    return name.replace("_", " ")
