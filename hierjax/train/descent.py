@@ -111,8 +111,8 @@ class Descent:
             raise ValueError(f"learning_rates={self.learning_rates} must be positive numbers")
         if not self.penalties or not all(0 <= each < float("inf") for each in self.penalties):
             raise ValueError(f"penalties={self.penalties} must be numbers that are not negative")
-        for name in ("num_steps", "batch_size", "steps_per_round"):
-            if getattr(self, name) < 1:
+        for name in ("num_steps", "batch_size", "steps_per_round", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
         if self.mesh is not None and self.batch_size % self.mesh.size:
             raise ValueError(

@@ -142,9 +142,90 @@ def test_a_shared_batch_gives_the_same_steps():
     chex.assert_trees_all_close(shared, alone, atol=1e-5)
 
 
+def test_the_penalty_is_part_of_what_is_minimised():
+    """With |w|^2 / 2 of weight p, ridge regression."""
+    inputs, targets = linear_data()
+    ridge = Objective(LINEAR.init, squares, squares, lambda w: 0.5 * jnp.sum(w**2))
+    descent = Descent(optax.sgd, (0.1,), 400, 64, penalties=(0.5,), in_order=True)
+    state = fit(descent, ridge, inputs, targets)
+    moment = inputs.T @ inputs / 64
+    expected = np.linalg.solve(moment + 0.5 * np.eye(3), inputs.T @ targets / 64)
+    np.testing.assert_allclose(state.params, expected, rtol=1e-4)
+
+
+def test_every_rate_is_tried_with_every_penalty():
+    ridge = Objective(LINEAR.init, squares, squares, lambda w: 0.5 * jnp.sum(w**2))
+    descent = Descent(optax.sgd, (1e-6, 0.1), 300, 16, penalties=(10.0, 0.0))
+    assert descent.grid == ((1e-6, 10.0), (1e-6, 0.0), (0.1, 10.0), (0.1, 0.0))
+    state = fit(descent, ridge, *linear_data())
+    assert state.choice == 3
+    assert state.validation[3] < 1e-3 < state.validation[2]
+    np.testing.assert_allclose(state.params, [1.0, -2.0, 0.5], atol=1e-3)
+
+
+def drift(start):
+    """The loss falls for ever, the validation error is least where the parameter passes 1."""
+    return Objective(
+        lambda key: jnp.float32(start),
+        lambda x, inputs, targets: jnp.broadcast_to(100 - x, targets.shape),
+        lambda x, inputs, targets: jnp.broadcast_to((x - 1) ** 2, targets.shape),
+    )
+
+
+def test_early_stopping_keeps_what_did_best():
+    descent = Descent(optax.sgd, (0.004, 0.001), 1500, 8, patience=1500)
+    state = fit(descent, drift(0.0), *linear_data())
+    assert state.choice == 1
+    assert state.step == 1000
+    np.testing.assert_allclose(state.params, 1.0, atol=1e-3)
+    np.testing.assert_allclose(state.validation, [0.04, 0.0], atol=1e-3)
+
+
+def test_patience_ends_a_choice_that_gets_no_better():
+    descent = Descent(optax.sgd, (0.01,), 10**6, 8, patience=300)
+    state, rounds = descent.start(drift(0.0), KEY), 0
+    advance = jax.jit(lambda state: descent.advance(drift(0.0), KEY, state, *linear_data()))
+    while state.progress < 1:
+        state, rounds = advance(state), rounds + 1
+    assert rounds == 4
+    assert state.step == 100
+    np.testing.assert_allclose(state.params, 1.0, atol=1e-3)
+
+
+def test_a_choice_that_diverges_is_not_what_early_stopping_keeps():
+    descent = Descent(optax.sgd, (1e3, 0.1), 300, 16, patience=100)
+    state = fit(descent, LINEAR, *linear_data())
+    assert state.choice == 1
+    np.testing.assert_allclose(state.params, [1.0, -2.0, 0.5], atol=1e-3)
+
+
+def test_in_order_every_example_is_seen_once_a_pass():
+    """Parameters that count how often each of 24 examples was seen, in 7 steps of 8."""
+    count = Objective(
+        lambda key: jnp.zeros(24),
+        lambda w, inputs, targets: 100 - 8 * w[inputs],
+        lambda w, inputs, targets: -w[inputs],
+    )
+    descent = Descent(optax.sgd, (1.0,), 7, 8, in_order=True, steps_per_round=2)
+    state = fit(descent, count, jnp.arange(24), jnp.zeros(24))
+    np.testing.assert_array_equal(state.params, [3] * 8 + [2] * 16)
+
+
+def test_rounds_have_as_many_steps_as_asked_for():
+    descent = Descent(optax.sgd, (0.1,), 50, 8, steps_per_round=20)
+    state, seen = descent.start(LINEAR, KEY), []
+    while state.progress < 1:
+        state = descent.advance(LINEAR, KEY, state, *linear_data())
+        seen.append(int(state.step))
+    assert seen == [20, 40, 50]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"penalties": (-1.0,)}, r"penalties=\(-1.0,\) must be numbers that are not negative"),
+        ({"patience": 0}, "patience=0 must be at least 1"),
+        ({"steps_per_round": 0}, "steps_per_round=0 must be at least 1"),
         ({"learning_rates": ()}, r"learning_rates=\(\) must be positive"),
         ({"learning_rates": (0.1, 0.0)}, "must be positive"),
         ({"num_steps": 0}, "num_steps=0 must be at least 1"),

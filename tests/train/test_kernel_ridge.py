@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hierjax.measure.metrics import error_rate
-from hierjax.train.kernel_ridge import RADIAL, KernelRidge, radial_kernels
-from hierjax.train.losses import CROSS_ENTROPY
+from hierjax.theory.kernels import fully_connected_kernels
+from hierjax.train.kernel_ridge import RADIAL, Kernel, KernelRidge, gram_bytes, radial_kernels
+from hierjax.train.losses import CROSS_ENTROPY, SQUARED
 
 KEY = jax.random.key(0)
 
@@ -77,3 +78,47 @@ def test_a_gram_matrix_without_factor_gets_more_ridge():
     assert np.isfinite(params.weights).all()
     errs = error_rate(learner.apply(params, inputs), labels)
     assert errs < 0.1
+
+
+def ntk_machine(**changes):
+    def gram(points, others, distance):
+        return fully_connected_kernels(points, others, weight_std=2**0.5).ntk
+
+    kernels = (Kernel("relu", gram),)
+    return KernelRidge(lambda x: x, lambda y: y[:, None], SQUARED, kernels, **changes)
+
+
+def sphere(num_examples, dim=5):
+    points = jax.random.normal(jax.random.key(3), (num_examples, dim))
+    return points * dim**0.5 / jnp.linalg.norm(points, axis=1, keepdims=True)
+
+
+def test_regression_with_an_ntk_is_the_closed_form():
+    inputs, new = sphere(60)[:50], sphere(60)[50:]
+    labels = inputs[:, 0] * inputs[:, 1] + 3
+    learner = ntk_machine(ridges=(0.01,))
+    params = jax.jit(learner.fit)(KEY, inputs, labels)
+    gram = np.asarray(fully_connected_kernels(inputs, inputs, weight_std=2**0.5).ntk, np.float64)
+    ridge = 0.01 * np.trace(gram) / 50
+    weights = np.linalg.solve(gram + ridge * np.eye(50), labels - labels.mean())
+    cross = fully_connected_kernels(new, inputs, weight_std=2**0.5).ntk
+    expected = np.asarray(cross, np.float64) @ weights + labels.mean()
+    np.testing.assert_allclose(learner.apply(params, new)[:, 0], expected, atol=1e-4)
+
+
+def test_double_precision_is_computed_in_and_must_be_enabled():
+    """With next to no ridge single precision is off by more than a ten thousandth."""
+    with pytest.raises(ValueError, match="jax_enable_x64"):
+        ntk_machine(dtype="float64")
+    with jax.enable_x64(True):
+        inputs = sphere(40).astype(jnp.float32)
+        labels = jnp.prod(inputs[:, :3], axis=1)
+        learner = ntk_machine(ridges=(1e-10,), dtype="float64")
+        params = learner.fit(KEY, inputs, labels)
+        assert params.weights.dtype == jnp.float64
+        np.testing.assert_allclose(learner.apply(params, inputs)[:, 0], labels, atol=1e-6)
+
+
+def test_gram_matrices_of_many_examples_take_much_memory():
+    assert gram_bytes(1000) == 4 * 1000**2 * 4
+    assert gram_bytes(1000, "float64") == 2 * gram_bytes(1000)
