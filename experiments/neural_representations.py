@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import Request, direction_count
+from experiments.representation_request import Request, direction_count, require_memory
 from experiments.representation_summary import (
     closing_table,
     headline,
@@ -29,12 +29,13 @@ from experiments.representation_summary import (
     warnings,
 )
 from experiments.runs import Learner, announce
-from hierjax import REPRESENTATIONS, PolynomialSpec, RunFolder, gram_bytes
+from hierjax import REPRESENTATIONS, PolynomialSpec, RunFolder
 from hierjax.tasks.harmonics import KINDS
 
 _UNITS_PER_DIRECTION = {"quadratic": 2, "relu": 8, "erf": 8, "indicator": 8}
 _MAX_WIDTH = 2**17
 _MAX_EXAMPLES = 2**22
+_MAX_STEPS = 2**24
 _LEAST_TRAIN = 16
 
 flags.DEFINE_integer("input_dim", 16, "Dimensions of the input, d.")
@@ -49,6 +50,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("num_directions", None, "Directions whitened, E; unset: 1 + d + d(d+1)/2.")
 flags.DEFINE_list("learners", list(LEARNERS), "Which to train.")
+flags.DEFINE_integer("num_steps", 1500, "Most steps of each fit of a quadratic model.")
 flags.DEFINE_bool("float64", False, "Compute kernel machines in double precision.")
 flags.DEFINE_integer("num_test", 4000, "Test examples.")
 cli.define_run_flags("neural_representations", num_seeds=5)
@@ -96,15 +98,18 @@ def read_request() -> Request:
     width = FLAGS.width
     if width is None:
         width = _UNITS_PER_DIRECTION[FLAGS.representation] * num_directions
-    if not 1 <= width <= _MAX_WIDTH:
-        raise ValueError(f"width={width} must be from 1 to {_MAX_WIDTH}: set --width")
-    if not 1 <= num_directions <= width:
+    if not 1 <= num_directions <= _MAX_WIDTH:
         raise ValueError(
-            f"num_directions={num_directions} must be from 1 to {width}, the width: lower it, or "
-            "raise --width"
+            f"num_directions={num_directions} must be from 1 to {_MAX_WIDTH}: set --num_directions"
         )
-    if not 1 <= FLAGS.num_test <= _MAX_EXAMPLES:
-        raise ValueError(f"num_test={FLAGS.num_test} must be from 1 to {_MAX_EXAMPLES}")
+    if not num_directions <= width <= _MAX_WIDTH:
+        raise ValueError(
+            f"width={width} must be from {num_directions}, the directions that are whitened, to "
+            f"{_MAX_WIDTH}: set --width or --num_directions"
+        )
+    for name, most in (("num_test", _MAX_EXAMPLES), ("num_steps", _MAX_STEPS)):
+        if not 1 <= FLAGS[name].value <= most:
+            raise ValueError(f"{name}={FLAGS[name].value} must be from 1 to {most}")
     unknown = [name for name in FLAGS.learners if name not in LEARNERS]
     if unknown or len(set(FLAGS.learners)) < max(len(FLAGS.learners), 1):
         raise ValueError(
@@ -117,28 +122,14 @@ def read_request() -> Request:
         FLAGS.representation,
         width,
         num_directions,
+        FLAGS.num_steps,
         "float64" if FLAGS.float64 else "float32",
         FLAGS.num_test,
         FLAGS.num_seeds,
         FLAGS.seed,
     )
-    _require_memory(request)
+    require_memory(request)
     return request
-
-
-def _require_memory(request: Request) -> None:
-    if not any(name.startswith("ntk") for name in request.learners):
-        return
-    lanes = min(cli.num_devices(), request.num_seeds)
-    needed = lanes * gram_bytes(request.num_train[-1], request.dtype)
-    free = cli.free_memory()
-    if needed > free:
-        raise ValueError(
-            f"num_train={request.num_train[-1]} needs {needed / 2**30:.1f} GiB for the kernel "
-            f"matrices of {lanes} seeds at once, and {free / 2**30:.1f} GiB are free: lower it, "
-            "set --num_devices 1, or train --learners quad_raw,quad_rep alone; "
-            "hierjax.empirical_ntk computes an NTK in blocks"
-        )
 
 
 def execute(plan: Plan) -> None:

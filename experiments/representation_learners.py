@@ -102,7 +102,7 @@ def top_layers(request: Request, name: str) -> tuple[KernelRidge] | tuple[BestOf
     if name.startswith("ntk"):
         return ntk_learner(request.dtype)
     sees = request.num_directions if name.endswith("rep") else request.task.input_dim
-    return quadratic_learner(sees)
+    return quadratic_learner(sees, num_steps=request.num_steps)
 
 
 def _stages(request: Request, name: str, num_train: int) -> list[Stage]:

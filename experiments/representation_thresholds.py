@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import Request, direction_count
+from experiments.representation_request import Request, direction_count, require_memory
 from experiments.representation_summary import summarize, test_errors
 from experiments.runs import Learner, announce
 from experiments.threshold_summary import closing_table, summarize_thresholds
@@ -27,6 +27,9 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("degree", 4, "Of the polynomial.")
 flags.DEFINE_float("level", 0.5, "Of the error over the variance.", lower_bound=0, upper_bound=1)
+flags.DEFINE_integer(
+    "num_steps", 1500, "Most steps of each fit of a quadratic model.", lower_bound=1
+)
 flags.DEFINE_integer("num_test", 4000, "Test examples.", lower_bound=1, upper_bound=2**22)
 cli.define_run_flags("representation_thresholds", num_seeds=3)
 FLAGS = flags.FLAGS
@@ -66,18 +69,21 @@ def prepare() -> Plan:
 def _request(dim: int) -> Request:
     multiples = cli.ascending("train_multiples", FLAGS.train_multiples, 1, 2**12)
     directions = direction_count(dim)
-    return Request(
+    request = Request(
         task=PolynomialSpec(dim, 1, FLAGS.degree),
         num_train=tuple(dim**2 * multiple for multiple in multiples),
         learners=LEARNERS,
         representation="quadratic",
         width=2 * directions,
         num_directions=directions,
+        num_steps=FLAGS.num_steps,
         dtype="float32",
         num_test=FLAGS.num_test,
         num_seeds=FLAGS.num_seeds,
         seed=FLAGS.seed,
     )
+    require_memory(request)
+    return request
 
 
 def _flat(learners: list[list[Learner]]) -> list[Learner]:

@@ -5,6 +5,8 @@ the second-order term the quadratic model (arXiv 2006.13436, section 2). Both ar
 function: they take a module and return what maps (variables, change, inputs) to the term.
 """
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +33,8 @@ def quadratic(module: nn.Module) -> Term:
     """The second-order term: half the second derivative, along a change of the variables.
 
     The function returned raises a ValueError for modules that are piecewise linear in each of
-    their parameters, such as relu networks, whose second derivatives vanish almost everywhere.
+    their parameters, such as relu networks: their second derivatives in any one of them vanish
+    almost everywhere, and with those the curvature that the quadratic model is about.
     """
     first_order = linearize(module)
 
@@ -50,35 +53,44 @@ def _require_curvature(module: nn.Module, variables: PyTree, inputs: jax.Array) 
     """Looks at random points, while tracing: the values that are traced may not be known yet."""
     with jax.ensure_compile_time_eval():
         key = jax.random.key(0)
+        # Zeros in place of tokens, not all of which may be valid.
         probes = _noise(key, jnp.zeros((_NUM_PROBES, *inputs.shape[1:]), inputs.dtype))
-        leaves, structure = jax.tree.flatten(variables)
-        point = [
-            _noise(jax.random.fold_in(key, i), jnp.zeros(leaf.shape, leaf.dtype))
-            for i, leaf in enumerate(leaves, 1)
-        ]
+        others = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), dict(variables))
+        leaves, structure = jax.tree.flatten(others["params"])
+        point = [_noise(jax.random.fold_in(key, i), leaf) for i, leaf in enumerate(leaves, 1)]
+
+        def outputs(index, leaf):
+            params = jax.tree.unflatten(structure, [*point[:index], leaf, *point[index + 1 :]])
+            return module.apply({**others, "params": params}, probes)
+
         for index, leaf in enumerate(point):
-
-            def of_leaf(leaf, index=index):
-                leaves = [*point[:index], leaf, *point[index + 1 :]]
-                return module.apply(jax.tree.unflatten(structure, leaves), probes)
-
-            def slope(leaf, along, of_leaf=of_leaf):
-                return jax.jvp(of_leaf, (leaf,), (along,))[1]
-
-            bend = jax.jvp(lambda at, along=leaf, slope=slope: slope(at, along), (leaf,), (leaf,))
-            if bool(jnp.any(bend[1] != 0)):
+            if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                continue
+            along = functools.partial(outputs, index)
+            bend = _second_derivative(along, leaf)
+            if bool(jnp.any(jnp.isfinite(bend) & (bend != 0))):
                 return
     raise ValueError(
         f"{type(module).__name__} is piecewise linear in each of its parameters (relu has no "
-        "second derivative), so its quadratic term vanishes: choose a smooth activation"
+        "second derivative), so it has no quadratic model: choose a smooth activation"
     )
 
 
+def _second_derivative(function: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Array:
+    """Along the point itself."""
+
+    def slope(point):
+        return jax.jvp(function, (point,), (at,))[1]
+
+    return jax.jvp(slope, (at,), (at,))[1]
+
+
 def _noise(key: jax.Array, like: jax.Array) -> jax.Array:
-    """Normal numbers; zeros in place of integers, of which all may not be valid."""
+    """Normal numbers of a size that suits weights; whole numbers stay as they are."""
     if not jnp.issubdtype(like.dtype, jnp.floating):
         return like
-    return jax.random.normal(key, like.shape, like.dtype)
+    fan_in = math.prod(like.shape[:-1]) if like.ndim > 1 else 1
+    return jax.random.normal(key, like.shape, like.dtype) * fan_in**-0.5
 
 
 def empirical_ntk(

@@ -60,7 +60,7 @@ class LowRankPolynomial(struct.PyTreeNode):
 
     Attributes:
       directions: (R, d) orthonormal rows.
-      weights: (R,) all of one size, with random signs.
+      weights: (R,) all of one size, with signs that alternate.
       spec: sizes.
     """
 
@@ -116,9 +116,14 @@ class LowRankPolynomial(struct.PyTreeNode):
 
 
 def draw_low_rank_polynomial(key: jax.Array, spec: PolynomialSpec) -> LowRankPolynomial:
-    """Draws orthogonal directions and signs; pure, to be mapped over keys."""
-    directions_key, signs_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-    directions = jax.random.orthogonal(directions_key, spec.input_dim, dtype=jnp.float32)
-    signs = jax.random.rademacher(signs_key, (spec.rank,), jnp.float32)
-    task = LowRankPolynomial(directions[: spec.rank], signs, spec)
+    """Draws orthogonal directions; pure, to be mapped over keys.
+
+    Signs alternate: with equal ones a quadratic of full rank would be constant on the sphere.
+    """
+    normal = jax.random.normal(key, (spec.input_dim, spec.rank), jnp.float32)
+    with jax.default_matmul_precision("highest"):
+        columns, triangle = jnp.linalg.qr(normal)
+    directions = (columns * jnp.sign(jnp.diagonal(triangle))[None]).T
+    signs = jnp.where(jnp.arange(spec.rank) % 2 == 0, 1.0, -1.0).astype(jnp.float32)
+    task = LowRankPolynomial(directions, signs, spec)
     return task.replace(weights=signs / jnp.sqrt(task.mean_squares[1:].sum()))

@@ -82,15 +82,16 @@ def _relu(covariance, left, right):
 
 def _erf(covariance, left, right):
     """The same for erf."""
-    scale = (1 + 2 * left) * (1 + 2 * right)
-    product = 2 / jnp.pi * jnp.arcsin(2 * covariance / jnp.sqrt(scale))
-    return product, 4 / jnp.pi / jnp.sqrt(scale - 4 * covariance**2)
+    spread = jnp.maximum(left * right - covariance**2, 0)  # Rounding may make it negative.
+    rest = 1 + 2 * left + 2 * right + 4 * spread
+    sine = 2 * covariance / jnp.sqrt(rest + 4 * covariance**2)
+    return 2 / jnp.pi * jnp.arcsin(sine), 4 / jnp.pi / jnp.sqrt(rest)
 
 
 def _cosine(covariance, left, right):
     """The same for cosine."""
     damping = (left + right) / 2
-    plus, minus = jnp.exp(covariance - damping), jnp.exp(-covariance - damping)
+    plus, minus = (jnp.exp(jnp.minimum(c - damping, 0)) for c in (covariance, -covariance))
     return (plus + minus) / 2, (plus - minus) / 2
 
 

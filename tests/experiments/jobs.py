@@ -8,6 +8,23 @@ import sys
 import time
 from pathlib import Path
 
+_TRY_ALL = """
+import contextlib, importlib, io, json, sys
+from absl.testing import flagsaver
+name, requests, workdir = sys.argv[1:]
+experiment = importlib.import_module("experiments." + name)
+results = []
+for flags in json.loads(requests):
+    sys.argv = [name + ".py", "--workdir=" + workdir, *flags.split()]
+    out, err = io.StringIO(), io.StringIO()
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            experiment.main()
+        except SystemExit as exit_:
+            results.append((exit_.code, out.getvalue(), err.getvalue()))
+print(json.dumps(results))
+"""
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,6 +45,20 @@ def run(experiment, workdir, *flags, env=None):
 
 def summary_of(workdir):
     return json.loads((workdir / "summary.json").read_text())
+
+
+def check_refusals(experiment, workdir, requests):
+    """Asserts that every request (flags -> words) ends in one line with its words, and exit code
+    2; all in one process, most of whose time goes into its start."""
+    driver = [sys.executable, "-c", _TRY_ALL, experiment, json.dumps(list(requests)), str(workdir)]
+    result = subprocess.run(driver, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    for words, (code, out, err) in zip(requests.values(), json.loads(result.stdout), strict=True):
+        assert (code, out) == (2, ""), err
+        assert words in err
+        assert err.startswith(f"{experiment}: ")
+        assert err.count("\n") == 1
+    assert not workdir.exists()
 
 
 def kill_when(awaited, command, env=None):

@@ -1,9 +1,5 @@
 """The experiments on label hierarchies, each in a process of its own: they share flag names."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -42,24 +38,6 @@ BAD_REQUESTS = {
     "--num_devices=99": "num_devices=99 is not between 1 and",
     "stray": "unexpected argument 'stray'",
 }
-
-TRY_ALL = """
-import contextlib, io, json, sys
-from absl.testing import flagsaver
-from experiments import label_hierarchy
-results = []
-for flags in json.loads(sys.argv[1]):
-    sys.argv = ["label_hierarchy.py", "--workdir=" + sys.argv[-1], *flags.split(), sys.argv[-1]]
-    workdir = sys.argv.pop()
-    out, err = io.StringIO(), io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            label_hierarchy.main()
-        except SystemExit as exit_:
-            results.append((exit_.code, out.getvalue(), err.getvalue()))
-    sys.argv.append(workdir)
-print(json.dumps(results))
-"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,17 +95,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(finished, tmp_path, awaited):
 
 
 def test_bad_requests_end_in_one_line(tmp_path):
-    workdir = tmp_path / "run"
-    driver = [sys.executable, "-c", TRY_ALL, json.dumps(list(BAD_REQUESTS)), str(workdir)]
-    result = subprocess.run(driver, cwd=jobs.ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    tried = json.loads(result.stdout)
-    for words, (code, out, err) in zip(BAD_REQUESTS.values(), tried, strict=True):
-        assert (code, out) == (2, ""), err
-        assert words in err
-        assert err.startswith("label_hierarchy: ")
-        assert err.count("\n") == 1
-    assert not workdir.exists()
+    jobs.check_refusals("label_hierarchy", tmp_path / "run", BAD_REQUESTS)
 
 
 def test_a_brain_dump_is_learned_and_compared(tmp_path):
