@@ -139,7 +139,7 @@ def errors_of(workdir, learner="layerwise"):
 
 def on_devices(number):
     return os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={number}",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"] + f" --xla_force_host_platform_device_count={number}",
         "NPROC": "16",
     }
 
