@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import Request, direction_count, require_memory
+from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import (
     closing_table,
     headline,
@@ -36,7 +36,6 @@ _UNITS_PER_DIRECTION = {"quadratic": 2, "relu": 8, "erf": 8, "indicator": 8}
 _MAX_WIDTH = 2**17
 _MAX_EXAMPLES = 2**22
 _MAX_STEPS = 2**24
-_LEAST_TRAIN = 16
 
 flags.DEFINE_integer("input_dim", 16, "Dimensions of the input, d.")
 flags.DEFINE_integer("rank", 1, "Directions that the target depends on.")
@@ -117,7 +116,7 @@ def read_request() -> Request:
         )
     request = Request(
         task,
-        cli.ascending("num_train", FLAGS.num_train, _LEAST_TRAIN, _MAX_EXAMPLES),
+        cli.ascending("num_train", FLAGS.num_train, LEAST_TRAIN, _MAX_EXAMPLES),
         tuple(FLAGS.learners),
         FLAGS.representation,
         width,

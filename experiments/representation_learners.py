@@ -38,7 +38,8 @@ _NETWORKS = (
     ("erf", 1, 0.5, 1.0),
 )
 _RIDGES = (1e-6, 1e-4, 1e-2, 1.0)
-_MOST_TRIED = 4096
+_MOST_TRIED = 8192
+_LEAST_VARIANCE = 1e-8
 
 
 def ntk_learner(dtype: str) -> tuple[KernelRidge]:
@@ -128,12 +129,17 @@ def _stages(request: Request, name: str, num_train: int) -> list[Stage]:
 
 
 def _errors(values: jax.Array, test: Batch) -> dict:
-    """Squared error to the target without its noise, and what of each component is found.
-
-    The share of a component that is found is its coefficient in the regression of the values on
-    the components; NaN for degrees that the target does not have.
-    """
+    """Squared error to the target without its noise, over the variance of that, and what of each
+    component is found: its coefficient in the regression of the values on all components, NaN
+    for those that do not vary."""
     components = jnp.stack(test.latents)
-    error = jnp.mean((values - components.sum(axis=0)) ** 2)
-    squares = jnp.sum(components**2, axis=1)
-    return {"test_error": error, "explained": components @ values / squares}
+    target = components.sum(axis=0)
+    centred = components - components.mean(axis=1, keepdims=True)
+    varies = jnp.mean(centred**2, axis=1) > _LEAST_VARIANCE
+    with jax.default_matmul_precision("highest"):
+        solve = jnp.linalg.pinv(jnp.where(varies[:, None], centred, 0).T)
+        found = solve @ (values - values.mean())
+    return {
+        "test_error": jnp.mean((values - target) ** 2) / target.var(),
+        "explained": jnp.where(varies, found, jnp.nan),
+    }

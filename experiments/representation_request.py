@@ -3,10 +3,15 @@
 import dataclasses
 
 import jax
+import numpy as np
+from absl import flags
 from flax import struct
 
 from experiments import cli
-from hierjax import Batch, PolynomialSpec, draw_low_rank_polynomial, gram_bytes
+from hierjax import Batch, PolynomialSpec, draw_low_rank_polynomial, gram_bytes, seed_mesh
+from hierjax.parallel import seed_chunks
+
+LEAST_TRAIN = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,20 +71,32 @@ def draw_data(key: jax.Array, request: Request) -> SeedData:
 
 
 def require_memory(request: Request) -> None:
-    """Asserts that the kernel matrices have room, which are held whole.
+    """Asserts that the seeds which are worked on at once have room.
 
     Raises:
       ValueError: they have not.
     """
-    if not any(name.startswith("ntk") for name in request.learners):
-        return
-    lanes = min(cli.num_devices(), request.num_seeds)
-    needed = lanes * gram_bytes(request.num_train[-1], request.dtype)
-    free = cli.free_memory()
+    lanes = next(seed_chunks(request.num_seeds, seed_mesh(flags.FLAGS.num_devices)))[0].size
+    needed, free = lanes * _bytes_of_a_seed(request), cli.free_memory()
     if needed > free:
         raise ValueError(
-            f"num_train={request.num_train[-1]} needs {needed / 2**30:.1f} GiB for the kernel "
-            f"matrices of {lanes} seeds at once, and {free / 2**30:.1f} GiB are free: lower it, "
-            "set --num_devices 1, or train --learners quad_raw,quad_rep alone; "
-            "hierjax.empirical_ntk computes an NTK in blocks"
+            f"num_train={request.num_train[-1]}, num_test={request.num_test} and "
+            f"width={request.width} need {needed / 2**30:.1f} GiB for {lanes} seeds at once, and "
+            f"{free / 2**30:.1f} GiB are free: lower one of them, set --num_devices 1, or leave "
+            "out kernel machines (--learners quad_raw,quad_rep), which hold their Gram matrices "
+            "whole"
         )
+
+
+def _bytes_of_a_seed(request: Request) -> int:
+    """The largest of what the learners hold, Gram matrices or features, and the data."""
+    most, rows = request.num_train[-1], request.num_train[-1] + request.num_test
+    size = np.dtype(request.dtype).itemsize
+    gram = gram_bytes(most, request.dtype) + 2 * size * most * request.num_test
+    smaller = min(most, request.width)
+    features = 4 * (2 * rows * request.width + 4 * smaller**2)
+    data = 8 * rows * (request.task.input_dim + request.task.degree + 2)
+    return data + max(
+        gram if any(name.startswith("ntk") for name in request.learners) else 0,
+        features if any(name.endswith("rep") for name in request.learners) else 0,
+    )

@@ -91,7 +91,7 @@ def _chosen_network(best_of: BestOf, params: Best) -> dict:
     return {
         "activation": [module.activation for module in modules],
         "width": [module.width for module in modules],
-        **{name: of_best(name) for name in ("learning_rate", "penalty", "num_steps", "validation")},
+        **{name: of_best(name) for name in ("learning_rate", "penalty", "num_steps")},
     }
 
 

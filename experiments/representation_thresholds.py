@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import Request, direction_count, require_memory
+from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import summarize, test_errors
 from experiments.runs import Learner, announce
 from experiments.threshold_summary import closing_table, summarize_thresholds
@@ -28,10 +28,14 @@ flags.DEFINE_list(
 flags.DEFINE_integer("degree", 4, "Of the polynomial.")
 flags.DEFINE_float("level", 0.5, "Of the error over the variance.", lower_bound=0, upper_bound=1)
 flags.DEFINE_integer(
-    "num_steps", 1500, "Most steps of each fit of a quadratic model.", lower_bound=1
+    "num_steps",
+    1500,
+    "Most steps of each fit of a quadratic model.",
+    lower_bound=1,
+    upper_bound=2**24,
 )
 flags.DEFINE_integer("num_test", 4000, "Test examples.", lower_bound=1, upper_bound=2**22)
-cli.define_run_flags("representation_thresholds", num_seeds=3)
+cli.define_run_flags("representation_thresholds", num_seeds=5)
 FLAGS = flags.FLAGS
 
 
@@ -82,6 +86,11 @@ def _request(dim: int) -> Request:
         num_seeds=FLAGS.num_seeds,
         seed=FLAGS.seed,
     )
+    if request.num_train[0] < LEAST_TRAIN:
+        raise ValueError(
+            f"input_dims={dim} and train_multiples={multiples[0]} make {request.num_train[0]} "
+            f"train examples, fewer than {LEAST_TRAIN}: raise one of them"
+        )
     require_memory(request)
     return request
 

@@ -12,7 +12,7 @@ from experiments import cli
 from hierjax import FittedLayer, LayerCheckpoints, RunFolder, SeedsTrainer, spread
 
 LAYERWISE = "layerwise"
-"""The learner each of whose layers predicts."""
+"""How the names of learners end, each of whose layers predicts."""
 
 
 @dataclasses.dataclass
@@ -95,8 +95,10 @@ class Learner:
                     progress.line(f"{self._title(index)}: test error {error['mean']:.4f}")
 
     def _title(self, index: int) -> str:
-        layerwise = self.name == LAYERWISE
-        return f"layer {index + 1} of {self.num_layers}" if layerwise else self.name
+        if not self.name.endswith(LAYERWISE):
+            return self.name
+        prefix = self.name.removesuffix(LAYERWISE).replace("_", " ")
+        return f"{prefix}layer {index + 1} of {self.num_layers}"
 
 
 def announce(folder: RunFolder, learners: list[Learner]) -> None:

@@ -19,6 +19,7 @@ from hierjax import (
     Seeds,
     SeedsTrainer,
     Stage,
+    forward,
     fourier_coefficients,
     layer_stage,
     network_layers,
@@ -38,8 +39,8 @@ _WIDTH = {"end_to_end": 64, "layerwise": 128}
 _RATE = 2e-3
 _BATCH = 128
 _STEPS_PER_BLOCK = 0.3
-_MOST_FRESH = 2**20
-_NUM_PROBES = 4096
+_MOST_NUMBERS = 2**25
+NUM_PROBES = 4096
 _NUM_TEST = 8192
 
 
@@ -117,7 +118,9 @@ def end_to_end_stages(request: Request, target: str, task: CubePolynomial) -> li
     network = Network(_module("end_to_end"), _descent(request.num_steps), loss=SQUARED)
 
     def probe(params):
-        inputs = task.sample(jax.random.key(request.seed), _NUM_PROBES).inputs
+        # Seeds fold in their own numbers, which stay below this one.
+        probe_key = jax.random.fold_in(jax.random.key(request.seed), 2**32 - 1)
+        inputs = task.sample(probe_key, NUM_PROBES).inputs
         return fourier_coefficients(network.apply(params, inputs)[:, 0], inputs, sets)
 
     layers = (Probed(network, probe, -(-request.num_steps // STEPS_BETWEEN_LOOKS)),)
@@ -126,7 +129,9 @@ def end_to_end_stages(request: Request, target: str, task: CubePolynomial) -> li
         values = network.apply(params.params, data.test[target].inputs)
         return _error(values, data.test[target]) | {"prefix_coefficients": params.trace}
 
-    return [layer_stage(layers, 0, _fresh(task, 0, request.num_steps), report)]
+    return [
+        layer_stage(layers, 0, _fresh(task, 0, num_examples(request, request.num_steps)), report)
+    ]
 
 
 def layerwise_stages(request: Request, target: str, task: CubePolynomial) -> list[Stage]:
@@ -136,12 +141,12 @@ def layerwise_stages(request: Request, target: str, task: CubePolynomial) -> lis
 
     def make_stage(index):
         def report(data, below, params, _):
-            hidden = data.test[target].inputs
-            for layer, own in zip(layers, below, strict=False):
-                hidden = layer.apply(own, hidden)
+            hidden = forward(layers, below, data.test[target].inputs)
             return _error(layers[index].votes(params, hidden), data.test[target])
 
-        return layer_stage(layers, index, _fresh(task, index, num_steps), report)
+        return layer_stage(
+            layers, index, _fresh(task, index, num_examples(request, num_steps)), report
+        )
 
     return [make_stage(index) for index in range(len(layers))]
 
@@ -164,12 +169,17 @@ def _descent(num_steps: int) -> Descent:
     )
 
 
-def _fresh(task: CubePolynomial, index: int, num_steps: int):
-    """Examples of a stage, each seen once while there are at most 2^20 of them."""
+def num_examples(request: Request, num_steps: int) -> int:
+    """Of a stage: each is seen once, unless they would be more than 2^25 numbers."""
+    return min(num_steps * _BATCH, max(_BATCH, _MOST_NUMBERS // request.num_inputs))
+
+
+def _fresh(task: CubePolynomial, index: int, count: int):
+    """Examples of a stage, see `num_examples`."""
 
     def batch(data: SeedData) -> Batch:
         key = jax.random.fold_in(data.key, index)
-        return task.sample(key, min(num_steps * _BATCH, _MOST_FRESH)).replace(latents=())
+        return task.sample(key, count).replace(latents=())
 
     return batch
 

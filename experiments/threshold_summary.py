@@ -46,8 +46,8 @@ def closing_table(summary: dict) -> str:
         cells = "".join(f"{_cell(summary, thresholds, dim):18s}" for dim in dims)
         lines.append(f"{name:16s}{cells}{_law(summary['fits'][name])}")
     lines.append(
-        "with 95% intervals over seeds; > and <: not reached, or reached from the start; "
-        f"{summary['num_seeds']} seeds, on {summary['device']}"
+        f"bootstrap over {summary['num_seeds']} seeds in brackets; > and <: not reached, or "
+        f"reached from the start; on {summary['device']}"
     )
     return "\n".join(lines)
 
@@ -60,10 +60,10 @@ def _cell(summary: dict, thresholds: dict, dim: int) -> str:
     if value <= sizes[0]:
         return f"< {sizes[0]}"
     low, high = (thresholds[str(dim)][name] for name in ("low", "high"))
-    return f"{value:.0f} ({low:.0f}, {high:.0f})"
+    return f"{value:.0f}" + (f" ({low:.0f}, {high:.0f})" if low == low else "")
 
 
 def _law(fit: dict) -> str:
-    if not np.isfinite(fit["exponent"]):
+    if not np.isfinite([fit["exponent"], fit["low"]]).all():
         return "no exponent"
     return f"d^{fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"

@@ -11,6 +11,7 @@ import numpy as np
 
 _NUM_RESAMPLES = 2000
 _LEAST_POINTS = 3
+_MOST_MISSING = 0.05
 
 
 class Threshold(NamedTuple):
@@ -18,8 +19,9 @@ class Threshold(NamedTuple):
 
     Attributes:
       value: infinite if it does not, and the least size if it is below from the start.
-      low: of the 95% interval over seeds.
-      high: likewise.
+      low: 2.5% quantile of the bootstrap over seeds; NaN for one seed.
+      high: 97.5% quantile. Of few seeds such an interval is too narrow: with 5 it covers about
+        four fifths.
     """
 
     value: float
@@ -32,7 +34,7 @@ class PowerLaw(NamedTuple):
 
     Attributes:
       exponent: by least squares of the logarithms; NaN where too few thresholds are known.
-      low: of the 95% interval over seeds; that the law itself may be wrong is no part of it.
+      low: as of `Threshold`; that the law itself may be wrong is no part of it.
       high: likewise.
       prefactor: NaN likewise.
       scales: those whose thresholds lie between the least and the greatest size.
@@ -76,10 +78,13 @@ def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: in
       level: to be crossed.
       seed: of the resampling.
     """
+    value = crossing(sizes, errors.mean(axis=1), level)
+    if errors.shape[1] == 1:
+        return Threshold(value, math.nan, math.nan)
     values = _resampled(sizes, errors, level, np.random.default_rng(seed))
     # Of infinite values no interpolation between two is wanted.
     low, high = np.quantile(values, [0.025, 0.975], method="nearest")
-    return Threshold(crossing(sizes, errors.mean(axis=1), level), float(low), float(high))
+    return Threshold(value, float(low), float(high))
 
 
 def power_law(
@@ -105,8 +110,10 @@ def power_law(
     starts = np.array([n[0] for n, _ in curves])
     exponent, prefactor, known = _fit(np.asarray(scales, float), values, starts)
     fits = [_fit(np.asarray(scales, float), draw, starts)[0] for draw in draws.T]
-    fits = [each for each in fits if math.isfinite(each)] if math.isfinite(exponent) else []
-    low, high = np.quantile(fits, [0.025, 0.975]) if fits else (math.nan, math.nan)
+    num_seeds = min(each.shape[1] for each in errors)
+    # A fit that a twentieth of the resamples do not allow is no fit to claim an interval for.
+    missing = np.mean(~np.isfinite(fits)) > _MOST_MISSING or num_seeds == 1
+    low, high = (math.nan, math.nan) if missing else np.nanquantile(fits, [0.025, 0.975])
     return PowerLaw(
         exponent, float(low), float(high), prefactor, tuple(np.asarray(scales)[known].tolist())
     )

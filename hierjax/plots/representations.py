@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
 
+_NEAR_ONE = 0.95
+
 
 def representation_figure(folder: str | os.PathLike) -> Figure:
     """Error against examples of all learners, and how much of the highest degree they find.
@@ -41,8 +43,10 @@ def representation_figure(folder: str | os.PathLike) -> Figure:
 def _mark_levels(axis, summary: dict) -> None:
     """The errors of guessing the mean, and of knowing all but the highest degree."""
     degree, highest = summary["task"]["degree"], summary["variance_by_degree"][-1]
-    levels = {1.0: ("bottom", "mean alone"), highest: ("top", f"all below degree {degree}")}
-    for level, (side, text) in levels.items():
+    levels = [(1.0, "bottom", "mean alone")]
+    if highest < _NEAR_ONE:
+        levels.append((highest, "top", f"all below degree {degree}"))
+    for level, side, text in levels:
         axis.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
         place = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": side}
         axis.text(0.99, level, text, color="gray", fontsize=7, **place)
@@ -80,7 +84,7 @@ def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict) -> None:
     """Points with intervals, the fitted law through them, arrows where the level is not crossed."""
     colour, fit = COLOURS[name], summary["fits"][name]
     label = plain(name)
-    if fit["exponent"] is not None:
+    if fit["low"] is not None:
         label += f": $d^{{{fit['exponent']:.1f}}}$ ({fit['low']:.1f}, {fit['high']:.1f})"
         scales = np.array(fit["scales"])
         axis.plot(scales, fit["prefactor"] * scales ** fit["exponent"], color=colour, linewidth=1)

@@ -30,8 +30,9 @@ class BestOfState(struct.PyTreeNode):
 
     @property
     def progress(self) -> jax.Array:
-        """Mean over the candidates; with a leading axis of seeds, of each."""
-        return jnp.stack([state.progress for state in self.states]).mean(axis=0)
+        """Mean over the candidates, 1 when all have ended; of each seed, if they have an axis."""
+        each = jnp.stack([state.progress for state in self.states])
+        return jnp.where(each.min(axis=0) < 1, jnp.minimum(each.mean(axis=0), 0.999), 1)
 
 
 class Best(struct.PyTreeNode):

@@ -205,7 +205,7 @@ class Descent:
         if self.in_order:
             return (index * self.batch_size + jnp.arange(self.batch_size)) % num_examples
         return jax.random.randint(
-            jax.random.fold_in(key, index), (self.batch_size,), 0, num_examples
+            jax.random.fold_in(key, index), (self.batch_size,), 0, num_examples, jnp.int32
         )
 
     def _end_round(self, objective, key, state, inputs, targets) -> DescentState:

@@ -18,7 +18,7 @@ RADIAL: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 """Kernels of the squared distance, in bandwidths."""
 
-_MATRICES = 4
+_MATRICES = 6
 _TINY = 1e-12
 
 
@@ -58,7 +58,7 @@ class KernelMachine(struct.PyTreeNode):
       mean: (C,) of the train targets.
       distance: root mean square distance of two train points.
       kernel: index in `KernelRidge.kernels`.
-      ridge: in units of the mean of the Gram matrix's diagonal, to which it was added.
+      ridge: that was added to the Gram matrix's diagonal, in units of its mean.
     """
 
     inputs: jax.Array
@@ -75,7 +75,7 @@ class KernelRidge:
 
     Each kernel is tried with each ridge on seven eighths of the examples (of the first
     `most_tried` if there are more); what errs least on the rest is fitted to all of them. A Gram
-    matrix that has no Cholesky factor gets more ridge, tenfold until it has one.
+    matrix that has no Cholesky factor gets more ridge, tenfold until it has one or the ridge is 1.
 
     Attributes:
       embed: inputs (N, ...) -> real vectors (N, D).
@@ -116,12 +116,9 @@ class KernelRidge:
             mean = targets.mean(axis=0)
             distance = jnp.sqrt(2 * points.var(axis=0).sum() + _TINY)
             tried = slice(self.most_tried)
-            kernel, ridge = self._choose(
-                points[tried], targets[tried] - mean[None], labels[tried], mean, distance
-            )
-            weights = _solve(
-                self._gram(kernel, points, points, distance), ridge, targets - mean[None]
-            )
+            kernel, ridge = self._choose(points[tried], targets[tried], labels[tried], distance)
+            gram = self._gram(kernel, points, points, distance)
+            ridge, weights = _solve(gram, ridge, targets - mean[None])
             return KernelMachine(inputs, weights, mean, distance, kernel, ridge)
 
     def apply(self, params: KernelMachine, inputs: jax.Array) -> jax.Array:
@@ -134,14 +131,15 @@ class KernelRidge:
     def _points(self, inputs: jax.Array) -> jax.Array:
         return self.embed(inputs).astype(self.dtype)
 
-    def _choose(self, points, targets, labels, mean, distance) -> tuple[jax.Array, jax.Array]:
+    def _choose(self, points, targets, labels, distance) -> tuple[jax.Array, jax.Array]:
         count = num_fitted(points.shape[0])
+        mean = targets[:count].mean(axis=0)
 
         def errors(kernel):
             gram = self._gram(kernel, points, points[:count], distance)
 
             def error(ridge):
-                weights = _solve(gram[:count], ridge, targets[:count])
+                _, weights = _solve(gram[:count], ridge, targets[:count] - mean[None])
                 scores = gram[count:] @ weights + mean[None]
                 wrong = self.loss.mistakes(scores, labels[count:]).mean()
                 return jnp.where(jnp.isfinite(scores).all(), wrong, jnp.inf)
@@ -159,8 +157,8 @@ class KernelRidge:
         )
 
 
-def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> jax.Array:
-    """Weights (N, C); not finite if there is no Cholesky factor up to a ridge of 1."""
+def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The ridge that was enough, and weights (N, C), not finite if none up to 1 was."""
     scale, identity = jnp.trace(gram) / gram.shape[0], jnp.eye(gram.shape[0], dtype=gram.dtype)
 
     def attempt(ridge):
@@ -174,7 +172,7 @@ def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> jax.Array:
         ridge = jnp.maximum(10 * state[0], jnp.finfo(gram.dtype).eps)
         return ridge, attempt(ridge)
 
-    return jax.lax.while_loop(fails, again, (ridge, attempt(ridge)))[1]
+    return jax.lax.while_loop(fails, again, (ridge, attempt(ridge)))
 
 
 def gram_bytes(num_examples: int, dtype: str = "float32") -> int:

@@ -71,11 +71,15 @@ class Probed(RoundsLayer):
     def advance(
         self, key: jax.Array, state: ProbedState, inputs: jax.Array, labels: jax.Array
     ) -> ProbedState:
-        """One more round, and a look at what it made."""
-        fit = self.layer.advance(key, state.fit, inputs, labels)
-        seen = self.probe(self.layer.finish(fit, inputs, labels))
-        trace = jax.tree.map(lambda all, new: all.at[state.round].set(new), state.trace, seen)
-        return ProbedState(fit, trace, state.round + 1)
+        """One more round, and a look at what it made; nothing once the fit has ended."""
+
+        def look(state):
+            fit = self.layer.advance(key, state.fit, inputs, labels)
+            seen = self.probe(self.layer.finish(fit, inputs, labels))
+            trace = jax.tree.map(lambda all, new: all.at[state.round].set(new), state.trace, seen)
+            return ProbedState(fit, trace, state.round + 1)
+
+        return jax.lax.cond(state.progress < 1, look, lambda state: state, state)
 
     def finish(self, state: ProbedState, inputs: jax.Array, labels: jax.Array) -> ProbedFit:
         """The layer's parameters, and the record."""

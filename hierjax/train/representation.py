@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from hierjax.models.residual_stack import RandomUnits
+from hierjax.train.validation import num_fitted
 
 REPRESENTATIONS = ("quadratic", "relu", "erf", "indicator")
 
@@ -67,11 +68,15 @@ class RepresentationLayer:
             raise ValueError(f"floor={self.floor} must be between 0 and 1")
 
     def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Representation:
-        """Draws the units and whitens them on inputs (N, d); of more directions than N the rest
-        are dropped, too."""
+        """Draws the units and whitens them on inputs (N, d) but for the held-out ones.
+
+        Those must look to the layer above as fresh ones do. Of more directions than inputs the
+        rest are dropped, too.
+        """
+        inputs = inputs[: num_fitted(inputs.shape[0])]
         variables = self._units.init(key, inputs[:1])
-        features = self._units.apply(variables, inputs) / jnp.sqrt(inputs.shape[0])
         with jax.default_matmul_precision("highest"):
+            features = self._units.apply(variables, inputs) / jnp.sqrt(inputs.shape[0])
             moments, directions = _largest(features, self.num_directions)
             total = jnp.sum(features**2)
         keep = moments > self.floor * moments[0]

@@ -13,6 +13,7 @@ from hierjax.models.taylor import Term, quadratic
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.losses import SQUARED
+from hierjax.train.validation import num_fitted
 
 PyTree = Any
 
@@ -44,7 +45,6 @@ class TrainedTaylor(struct.PyTreeNode):
       learning_rate: chosen.
       penalty: chosen.
       num_steps: chosen.
-      validation: its error on held-out examples.
     """
 
     initial: PyTree
@@ -53,7 +53,6 @@ class TrainedTaylor(struct.PyTreeNode):
     learning_rate: jax.Array
     penalty: jax.Array
     num_steps: jax.Array
-    validation: jax.Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +103,10 @@ class TaylorLayer(RoundsLayer):
             learning_rate=rates[descent.choice],
             penalty=penalties[descent.choice],
             num_steps=descent.step,
-            validation=self.held_out_error(state),
         )
 
     def held_out_error(self, state: TaylorState) -> jax.Array:
-        """Of the choice that did best."""
+        """Of the choice that did best; infinite if the descent had nothing to compare."""
         return state.descent.validation.min()
 
     def apply(self, params: TrainedTaylor, inputs: jax.Array) -> jax.Array:
@@ -121,7 +119,7 @@ class TaylorLayer(RoundsLayer):
         def init(key):
             drawn = self.module.init(key, inputs[:1])
             change = jax.tree.map(lambda leaf: self.scale * leaf, drawn)
-            return {"change": change, "offset": labels.mean()}
+            return {"change": change, "offset": labels[: num_fitted(labels.size)].mean()}
 
         def loss(params, inputs, labels):
             values = term(initial, params["change"], inputs) + params["offset"]

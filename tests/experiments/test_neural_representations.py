@@ -20,12 +20,13 @@ BAD_REQUESTS = {
     "--num_train=100,100": "that ascend",
     "--num_train=many": "num_train=many must be whole numbers",
     "--num_train=": "must be whole numbers",
-    "--num_train=4000000": "GiB for the kernel matrices of",
+    "--num_train=4000000": "seeds at once, and",
     "--representation=sigmoid": "value should be one of <quadratic|relu|erf|indicator>",
     "--width=100": "width=100 must be from 153, the directions that are whitened, to 131072",
     "--num_directions=0": "num_directions=0 must be from 1 to 131072",
     "--learners=ntk": "learners=ntk must be different ones of ntk_raw, quad_raw",
     "--learners=ntk_raw,ntk_raw": "must be different ones",
+    "--width=131072 --num_directions=100000 --num_train=1000000": "seeds at once, and",
     "--num_test=0": "num_test=0 must be from 1 to",
     "--num_devices=99": "num_devices=99 is not between 1 and",
 }
@@ -35,13 +36,16 @@ BAD_STAIRCASES = {
     "--degree=0": "degree=0 must be from 1 to 30",
     "--num_inputs=0": "num_inputs=0 must be from 1 to 4096",
     "--num_steps=0": "num_steps=0 must be from 1 to 1048576",
+    "--num_inputs=2000 --degree=1025": "degree=1025 must be at most 1024",
 }
 
 BAD_THRESHOLDS = {
     "--input_dims=16,8": "input_dims=16,8 must be whole numbers from 2 to 256 that ascend",
     "--train_multiples=0,1": "train_multiples=0,1 must be whole numbers from 1 to 4096",
     "--level=2": "level",
-    "--input_dims=256": "GiB for the kernel matrices of",
+    "--input_dims=2 --train_multiples=1": "make 4 train examples, fewer than 16",
+    "--num_steps=5000000000": "num_steps",
+    "--input_dims=256": "seeds at once, and",
 }
 
 
