@@ -1,0 +1,102 @@
+"""Combinations of layers: the best of several, and one that is looked at."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import struct
+
+from hierjax.models.two_layer_net import TwoLayerNet
+from hierjax.parallel import map_seeds, seed_keys
+from hierjax.train.best_of import BestOf
+from hierjax.train.descent import Descent
+from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.probed import Probed
+from hierjax.train.taylor_layer import TaylorLayer
+
+KEY = jax.random.key(0)
+
+
+class Count(struct.PyTreeNode):
+    key: jax.Array
+    rounds: jax.Array
+    progress: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Counter(RoundsLayer):
+    """Adds the number of its rounds to the inputs, and errs by as much as it is told."""
+
+    num_rounds: int
+    error: float = 0.0
+
+    def start(self, key, inputs, labels):
+        return Count(jax.random.key_data(key), jnp.int32(0), jnp.float32(0))
+
+    def advance(self, key, state, inputs, labels):
+        rounds = jnp.minimum(state.rounds + 1, self.num_rounds)
+        return state.replace(rounds=rounds, progress=rounds / self.num_rounds)
+
+    def finish(self, state, inputs, labels):
+        return {"key": state.key, "rounds": state.rounds}
+
+    def apply(self, params, inputs):
+        return inputs + params["rounds"]
+
+    def held_out_error(self, state):
+        return jnp.float32(self.error)
+
+
+@pytest.mark.parametrize("errors", [(1.0, 0.5, 2.0), (0.1, 0.5, 2.0), (np.inf, 0.5, 0.2)])
+def test_the_candidate_that_errs_least_is_used(errors):
+    best_of = BestOf(tuple(Counter(3 + i, error) for i, error in enumerate(errors)))
+    params = best_of.fit(KEY, jnp.zeros(4), jnp.zeros(4))
+    assert params.index == np.argmin(errors)
+    np.testing.assert_array_equal(best_of.apply(params, jnp.zeros(2)), 3.0 + np.argmin(errors))
+    assert len({tuple(each["key"].tolist()) for each in params.params}) == 3
+
+
+def test_progress_is_one_when_all_have_ended_and_not_before():
+    """Many candidates: their mean may round to less than one."""
+    best_of = BestOf((*[Counter(1)] * 40, Counter(4)))
+    state = best_of.start(KEY, jnp.zeros(4), jnp.zeros(4))
+    for _ in range(3):
+        state = best_of.advance(KEY, state, jnp.zeros(4), jnp.zeros(4))
+        assert state.progress < 1
+    assert best_of.advance(KEY, state, jnp.zeros(4), jnp.zeros(4)).progress == 1
+
+
+def test_the_right_width_is_found_for_each_seed():
+    """Of two quadratic models one has a unit of one sign only, and cannot fit a saddle."""
+    descent = Descent(optax.adam, (0.05,), 600, 32, patience=600)
+    best_of = BestOf(tuple(TaylorLayer(TwoLayerNet(w, "quadratic"), descent) for w in (1, 4)))
+    inputs = jax.random.normal(KEY, (160, 2))
+    labels = inputs[:, 0] ** 2 - inputs[:, 1] ** 2
+
+    def error(key):
+        params = best_of.fit(key, inputs[:120], labels[:120])
+        values = best_of.apply(params, inputs[120:])[:, 0]
+        return params.index, jnp.mean((values - labels[120:]) ** 2)
+
+    index, errors = map_seeds(error)(seed_keys(0, 2))
+    np.testing.assert_array_equal(index, 1)
+    assert (errors < 0.02).all()
+
+
+def test_a_probe_sees_the_fit_after_every_round():
+    probed = Probed(Counter(3), lambda params: params["rounds"] ** 2, num_rounds=5)
+    params = probed.fit(KEY, jnp.zeros(2), jnp.zeros(2))
+    np.testing.assert_array_equal(params.trace, [1, 4, 9, 0, 0])
+    np.testing.assert_array_equal(probed.apply(params, jnp.zeros(2)), 3.0)
+
+
+def test_nothing_is_recorded_after_the_end():
+    probed = Probed(Counter(1), lambda params: params["rounds"], num_rounds=3)
+    state = probed.start(KEY, jnp.zeros(2), jnp.zeros(2))
+    for _ in range(3):
+        state = probed.advance(KEY, state, jnp.zeros(2), jnp.zeros(2))
+    np.testing.assert_array_equal(state.trace, [1, 0, 0])
+    assert state.round == 1
