@@ -12,11 +12,10 @@ from experiments import cli
 from experiments.label_learners import make_learners
 from experiments.label_request import Request, StackRequest, TaskRequest, task_key
 from experiments.label_summary import closing_table, headline, summarize
-from experiments.runs import Learner, announce
+from experiments.runs import Plan, announce, conclude, open_plan
 from hierjax import (
     BlockConfig,
     FittedLayer,
-    RunFolder,
     check_stack,
     draw_ptf_hierarchy,
     map_seeds,
@@ -68,15 +67,6 @@ class Defaults:
     loss: str
     passes: float
     batch_size: int
-
-
-@dataclasses.dataclass
-class Plan:
-    """A request ready to be carried out."""
-
-    request: Request
-    folder: RunFolder
-    learners: list[Learner]
 
 
 def read_request(task: TaskRequest, defaults: Defaults) -> Request:
@@ -142,10 +132,7 @@ def prepare(experiment: str, request: Request) -> Plan:
         shares = map_seeds(lambda key: draw_ptf_hierarchy(key, request.task.ptf)[1])(keys)
         require_balanced(np.asarray(shares), request.task.ptf.min_share)
     learners = make_learners(request, FLAGS.baselines, FLAGS.impl, FLAGS.num_devices)
-    folder = RunFolder(FLAGS.workdir, experiment, dataclasses.asdict(request), FLAGS.overwrite)
-    for learner in learners:
-        learner.restore(folder)
-    return Plan(request, folder, learners)
+    return open_plan(experiment, request, learners)
 
 
 def execute(plan: Plan, extend: Callable[[Request], dict] | None = None) -> None:
@@ -163,13 +150,7 @@ def execute(plan: Plan, extend: Callable[[Request], dict] | None = None) -> None
     summary = summarize(request, learners, cli.num_devices())
     if extend is not None:
         summary |= extend(request)
-    folder.write_json("summary.json", summary)
-    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
-
-    folder.write_figure("figure.png", plots.label_figure(folder.path))
-    folder.log("finished")
-    print(closing_table(summary))
-    print(f"wrote summary.json and figure.png to {folder.path}")
+    conclude(folder, summary, "label_figure", closing_table(summary))
 
 
 def _test_error(layer: FittedLayer) -> np.ndarray:

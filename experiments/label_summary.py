@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from experiments.label_request import Request
-from experiments.runs import Learner
+from experiments.runs import Learner, total_seconds
 from hierjax import FittedLayer, TrainedNetwork
 from hierjax.record import device_name
 
@@ -29,7 +29,7 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
         "seen": seen_share(request),
         "chance": blocks[0].report["labels"].chance.mean(axis=0).tolist(),
         "baselines": {each.name: _baseline(each.finished[0]) for each in learners[1:]},
-        "seconds": _seconds(blocks),
+        "seconds": total_seconds(blocks),
     }
 
 
@@ -52,18 +52,12 @@ def _baseline(layer: FittedLayer) -> dict:
         "accuracy_std": report.accuracy.std(axis=0).tolist(),
         "accuracy_per_seed": report.accuracy.tolist(),
         "accuracy_min_label": report.accuracy_min_label.min(axis=0).tolist(),
-        "seconds": _seconds([layer]),
+        "seconds": total_seconds([layer]),
     }
     if isinstance(layer.params, TrainedNetwork):
         measured["learning_rate"] = layer.params.learning_rate.tolist()
         measured["steps"] = layer.params.num_steps.tolist()
     return measured
-
-
-def _seconds(layers: list[FittedLayer]) -> dict:
-    return {
-        name: float(sum(layer.seconds[name] for layer in layers)) for name in ("compile", "run")
-    }
 
 
 def headline(request: Request, folder) -> str:

@@ -9,17 +9,15 @@ choices on validation, both quadratic models on one grid.
     python -m experiments.neural_representations --input_dim 20 --representation relu
 
 With the default sizes (He_4 of one direction in 16 dimensions, 2,000 examples at most) expect test
-errors over the variance of @ for quad_rep, @ for quad_raw, @ for ntk_raw and @ for ntk_rep, in @
-minutes on two cores.
+errors over the variance of .0005 for quad_rep, .05 for quad_raw, .42 for ntk_raw and .53 for ntk_rep
+with all of them, in nine CPU-minutes.
 """
-
-import dataclasses
 
 import jax
 from absl import flags
 
 from experiments import cli
-from experiments.representation_learners import LEARNERS, make_learners
+from experiments.representation_learners import LEARNERS, checked_learners, make_learners
 from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import (
     closing_table,
@@ -28,8 +26,8 @@ from experiments.representation_summary import (
     test_errors,
     warnings,
 )
-from experiments.runs import Learner, announce
-from hierjax import REPRESENTATIONS, PolynomialSpec, RunFolder
+from experiments.runs import Plan, announce, conclude, open_plan
+from hierjax import REPRESENTATIONS, PolynomialSpec
 from hierjax.tasks.harmonics import KINDS
 
 _UNITS_PER_DIRECTION = {"quadratic": 2, "relu": 8, "erf": 8, "indicator": 8}
@@ -56,15 +54,6 @@ cli.define_run_flags("neural_representations", num_seeds=5)
 FLAGS = flags.FLAGS
 
 
-@dataclasses.dataclass
-class Plan:
-    """A request ready to be carried out."""
-
-    request: Request
-    folder: RunFolder
-    learners: list[Learner]
-
-
 def main() -> None:
     """Runs the experiment as the flags say."""
     cli.run(__doc__, prepare, execute)
@@ -76,12 +65,7 @@ def prepare() -> Plan:
         jax.config.update("jax_enable_x64", True)
     request = read_request()
     learners = make_learners(request, FLAGS.impl, FLAGS.num_devices)
-    folder = RunFolder(
-        FLAGS.workdir, "neural_representations", dataclasses.asdict(request), FLAGS.overwrite
-    )
-    for learner in learners:
-        learner.restore(folder)
-    return Plan(request, folder, learners)
+    return open_plan("neural_representations", request, learners)
 
 
 def read_request() -> Request:
@@ -109,15 +93,10 @@ def read_request() -> Request:
     for name, most in (("num_test", _MAX_EXAMPLES), ("num_steps", _MAX_STEPS)):
         if not 1 <= FLAGS[name].value <= most:
             raise ValueError(f"{name}={FLAGS[name].value} must be from 1 to {most}")
-    unknown = [name for name in FLAGS.learners if name not in LEARNERS]
-    if unknown or len(set(FLAGS.learners)) < max(len(FLAGS.learners), 1):
-        raise ValueError(
-            f"learners={','.join(FLAGS.learners)} must be different ones of {', '.join(LEARNERS)}"
-        )
     request = Request(
         task,
         cli.ascending("num_train", FLAGS.num_train, LEAST_TRAIN, _MAX_EXAMPLES),
-        tuple(FLAGS.learners),
+        checked_learners(FLAGS.learners),
         FLAGS.representation,
         width,
         num_directions,
@@ -139,15 +118,12 @@ def execute(plan: Plan) -> None:
     for learner in learners:
         learner.fit(folder, test_errors)
     summary = summarize(request, learners, cli.num_devices())
-    folder.write_json("summary.json", summary)
-    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
-
-    folder.write_figure("figure.png", plots.representation_figure(folder.path))
-    folder.log("finished")
-    for line in warnings(summary):
-        print(line)
-    print(closing_table(summary))
-    print(f"wrote summary.json and figure.png to {folder.path}")
+    conclude(
+        folder,
+        summary,
+        "representation_figure",
+        "\n".join([*warnings(summary), closing_table(summary)]),
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.representation_learners import top_layers
 from experiments.representation_request import Request
-from experiments.runs import Learner
+from experiments.runs import Learner, total_seconds
 from hierjax import (
     Best,
     BestOf,
@@ -53,12 +53,7 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
         "explained_by_degree": each(_explained),
         "chosen": {name: chosen(name) for name in request.learners},
         "dropped": each(_dropped),
-        "seconds": each(
-            lambda layers: {
-                kind: float(sum(layer.seconds[kind] for layer in layers))
-                for kind in ("compile", "run")
-            }
-        ),
+        "seconds": each(total_seconds),
     }
 
 

@@ -6,7 +6,7 @@ grows. No exponent is claimed where fewer than three dimensions have a threshold
 
     python -m experiments.representation_thresholds
 
-With the default sizes expect @ minutes on two cores.
+With the default sizes expect an hour on two cores; a killed run goes on where it was.
 """
 
 import dataclasses
@@ -14,18 +14,19 @@ import dataclasses
 from absl import flags
 
 from experiments import cli
-from experiments.representation_learners import LEARNERS, make_learners
+from experiments.representation_learners import LEARNERS, checked_learners, make_learners
 from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import summarize, test_errors
-from experiments.runs import Learner, announce
+from experiments.runs import Learner, Plan, announce, conclude, open_plan
 from experiments.threshold_summary import closing_table, summarize_thresholds
-from hierjax import PolynomialSpec, RunFolder
+from hierjax import PolynomialSpec
 
 flags.DEFINE_list("input_dims", ["8", "12", "16", "20", "24"], "Dimensions d, ascending.")
 flags.DEFINE_list(
     "train_multiples", ["1", "2", "4", "8", "16"], "Of d^2, train examples, ascending."
 )
 flags.DEFINE_integer("degree", 4, "Of the polynomial.")
+flags.DEFINE_list("learners", list(LEARNERS), "Which to train.")
 flags.DEFINE_float("level", 0.5, "Of the error over the variance.", lower_bound=0, upper_bound=1)
 flags.DEFINE_integer(
     "num_steps",
@@ -39,35 +40,34 @@ cli.define_run_flags("representation_thresholds", num_seeds=5)
 FLAGS = flags.FLAGS
 
 
-@dataclasses.dataclass
-class Plan:
-    """Requests, one for each dimension, ready to be carried out."""
-
-    requests: list[Request]
-    folder: RunFolder
-    learners: list[list[Learner]]
-
-
 def main() -> None:
     """Runs the experiment as the flags say."""
     cli.run(__doc__, prepare, execute)
 
 
+@dataclasses.dataclass(frozen=True)
+class ThresholdRequest:
+    """What is asked for.
+
+    Attributes:
+      level: of the error.
+      requests: of each dimension, ascending.
+    """
+
+    level: float
+    requests: tuple[Request, ...]
+
+
 def prepare() -> Plan:
     """Checks the request, opens its folder and reads what is finished there."""
-    requests = [_request(dim) for dim in cli.ascending("input_dims", FLAGS.input_dims, 2, 256)]
-    learners = [
-        make_learners(request, FLAGS.impl, FLAGS.num_devices, f"d{request.task.input_dim}_")
-        for request in requests
-    ]
-    identity = {
-        "level": FLAGS.level,
-        "requests": [dataclasses.asdict(request) for request in requests],
-    }
-    folder = RunFolder(FLAGS.workdir, "representation_thresholds", identity, FLAGS.overwrite)
-    for learner in _flat(learners):
-        learner.restore(folder)
-    return Plan(requests, folder, learners)
+    dims = cli.ascending("input_dims", FLAGS.input_dims, 2, 256)
+    request = ThresholdRequest(FLAGS.level, tuple(_request(dim) for dim in dims))
+    learners = [learner for each in request.requests for learner in _learners(each)]
+    return open_plan("representation_thresholds", request, learners)
+
+
+def _learners(request: Request) -> list[Learner]:
+    return make_learners(request, FLAGS.impl, FLAGS.num_devices, f"d{request.task.input_dim}_")
 
 
 def _request(dim: int) -> Request:
@@ -76,7 +76,7 @@ def _request(dim: int) -> Request:
     request = Request(
         task=PolynomialSpec(dim, 1, FLAGS.degree),
         num_train=tuple(dim**2 * multiple for multiple in multiples),
-        learners=LEARNERS,
+        learners=checked_learners(FLAGS.learners),
         representation="quadratic",
         width=2 * directions,
         num_directions=directions,
@@ -95,34 +95,25 @@ def _request(dim: int) -> Request:
     return request
 
 
-def _flat(learners: list[list[Learner]]) -> list[Learner]:
-    return [learner for each in learners for learner in each]
-
-
 def execute(plan: Plan) -> None:
     """Fits what is missing, saving it layer by layer, and writes the result."""
-    folder = plan.folder
-    dims = ", ".join(str(request.task.input_dim) for request in plan.requests)
+    folder, learners, requests = plan.folder, plan.learners, plan.request.requests
+    dims = ", ".join(str(request.task.input_dim) for request in requests)
     print(
         f"polynomials of degree {FLAGS.degree} in {dims} dimensions, "
         f"{', '.join(FLAGS.train_multiples)} times d^2 train examples, {FLAGS.num_seeds} seeds, "
         f"into {folder.path}"
     )
-    announce(folder, _flat(plan.learners))
-    for learner in _flat(plan.learners):
+    announce(folder, learners)
+    for learner in learners:
         learner.fit(folder, test_errors)
+    size = len(learners) // len(requests)  # Learners of each dimension.
     summaries = [
-        summarize(request, learners, cli.num_devices())
-        for request, learners in zip(plan.requests, plan.learners, strict=True)
+        summarize(request, learners[size * i : size * (i + 1)], cli.num_devices())
+        for i, request in enumerate(requests)
     ]
     summary = summarize_thresholds(summaries, FLAGS.level)
-    folder.write_json("summary.json", summary)
-    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
-
-    folder.write_figure("figure.png", plots.threshold_figure(folder.path))
-    folder.log("finished")
-    print(closing_table(summary))
-    print(f"wrote summary.json and figure.png to {folder.path}")
+    conclude(folder, summary, "threshold_figure", closing_table(summary))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from experiments.rhm_request import Request
-from experiments.runs import Learner
+from experiments.runs import Learner, total_seconds
 from hierjax import (
     FittedLayer,
     KernelMachine,
@@ -50,9 +50,7 @@ def _learner(finished: list[FittedLayer], spec: RandomHierarchySpec) -> dict:
     return {
         "test_error": spread(report.test_error),
         "train_loss": float(report.train_loss.mean()),
-        "seconds": {
-            name: float(sum(each.seconds[name] for each in finished)) for name in ("compile", "run")
-        },
+        "seconds": total_seconds(finished),
         "chosen": _chosen(finished[-1].params, spec),
     }
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import flags
 
 from experiments import cli
 from hierjax import FittedLayer, LayerCheckpoints, RunFolder, SeedsTrainer, spread
+
+FLAGS = flags.FLAGS
 
 LAYERWISE = "layerwise"
 """How the names of learners end, each of whose layers predicts."""
@@ -99,6 +102,47 @@ class Learner:
             return self.name
         prefix = self.name.removesuffix(LAYERWISE).replace("_", " ")
         return f"{prefix}layer {index + 1} of {self.num_layers}"
+
+
+@dataclasses.dataclass
+class Plan:
+    """A request ready to be carried out."""
+
+    request: Any
+    folder: RunFolder
+    learners: list[Learner]
+
+
+def open_plan(experiment: str, request: Any, learners: list[Learner]) -> Plan:
+    """Opens the folder of a request, a dataclass, and reads what is finished there.
+
+    Raises:
+      ValueError: the folder is of no use.
+      OSError: likewise.
+    """
+    identity = dataclasses.asdict(request)
+    folder = RunFolder(FLAGS.workdir, experiment, identity, FLAGS.overwrite)
+    for learner in learners:
+        learner.restore(folder)
+    return Plan(request, folder, learners)
+
+
+def conclude(folder: RunFolder, summary: dict, figure: str, table: str) -> None:
+    """Writes the result of a run and its figure, by the function of that name, and says so."""
+    folder.write_json("summary.json", summary)
+    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
+
+    folder.write_figure("figure.png", getattr(plots, figure)(folder.path))
+    folder.log("finished")
+    print(table)
+    print(f"wrote summary.json and figure.png to {folder.path}")
+
+
+def total_seconds(layers: list[FittedLayer]) -> dict[str, float]:
+    """What all layers took, to "compile" and to "run"."""
+    return {
+        name: float(sum(layer.seconds[name] for layer in layers)) for name in ("compile", "run")
+    }
 
 
 def announce(folder: RunFolder, learners: list[Learner]) -> None:

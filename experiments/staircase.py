@@ -10,15 +10,12 @@ With the default sizes (30 inputs, degree 10) expect errors over the variance of
 .057 layer by layer on the staircase, and 1 on the parity, in two minutes on two cores.
 """
 
-import dataclasses
-
 from absl import flags
 
 from experiments import cli
-from experiments.runs import Learner, announce
+from experiments.runs import Plan, announce, conclude, open_plan
 from experiments.staircase_learners import NUM_PROBES, Request, make_learners
 from experiments.staircase_summary import closing_table, headline, summarize, test_errors
-from hierjax import RunFolder
 
 _BOUNDS = {"num_inputs": 2**12, "num_steps": 2**20}
 
@@ -29,15 +26,6 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("num_steps", 5000, "End to end; each block alone takes three tenths of them.")
 cli.define_run_flags("staircase", num_seeds=10)
 FLAGS = flags.FLAGS
-
-
-@dataclasses.dataclass
-class Plan:
-    """A request ready to be carried out."""
-
-    request: Request
-    folder: RunFolder
-    learners: list[Learner]
 
 
 def main() -> None:
@@ -57,10 +45,7 @@ def prepare() -> Plan:
         )
     request = Request(FLAGS.num_inputs, FLAGS.degree, FLAGS.num_steps, FLAGS.num_seeds, FLAGS.seed)
     learners = make_learners(request, FLAGS.impl, FLAGS.num_devices)
-    folder = RunFolder(FLAGS.workdir, "staircase", dataclasses.asdict(request), FLAGS.overwrite)
-    for learner in learners:
-        learner.restore(folder)
-    return Plan(request, folder, learners)
+    return open_plan("staircase", request, learners)
 
 
 def execute(plan: Plan) -> None:
@@ -71,13 +56,7 @@ def execute(plan: Plan) -> None:
     for learner in learners:
         learner.fit(folder, test_errors)
     summary = summarize(request, learners, cli.num_devices())
-    folder.write_json("summary.json", summary)
-    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
-
-    folder.write_figure("figure.png", plots.staircase_figure(folder.path))
-    folder.log("finished")
-    print(closing_table(summary))
-    print(f"wrote summary.json and figure.png to {folder.path}")
+    conclude(folder, summary, "staircase_figure", closing_table(summary))
 
 
 if __name__ == "__main__":

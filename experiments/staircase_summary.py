@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from experiments.runs import Learner
+from experiments.runs import Learner, total_seconds
 from experiments.staircase_learners import (
     LEARNERS,
     STEPS_BETWEEN_LOOKS,
@@ -41,12 +41,7 @@ def summarize(request: Request, learners: list[Learner], num_devices: int) -> di
         },
         "order": _order(request, finished["staircase_end_to_end"][0].report),
         "seen": 1 - (1 - 0.5**request.num_inputs) ** num_examples(request, request.num_steps),
-        "seconds": each(
-            lambda layers: {
-                kind: float(sum(layer.seconds[kind] for layer in layers))
-                for kind in ("compile", "run")
-            }
-        ),
+        "seconds": each(total_seconds),
     }
 
 

@@ -56,7 +56,13 @@ from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
 from hierjax.train.best_of import Best, BestOf
 from hierjax.train.block_layer import BlockConfig, BlockLayer, TrainedBlock, residual_layers
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.kernel_ridge import Kernel, KernelMachine, KernelRidge, gram_bytes
+from hierjax.train.kernel_ridge import (
+    Kernel,
+    KernelMachine,
+    KernelRidge,
+    gram_bytes,
+    radial_kernels,
+)
 from hierjax.train.label_learners import (
     end_to_end_label_learner,
     linear_label_learner,
@@ -195,6 +201,7 @@ __all__ = [
     "prefix_sets",
     "quadratic",
     "quadratic_learner",
+    "radial_kernels",
     "recovery_coefficients",
     "require_balanced",
     "require_filled",

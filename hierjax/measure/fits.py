@@ -56,7 +56,8 @@ def crossing(sizes: Sequence[float], errors: np.ndarray, level: float) -> float:
       level: to be crossed.
 
     Returns:
-      The size; infinite if the last error is not below the level, the least size if all are.
+      The size; infinite if the last error is not below the level, the least size if all are, and
+      that of the next error where the last one above is not finite.
     """
     above = np.flatnonzero(~(np.asarray(errors) < level))
     if above.size == 0:
@@ -64,6 +65,8 @@ def crossing(sizes: Sequence[float], errors: np.ndarray, level: float) -> float:
     last = above[-1]
     if last == len(sizes) - 1:
         return math.inf
+    if not math.isfinite(errors[last]):
+        return float(sizes[last + 1])
     share = (errors[last] - level) / (errors[last] - errors[last + 1])
     low, high = math.log(sizes[last]), math.log(sizes[last + 1])
     return math.exp(low + share * (high - low))

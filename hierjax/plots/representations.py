@@ -43,13 +43,13 @@ def representation_figure(folder: str | os.PathLike) -> Figure:
 def _mark_levels(axis, summary: dict) -> None:
     """The errors of guessing the mean, and of knowing all but the highest degree."""
     degree, highest = summary["task"]["degree"], summary["variance_by_degree"][-1]
-    levels = [(1.0, "bottom", "mean alone")]
+    levels = [(1.0, "bottom", "mean")]
     if highest < _NEAR_ONE:
-        levels.append((highest, "top", f"all below degree {degree}"))
+        levels.append((highest, "top", f"degree\n< {degree}"))
     for level, side, text in levels:
         axis.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
-        place = {"transform": axis.get_yaxis_transform(), "ha": "right", "va": side}
-        axis.text(0.99, level, text, color="gray", fontsize=7, **place)
+        place = {"transform": axis.get_yaxis_transform(), "ha": "left", "va": side}
+        axis.text(1.01, level, text, color="gray", fontsize=7, **place)
 
 
 def _draw_seeds(axis, sizes, rows: np.ndarray, name: str) -> None:

@@ -64,6 +64,8 @@ class RepresentationLayer:
             raise ValueError(
                 f"num_directions={self.num_directions} must be from 1 to {self.width}, the width"
             )
+        if not 0 <= self.beta < 1:
+            raise ValueError(f"beta={self.beta} must be at least 0 and below 1")
         if not 0 < self.floor < 1:
             raise ValueError(f"floor={self.floor} must be between 0 and 1")
 
@@ -85,7 +87,7 @@ class RepresentationLayer:
             variables,
             directions * scales[None],
             jnp.mean(~keep),
-            jnp.sum(jnp.where(keep, moments, 0)) / total,
+            jnp.sum(jnp.where(keep, moments, 0)) / jnp.maximum(total, _TINY),
         )
 
     def apply(self, params: Representation, inputs: jax.Array) -> jax.Array:

@@ -122,6 +122,17 @@ def test_a_staircase_is_climbed(tmp_path):
     assert "layer by layer" in result.stdout
 
 
+def test_thresholds_are_tabulated_and_no_law_is_claimed_of_one_dimension(tmp_path):
+    flags = ("--input_dims=4", "--train_multiples=1,8", "--num_seeds=2", "--learners=ntk_raw")
+    result = jobs.run("representation_thresholds", tmp_path, *flags)
+    assert result.returncode == 0, result.stderr
+    summary = summary_of(tmp_path)
+    assert "no exponent" in result.stdout
+    assert set(summary["thresholds"]["ntk_raw"]["4"]) == {"value", "low", "high"}
+    assert summary["fits"]["ntk_raw"]["exponent"] is None
+    assert summary["dimensions"]["4"]["test_error"]["ntk_raw"]["128"]["mean"] < 0.1
+
+
 @pytest.mark.parametrize(
     ("experiment", "requests"),
     [

@@ -28,6 +28,11 @@ def test_a_level_that_is_not_crossed_is_crossed_at_infinity(last):
     assert crossing(SIZES, [0.9, 0.6, 0.4, last], 0.5) == math.inf
 
 
+@pytest.mark.parametrize("diverged", [math.nan, math.inf])
+def test_beside_a_diverged_error_there_is_nothing_to_interpolate(diverged):
+    assert crossing(SIZES, [0.9, diverged, 0.4, 0.1], 0.5) == 400
+
+
 def test_errors_below_the_level_from_the_start_cross_at_the_least_size():
     assert crossing(SIZES, [0.4, 0.3, 0.2, 0.1], 0.5) == 100
 

@@ -1,4 +1,4 @@
-"""Combinations of layers: the best of several, and one that is looked at."""
+"""The best of several layers."""
 
 import dataclasses
 
@@ -14,7 +14,6 @@ from hierjax.parallel import map_seeds, seed_keys
 from hierjax.train.best_of import BestOf
 from hierjax.train.descent import Descent
 from hierjax.train.layerwise import RoundsLayer
-from hierjax.train.probed import Probed
 from hierjax.train.taylor_layer import TaylorLayer
 
 KEY = jax.random.key(0)
@@ -84,19 +83,3 @@ def test_the_right_width_is_found_for_each_seed():
     index, errors = map_seeds(error)(seed_keys(0, 2))
     np.testing.assert_array_equal(index, 1)
     assert (errors < 0.02).all()
-
-
-def test_a_probe_sees_the_fit_after_every_round():
-    probed = Probed(Counter(3), lambda params: params["rounds"] ** 2, num_rounds=5)
-    params = probed.fit(KEY, jnp.zeros(2), jnp.zeros(2))
-    np.testing.assert_array_equal(params.trace, [1, 4, 9, 0, 0])
-    np.testing.assert_array_equal(probed.apply(params, jnp.zeros(2)), 3.0)
-
-
-def test_nothing_is_recorded_after_the_end():
-    probed = Probed(Counter(1), lambda params: params["rounds"], num_rounds=3)
-    state = probed.start(KEY, jnp.zeros(2), jnp.zeros(2))
-    for _ in range(3):
-        state = probed.advance(KEY, state, jnp.zeros(2), jnp.zeros(2))
-    np.testing.assert_array_equal(state.trace, [1, 0, 0])
-    assert state.round == 1

@@ -75,12 +75,19 @@ def test_directions_beyond_the_number_of_inputs_are_dropped():
     assert np.isfinite(layer.apply(params, sphere(20, 4, seed=3))).all()
 
 
+def test_units_that_are_silent_have_no_directions():
+    params = fitted(RepresentationLayer(4, 2, "relu", beta=0.0), jnp.zeros((20, 3)))
+    assert params.moment == 0
+    assert params.dropped == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ((10, 5, "sigmoid"), "activation='sigmoid' is unknown"),
         ((10, 11), "num_directions=11 must be from 1 to 10, the width"),
         ((10, 0), "num_directions=0"),
+        ((10, 5, "relu", 1.5), "beta=1.5 must be at least 0 and below 1"),
         ((10, 5, "relu", 0.5, 0.0), "floor=0.0 must be between 0 and 1"),
     ],
 )

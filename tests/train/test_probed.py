@@ -1,0 +1,96 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from hierjax.train.descent import Descent
+from hierjax.train.losses import SQUARED
+from hierjax.train.network import Network
+from hierjax.train.probed import Probed
+
+KEY = jax.random.key(0)
+INPUTS = jax.random.normal(jax.random.key(1), (40, 3))
+LABELS = INPUTS @ jnp.array([1.0, -2.0, 0.5]) + 1
+LAYER = Network(nn.Dense(1), Descent(optax.adam, (0.05,), 50, 8, steps_per_round=20), loss=SQUARED)
+
+
+def probe(params):
+    """Numbers of several shapes and kinds."""
+    values = LAYER.apply(params, INPUTS)[:, 0]
+    return {"steps": params.num_steps, "loss": ((values - LABELS) ** 2).mean(), "some": values[:4]}
+
+
+PROBED = Probed(LAYER, probe, 5)
+
+
+def states_of(layer):
+    """After 0, 1, 2, ... rounds."""
+    advance = jax.jit(layer.advance)
+    states = [layer.start(KEY, INPUTS, LABELS)]
+    while states[-1].progress < 1:
+        states.append(advance(KEY, states[-1], INPUTS, LABELS))
+    return [*states, advance(KEY, states[-1], INPUTS, LABELS)]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return states_of(LAYER)[:-1]
+
+
+@pytest.fixture(scope="module")
+def probed():
+    return states_of(PROBED)
+
+
+@pytest.fixture(scope="module")
+def fitted(probed):
+    return PROBED.finish(probed[-1], INPUTS, LABELS)
+
+
+def test_looking_does_not_change_what_is_fitted(alone, fitted):
+    params = LAYER.finish(alone[-1], INPUTS, LABELS)
+    assert params.num_steps == 50
+    chex.assert_trees_all_close(fitted.params, params, atol=1e-6)
+    np.testing.assert_array_equal(
+        PROBED.apply(fitted, INPUTS[:7]), LAYER.apply(fitted.params, INPUTS[:7])
+    )
+
+
+def test_the_trace_is_what_the_probe_says_after_each_round(alone, fitted):
+    seen = [probe(LAYER.finish(state, INPUTS, LABELS)) for state in alone[1:]]
+    expected = jax.tree.map(lambda *rounds: np.stack(rounds), *seen)
+    recorded = jax.tree.map(lambda leaf: leaf[: len(seen)], fitted.trace)
+    chex.assert_trees_all_close(recorded, expected, atol=1e-5)
+    assert recorded["steps"].tolist() == [20, 40, 50]
+    assert recorded["loss"][0] > 2 * recorded["loss"][1]
+
+
+def test_rounds_that_are_not_taken_stay_zero(fitted):
+    chex.assert_tree_shape_prefix(fitted.trace, (5,))
+    assert fitted.trace["some"].shape == (5, 4)
+    for leaf in jax.tree.leaves(fitted.trace):
+        np.testing.assert_array_equal(leaf[3:], 0)
+
+
+def test_rounds_come_one_by_one_and_none_after_the_end(alone, probed):
+    assert [state.round for state in probed] == [0, 1, 2, 3, 3]
+    assert [np.count_nonzero(state.trace["steps"]) for state in probed] == [0, 1, 2, 3, 3]
+    np.testing.assert_allclose(
+        [state.progress for state in probed[:-1]], [state.progress for state in alone], rtol=1e-6
+    )
+    chex.assert_trees_all_equal(probed[-1], probed[-2])
+
+
+def test_seeds_that_end_sooner_keep_their_record():
+    """Mapped over seeds, all go on until the slowest has ended."""
+    descent = Descent(optax.sgd, (0.1,), 100, 8, stop_loss=0.5, steps_per_round=20)
+    layer = Network(nn.Dense(1), descent, loss=SQUARED)
+    probed = Probed(layer, lambda params: params.num_steps, 5)
+    labels = jnp.stack([LABELS, LABELS + 100 * jax.random.normal(KEY, (40,))])
+    fit = jax.jit(jax.vmap(probed.fit, (None, None, 0)))
+    first, second = fit(KEY, INPUTS, labels).trace.tolist()
+    assert second == [20, 40, 60, 80, 100]
+    assert first in ([20, 0, 0, 0, 0], [20, 40, 0, 0, 0])
