@@ -24,7 +24,7 @@ class DescentState(struct.PyTreeNode):
       params: what is trained.
       opt_state: of the optimizer.
       choice: index in `Descent.grid` of the choice in use.
-      final: whether the choice is made, and all examples are trained on.
+      final: whether the choice is made; without early stopping all examples are then trained on.
       step: steps taken with this choice.
       loss: mean loss of the last round's minibatches.
       validation: (K,) mean of `Objective.validate` for the choices tried so far.
