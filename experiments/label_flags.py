@@ -12,7 +12,7 @@ from experiments import cli
 from experiments.label_learners import make_learners
 from experiments.label_request import Request, StackRequest, TaskRequest, task_key
 from experiments.label_summary import closing_table, headline, summarize
-from experiments.runs import Plan, announce, conclude, open_plan
+from experiments.runs import Plan, conclude, open_plan
 from hierjax import (
     BlockConfig,
     FittedLayer,
@@ -144,9 +144,7 @@ def execute(plan: Plan, extend: Callable[[Request], dict] | None = None) -> None
     """
     request, folder, learners = plan.request, plan.folder, plan.learners
     print(headline(request, folder))
-    announce(folder, learners)
-    for learner in learners:
-        learner.fit(folder, _test_error)
+    plan.fit(_test_error)
     summary = summarize(request, learners, cli.num_devices())
     if extend is not None:
         summary |= extend(request)

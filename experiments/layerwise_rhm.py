@@ -11,7 +11,6 @@ With the default sizes (C = V = 8, M = 4, S = 2, L = 3, n = 2,048) expect a mean
 strings, take most of them.
 """
 
-import dataclasses
 import functools
 import math
 from fractions import Fraction
@@ -23,13 +22,12 @@ from experiments import cli
 from experiments.rhm_learners import make_learners
 from experiments.rhm_request import Request
 from experiments.rhm_summary import closing_table, first_seed_embeddings, headline, summarize
-from experiments.runs import Learner, announce
+from experiments.runs import Plan, conclude, open_plan
 from hierjax import (
     FittedLayer,
     NetworkConfig,
     PatchLayerConfig,
     RandomHierarchySpec,
-    RunFolder,
     check_split,
     predicted_num_train,
     require_filled,
@@ -74,16 +72,6 @@ cli.define_run_flags("layerwise_rhm", num_seeds=10)
 FLAGS = flags.FLAGS
 
 
-@dataclasses.dataclass
-class Plan:
-    """A request ready to be carried out."""
-
-    request: Request
-    folder: RunFolder
-    learners: list[Learner]
-    skipped: dict[str, str]
-
-
 def main() -> None:
     """Runs the experiment as the flags say."""
     cli.run(__doc__, prepare, execute)
@@ -95,29 +83,17 @@ def prepare() -> Plan:
     learners, skipped = make_learners(
         request, FLAGS.baselines, FLAGS.impl, FLAGS.num_devices, FLAGS.data_parallel
     )
-    folder = RunFolder(FLAGS.workdir, "layerwise_rhm", dataclasses.asdict(request), FLAGS.overwrite)
-    for learner in learners:
-        learner.restore(folder)
-    return Plan(request, folder, learners, skipped)
+    return open_plan("layerwise_rhm", request, learners, skipped)
 
 
 def execute(plan: Plan) -> None:
     """Fits what is missing, saving it layer by layer, and writes the result."""
     request, folder, learners = plan.request, plan.folder, plan.learners
     print(headline(request, folder))
-    announce(folder, learners)
-    for learner in learners:
-        learner.fit(folder, functools.partial(test_error, request.num_test))
-
+    plan.fit(functools.partial(test_error, request.num_test))
     summary = summarize(request, learners, plan.skipped, cli.num_devices())
     folder.write_arrays("embeddings.npz", first_seed_embeddings(learners[0].finished))
-    folder.write_json("summary.json", summary)
-    from hierjax import plots  # Matplotlib is slow to import, and only a finished run needs it.
-
-    folder.write_figure("figure.png", plots.layerwise_figure(folder.path))
-    folder.log("finished")
-    print(closing_table(summary))
-    print(f"wrote summary.json and figure.png to {folder.path}")
+    conclude(folder, summary, "layerwise_figure", closing_table(summary))
 
 
 def test_error(num_test: int, layer: FittedLayer) -> np.ndarray:

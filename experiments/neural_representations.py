@@ -2,8 +2,8 @@
 
 Four learners see targets that are polynomials of a few directions on a sphere: the NTK and the
 quadratic model of a two-layer network, each on the raw input (ntk_raw, quad_raw) and on a random
-one-layer representation, whitened on the train inputs (ntk_rep, quad_rep). Each makes all of its
-choices on validation, both quadratic models on one grid.
+one-layer representation, whitened on the inputs that are not held out (ntk_rep, quad_rep). Each
+makes all of its choices on validation, both quadratic models by one rule.
 
     python -m experiments.neural_representations
     python -m experiments.neural_representations --input_dim 20 --representation relu
@@ -26,7 +26,7 @@ from experiments.representation_summary import (
     test_errors,
     warnings,
 )
-from experiments.runs import Plan, announce, conclude, open_plan
+from experiments.runs import Plan, conclude, open_plan
 from hierjax import REPRESENTATIONS, PolynomialSpec
 from hierjax.tasks.harmonics import KINDS
 
@@ -114,9 +114,7 @@ def execute(plan: Plan) -> None:
     """Fits what is missing, saving it layer by layer, and writes the result."""
     request, folder, learners = plan.request, plan.folder, plan.learners
     print(headline(request, folder))
-    announce(folder, learners)
-    for learner in learners:
-        learner.fit(folder, test_errors)
+    plan.fit(test_errors)
     summary = summarize(request, learners, cli.num_devices())
     conclude(
         folder,

@@ -17,7 +17,7 @@ from experiments import cli
 from experiments.representation_learners import LEARNERS, checked_learners, make_learners
 from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import summarize, test_errors
-from experiments.runs import Learner, Plan, announce, conclude, open_plan
+from experiments.runs import Learner, Plan, conclude, open_plan
 from experiments.threshold_summary import closing_table, summarize_thresholds
 from hierjax import PolynomialSpec
 
@@ -104,9 +104,7 @@ def execute(plan: Plan) -> None:
         f"{', '.join(FLAGS.train_multiples)} times d^2 train examples, {FLAGS.num_seeds} seeds, "
         f"into {folder.path}"
     )
-    announce(folder, learners)
-    for learner in learners:
-        learner.fit(folder, test_errors)
+    plan.fit(test_errors)
     size = len(learners) // len(requests)  # Learners of each dimension.
     summaries = [
         summarize(request, learners[size * i : size * (i + 1)], cli.num_devices())

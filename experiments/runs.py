@@ -39,7 +39,7 @@ class Learner:
     @property
     def num_layers(self) -> int:
         """Layers of the whole stack."""
-        return len(self.trainer.layouts)
+        return self.trainer.num_layers
 
     @property
     def is_finished(self) -> bool:
@@ -53,12 +53,14 @@ class Learner:
           ValueError: it is damaged or of another run.
         """
         with LayerCheckpoints(folder.checkpoints / self.name) as checkpoints:
-            self.finished = jax.device_get(checkpoints.restore(self.trainer.layouts))
+            layers = checkpoints.restore(self.num_layers, self.trainer.layout)
+            self.finished = jax.device_get(layers)
             if not self.is_finished:
                 index = len(self.finished)
-                layout = self.trainer.rounds_layout(index)
-                if layout is not None:
-                    self.rounds = jax.device_get(checkpoints.restore_rounds(index, layout))
+                rounds = checkpoints.restore_rounds(
+                    index, functools.partial(self.trainer.rounds_layout, index)
+                )
+                self.rounds = jax.device_get(rounds)
 
     def fit(
         self, folder: RunFolder, test_error: Callable[[FittedLayer], np.ndarray | None]
@@ -106,15 +108,44 @@ class Learner:
 
 @dataclasses.dataclass
 class Plan:
-    """A request ready to be carried out."""
+    """A request ready to be carried out.
+
+    Attributes:
+      request: a dataclass, which identifies the run.
+      folder: of the run.
+      learners: what is fitted, in this order.
+      skipped: learners that are left out, and why.
+    """
 
     request: Any
     folder: RunFolder
     learners: list[Learner]
+    skipped: dict[str, str]
+
+    def fit(self, test_error: Callable[[FittedLayer], np.ndarray | None]) -> None:
+        """Fits what is missing of all learners, see `Learner.fit`."""
+        finished = {learner.name: len(learner.finished) for learner in self.learners}
+        if any(finished.values()):
+            counts = [f"{x.name} {len(x.finished)} of {x.num_layers}" for x in self.learners]
+            print(f"taking up a run; layers finished: {', '.join(counts)}")
+        self.folder.log("started", finished_layers=finished)
+        for learner in self.learners:
+            learner.fit(self.folder, test_error)
 
 
-def open_plan(experiment: str, request: Any, learners: list[Learner]) -> Plan:
+def open_plan(
+    experiment: str,
+    request: Any,
+    learners: list[Learner],
+    skipped: dict[str, str] | None = None,
+) -> Plan:
     """Opens the folder of a request, a dataclass, and reads what is finished there.
+
+    Args:
+      experiment: its name.
+      request: what identifies the run.
+      learners: of the run.
+      skipped: learners that are left out, and why.
 
     Raises:
       ValueError: the folder is of no use.
@@ -124,7 +155,7 @@ def open_plan(experiment: str, request: Any, learners: list[Learner]) -> Plan:
     folder = RunFolder(FLAGS.workdir, experiment, identity, FLAGS.overwrite)
     for learner in learners:
         learner.restore(folder)
-    return Plan(request, folder, learners)
+    return Plan(request, folder, learners, skipped or {})
 
 
 def conclude(folder: RunFolder, summary: dict, figure: str, table: str) -> None:
@@ -143,12 +174,3 @@ def total_seconds(layers: list[FittedLayer]) -> dict[str, float]:
     return {
         name: float(sum(layer.seconds[name] for layer in layers)) for name in ("compile", "run")
     }
-
-
-def announce(folder: RunFolder, learners: list[Learner]) -> None:
-    """Says what an earlier run finished."""
-    finished = {learner.name: len(learner.finished) for learner in learners}
-    if any(finished.values()):
-        counts = [f"{each.name} {len(each.finished)} of {each.num_layers}" for each in learners]
-        print(f"taking up a run; layers finished: {', '.join(counts)}")
-    folder.log("started", finished_layers=finished)

@@ -13,7 +13,7 @@ With the default sizes (30 inputs, degree 10) expect errors over the variance of
 from absl import flags
 
 from experiments import cli
-from experiments.runs import Plan, announce, conclude, open_plan
+from experiments.runs import Plan, conclude, open_plan
 from experiments.staircase_learners import NUM_PROBES, Request, make_learners
 from experiments.staircase_summary import closing_table, headline, summarize, test_errors
 
@@ -52,9 +52,7 @@ def execute(plan: Plan) -> None:
     """Fits what is missing, saving it layer by layer, and writes the result."""
     request, folder, learners = plan.request, plan.folder, plan.learners
     print(headline(request, folder))
-    announce(folder, learners)
-    for learner in learners:
-        learner.fit(folder, test_errors)
+    plan.fit(test_errors)
     summary = summarize(request, learners, cli.num_devices())
     conclude(folder, summary, "staircase_figure", closing_table(summary))
 

@@ -129,9 +129,7 @@ def end_to_end_stages(request: Request, target: str, task: CubePolynomial) -> li
         values = network.apply(params.params, data.test[target].inputs)
         return _error(values, data.test[target]) | {"prefix_coefficients": params.trace}
 
-    return [
-        layer_stage(layers, 0, _fresh(task, 0, num_examples(request, request.num_steps)), report)
-    ]
+    return [layer_stage(layers, 0, _fresh(request, task, 0, request.num_steps), report)]
 
 
 def layerwise_stages(request: Request, target: str, task: CubePolynomial) -> list[Stage]:
@@ -144,9 +142,7 @@ def layerwise_stages(request: Request, target: str, task: CubePolynomial) -> lis
             hidden = forward(layers, below, data.test[target].inputs)
             return _error(layers[index].votes(params, hidden), data.test[target])
 
-        return layer_stage(
-            layers, index, _fresh(task, index, num_examples(request, num_steps)), report
-        )
+        return layer_stage(layers, index, _fresh(request, task, index, num_steps), report)
 
     return [make_stage(index) for index in range(len(layers))]
 
@@ -174,8 +170,9 @@ def num_examples(request: Request, num_steps: int) -> int:
     return min(num_steps * _BATCH, max(_BATCH, _MOST_NUMBERS // request.num_inputs))
 
 
-def _fresh(task: CubePolynomial, index: int, count: int):
+def _fresh(request: Request, task: CubePolynomial, index: int, num_steps: int):
     """Examples of a stage, see `num_examples`."""
+    count = num_examples(request, num_steps)
 
     def batch(data: SeedData) -> Batch:
         key = jax.random.fold_in(data.key, index)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,12 @@ class LayerCheckpoints:
         """Saves the state of finished layer `index`, from 0."""
         self._layers.save_checkpointables_async(index, {"layer": state})
 
-    def restore(self, layouts: Sequence[PyTree]) -> list[PyTree]:
+    def restore(self, num_layers: int, layout: Callable[[int], PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
 
         Args:
-          layouts: for each layer of the stack, a tree of `jax.ShapeDtypeStruct`.
+          num_layers: of the stack.
+          layout: number of a layer, from 0 -> its tree of `jax.ShapeDtypeStruct`.
 
         Returns:
           The states of layers 0 to k - 1, where k layers were finished.
@@ -55,12 +56,12 @@ class LayerCheckpoints:
           ValueError: steps are missing, damaged, or of another run.
         """
         steps = sorted(checkpoint.step for checkpoint in self._layers.checkpoints)
-        if steps != list(range(len(steps))) or len(steps) > len(layouts):
+        if steps != list(range(len(steps))) or len(steps) > num_layers:
             raise ValueError(
                 f"{self._directory} holds steps {steps}, which are not the first layers of a stack "
-                f"of {len(layouts)}, so not of this run: choose another folder or overwrite it"
+                f"of {num_layers}, so not of this run: choose another folder or overwrite it"
             )
-        return [_load(self._layers, step, layouts[step]) for step in steps]
+        return [_load(self._layers, step, layout(step)) for step in steps]
 
     def save_rounds(self, index: int, state: PyTree) -> None:
         """Saves the state of a layer between two rounds, in place of an earlier one."""
@@ -70,7 +71,7 @@ class LayerCheckpoints:
             0 if latest is None else latest.step + 1, {"layer": state}
         )
 
-    def restore_rounds(self, index: int, layout: PyTree) -> PyTree | None:
+    def restore_rounds(self, index: int, layout: Callable[[], PyTree]) -> PyTree | None:
         """Reads the latest state of a layer that is not finished; None if there is none.
 
         Raises:
@@ -79,7 +80,7 @@ class LayerCheckpoints:
         if not self._rounds_folder(index).exists():
             return None
         rounds = self._rounds_of(index)
-        return None if rounds.latest is None else _load(rounds, rounds.latest.step, layout)
+        return None if rounds.latest is None else _load(rounds, rounds.latest.step, layout())
 
     def _rounds_folder(self, index: int) -> Path:
         return self._directory / f"rounds_{index}"

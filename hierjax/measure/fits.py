@@ -106,20 +106,18 @@ def power_law(
       level: to be crossed.
       seed: of the resampling, in which a threshold that is not known leaves its scale out.
     """
-    rng = np.random.default_rng(seed)
+    rng, scales = np.random.default_rng(seed), np.asarray(scales, float)
     curves = list(zip(sizes, errors, strict=True))
     values = np.array([crossing(n, e.mean(axis=1), level) for n, e in curves])
     draws = np.stack([_resampled(n, e, level, rng) for n, e in curves])
     starts = np.array([n[0] for n, _ in curves])
-    exponent, prefactor, known = _fit(np.asarray(scales, float), values, starts)
-    fits = [_fit(np.asarray(scales, float), draw, starts)[0] for draw in draws.T]
+    exponent, prefactor, known = _fit(scales, values, starts)
+    fits = [_fit(scales, draw, starts)[0] for draw in draws.T]
     num_seeds = min(each.shape[1] for each in errors)
     # A fit that a twentieth of the resamples do not allow is no fit to claim an interval for.
     missing = np.mean(~np.isfinite(fits)) > _MOST_MISSING or num_seeds == 1
     low, high = (math.nan, math.nan) if missing else np.nanquantile(fits, [0.025, 0.975])
-    return PowerLaw(
-        exponent, float(low), float(high), prefactor, tuple(np.asarray(scales)[known].tolist())
-    )
+    return PowerLaw(exponent, float(low), float(high), prefactor, tuple(scales[known].tolist()))
 
 
 def _resampled(sizes, errors: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:

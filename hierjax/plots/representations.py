@@ -95,6 +95,7 @@ def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict) -> None:
             beyond, marker = (sizes[-1], "^") if value is None else (sizes[0], "v")
             axis.plot(dim, beyond, marker, color=colour, markersize=5, markerfacecolor="none")
             continue
-        reach = [[value - (low or value)], [(high or sizes[-1]) - value]]
-        axis.errorbar(dim, value, np.maximum(reach, 0), fmt="o", color=colour, markersize=4)
+        axis.plot(dim, value, "o", color=colour, markersize=4)
+        if low is not None:  # Of one seed there is no interval; high is null if infinite.
+            axis.plot([dim, dim], [low, high or sizes[-1]], color=colour)
     axis.plot([], [], "o-", color=colour, markersize=4, label=label)

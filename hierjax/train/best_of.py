@@ -1,7 +1,8 @@
 """The one of several layers that does best on held-out examples."""
 
+import abc
 import dataclasses
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,10 @@ from hierjax.train.layerwise import RoundsLayer
 PyTree = Any
 
 
-class Candidate(Protocol):
-    """A `RoundsLayer` that knows how well it does."""
+class Candidate(RoundsLayer):
+    """A layer that knows how well it does."""
 
+    @abc.abstractmethod
     def held_out_error(self, state: PyTree) -> jax.Array:
         """A number, when the fit has ended."""
 
@@ -55,7 +57,7 @@ class BestOf(RoundsLayer):
       candidates: layers of the same inputs and outputs.
     """
 
-    candidates: tuple[RoundsLayer | Candidate, ...]
+    candidates: tuple[Candidate, ...]
 
     def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> BestOfState:
         """The states before the first round."""

@@ -1,8 +1,8 @@
-"""Fixed random representations, whitened on the train inputs (arXiv 2006.13436, section 4).
+"""Fixed random representations, whitened on the inputs fitted (arXiv 2006.13436, section 4).
 
 h(x) = P g(x) with g(x) = act(V x + b), V and b random, and P such that the components of h have
-second moment 1 and are uncorrelated on the train inputs. The moment is not centred, so that the
-constant, which g can express, is one of the directions.
+second moment 1 and are uncorrelated on the train inputs, all but those held out. The moment is not
+centred, so that the constant, which g can express, is one of the directions.
 """
 
 import dataclasses

@@ -61,8 +61,7 @@ class Seeds:
         self._impl = impl
         lanes, _ = next(self.chunks())
         self.lane_keys = jax.eval_shape(lambda: keys[lanes])
-        self._traced = self.trace(make_data, self.lane_keys)
-        self._compiled: jax.stages.Compiled | None = None
+        self._make_data = make_data
 
     def chunks(self):
         """As `seed_chunks`."""
@@ -72,19 +71,20 @@ class Seeds:
         """The function mapped over a chunk of seeds, traced for arguments of these shapes."""
         return map_seeds(function, self._mesh, self._impl).trace(*args)
 
+    @functools.cached_property
+    def _traced(self) -> jax.stages.Traced:
+        return self.trace(self._make_data, self.lane_keys)
+
     @property
     def data_layout(self) -> PyTree:
         """Shapes of the data of a chunk."""
         return self._traced.out_info
 
-    def compile(self) -> None:
-        """Compiles what draws the data, unless that is done."""
-        if self._compiled is None:
-            self._compiled = self._traced.lower().compile()
-
-    def data(self, lanes: np.ndarray) -> PyTree:
-        """The data of a chunk."""
-        return self._compiled(self.keys[lanes])
+    @functools.cached_property
+    def data(self) -> Callable[[np.ndarray], PyTree]:
+        """Compiled when it is first looked at: lanes -> the data of a chunk."""
+        compiled = self._traced.lower().compile()
+        return lambda lanes: compiled(self.keys[lanes])
 
 
 class SeedsTrainer:
@@ -95,21 +95,37 @@ class SeedsTrainer:
       stages: the layers, leaves up.
       keys: (num_seeds,) typed keys of the stack; by default those of the seeds.
 
-    Attributes:
-      layouts: for each layer the shapes of its `FittedLayer`.
+    Nothing is traced before it is asked for: a run of many learners begins at once.
     """
 
     def __init__(self, seeds: Seeds, stages: Sequence[Stage], keys: jax.Array | None = None):
-        start = time.perf_counter()
         self._seeds = seeds
+        self._stages = tuple(stages)
         self._keys = seeds.keys if keys is None else keys
-        self._programs: list[dict[str, jax.stages.Traced]] = []
-        below: tuple[PyTree, ...] = ()
-        for stage in stages:
-            self._programs.append(self._trace(stage, below))
-            below += (self._programs[-1]["finish"].out_info[0],)
-        self.layouts = [self._layout(*each["finish"].out_info) for each in self._programs]
-        self._unreported_seconds = time.perf_counter() - start
+        self._outputs: dict[int, tuple[PyTree, PyTree]] = {}
+        self._traced: dict[int, dict[str, jax.stages.Traced]] = {}
+        self._unreported_seconds = 0.0
+
+    @property
+    def num_layers(self) -> int:
+        """Layers of the stack."""
+        return len(self._stages)
+
+    def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
+        """Those of a layer, traced for the shapes of the layers below."""
+        if index not in self._traced:
+            below = tuple(self._output(layer)[0] for layer in range(index))
+            start = time.perf_counter()
+            self._traced[index] = self._trace(self._stages[index], below)
+            self._unreported_seconds += time.perf_counter() - start
+            self._outputs[index] = self._traced[index]["finish"].out_info
+        return self._traced[index]
+
+    def _output(self, index: int) -> tuple[PyTree, PyTree]:
+        """Shapes of the parameters and the report of a layer, for a chunk."""
+        if index not in self._outputs:
+            self._programs(index)
+        return self._outputs[index]
 
     def _trace(self, stage: Stage, below: tuple[PyTree, ...]) -> dict[str, jax.stages.Traced]:
         seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
@@ -127,10 +143,11 @@ class SeedsTrainer:
             "finish": seeds.trace(stage.finish, data, below, context, state),
         }
 
-    def _layout(self, params: PyTree, report: PyTree) -> FittedLayer:
+    def layout(self, index: int) -> FittedLayer:
+        """Shapes of a fitted layer."""
         scalar = jax.ShapeDtypeStruct((), np.float32)
         seconds = {"compile": scalar, "run": scalar}
-        return FittedLayer(*self._over_seeds((params, report)), seconds)
+        return FittedLayer(*self._over_seeds(self._output(index)), seconds)
 
     def _over_seeds(self, lanes: PyTree) -> PyTree:
         return jax.tree.map(
@@ -139,7 +156,7 @@ class SeedsTrainer:
 
     def rounds_layout(self, index: int) -> PyTree | None:
         """Shapes of what `save_rounds` is called with; None for a layer without rounds."""
-        programs = self._programs[index]
+        programs = self._programs(index)
         if "start" not in programs:
             return None
         started = jax.ShapeDtypeStruct((self._seeds.num_seeds,), bool)
@@ -165,18 +182,19 @@ class SeedsTrainer:
           FloatingPointError: parameters of a seed are not finite.
         """
         index, below = len(finished), tuple(layer.params for layer in finished)
+        layout = self.rounds_layout(index)
+        rounds = None if layout is None else _Rounds(layout, saved_rounds, save_rounds)
         start = time.perf_counter() - self._unreported_seconds
         self._unreported_seconds = 0.0
-        programs = {name: each.lower().compile() for name, each in self._programs[index].items()}
-        self._seeds.compile()
+        # Once it is compiled, what was traced only takes memory.
+        traced = self._traced.pop(index)
+        programs = {name: each.lower().compile() for name, each in traced.items()}
+        draw = self._seeds.data
         compiled = time.perf_counter()
 
-        rounds = None
-        if "start" in programs:
-            rounds = _Rounds(self.rounds_layout(index), saved_rounds, save_rounds)
         chunks = []
         for lanes, count in self._seeds.chunks():
-            data, lanes_below = self._seeds.data(lanes), _rows(below, lanes)
+            data, lanes_below = draw(lanes), _rows(below, lanes)
             if rounds is None:
                 fitted = programs["finish"](self._keys[lanes], data, lanes_below)
                 on_seeds(count)
@@ -201,7 +219,7 @@ class SeedsTrainer:
         if not finite.all():
             seeds = ", ".join(map(str, np.flatnonzero(~finite)))
             raise FloatingPointError(
-                f"layer {index + 1} of {len(self._programs)} is not finite for seeds {seeds}: the "
+                f"layer {index + 1} of {self.num_layers} is not finite for seeds {seeds}: the "
                 "layers below it are kept"
             )
 

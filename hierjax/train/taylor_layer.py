@@ -10,8 +10,8 @@ from flax import linen as nn
 from flax import struct
 
 from hierjax.models.taylor import Term, quadratic
+from hierjax.train.best_of import Candidate
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.losses import SQUARED
 from hierjax.train.validation import num_fitted
 
@@ -56,7 +56,7 @@ class TrainedTaylor(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class TaylorLayer(RoundsLayer):
+class TaylorLayer(Candidate):
     """Regression by one term of a module's Taylor expansion and an offset: a stack of one layer.
 
     The penalty of the descent is on the (2, 4) norm, sum_r |u_r|^4 over the columns u_r of the

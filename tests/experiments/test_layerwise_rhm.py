@@ -18,14 +18,6 @@ SMALL = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=3", 
 SMALL = (*SMALL, "--num_features=32", "--nobaselines")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Programs compiled by one command serve the next, and the user's own cache is left alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 def run(workdir, *flags, env=None):
     return jobs.run("layerwise_rhm", workdir, *flags, env=env)
 

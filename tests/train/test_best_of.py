@@ -11,9 +11,8 @@ from flax import struct
 
 from hierjax.models.two_layer_net import TwoLayerNet
 from hierjax.parallel import map_seeds, seed_keys
-from hierjax.train.best_of import BestOf
+from hierjax.train.best_of import BestOf, Candidate
 from hierjax.train.descent import Descent
-from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.taylor_layer import TaylorLayer
 
 KEY = jax.random.key(0)
@@ -26,7 +25,7 @@ class Count(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class Counter(RoundsLayer):
+class Counter(Candidate):
     """Adds the number of its rounds to the inputs, and errs by as much as it is told."""
 
     num_rounds: int

@@ -83,8 +83,10 @@ def test_layers_stack_seeds_and_see_those_below():
 
 def test_layouts_are_those_of_the_fitted_layers():
     trainer = trainer_of(3)
-    for layout, layer in zip(trainer.layouts, fit_all(trainer)[0], strict=True):
-        chex.assert_trees_all_equal_shapes_and_dtypes(layout, layer)
+    top = trainer.layout(2)
+    for index, layer in enumerate(fit_all(trainer)[0]):
+        chex.assert_trees_all_equal_shapes_and_dtypes(trainer.layout(index), layer)
+    chex.assert_trees_all_equal_shapes_and_dtypes(trainer.layout(2), top)
 
 
 def counting(traces, name, function):
@@ -104,7 +106,9 @@ def test_each_program_is_traced_once():
     ]
     walk = Stage(*(counting(traces, name, getattr(walk_stage(), name)) for name in Stage._fields))
     data = counting(traces, "data", make_data)
-    fit_all(SeedsTrainer(Seeds(seed_keys(0, 3), data, ONE), [*stages, walk]), 4)
+    trainer = SeedsTrainer(Seeds(seed_keys(0, 3), data, ONE), [*stages, walk])
+    assert not traces
+    fit_all(trainer, 4)
     names = ["data", 0, 1, 2, "start", "advance", "finish"]
     assert traces == dict.fromkeys(names, 1)
 
