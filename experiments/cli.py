@@ -1,6 +1,7 @@
 """What every experiment does about its command line: flags, exit codes, progress."""
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import os
@@ -9,7 +10,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ import jax
 from absl import flags
 from tqdm import tqdm
 
+from hierjax import Hosts, meet, meet_on_tpu
 from hierjax.parallel import IMPLS
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -73,38 +75,86 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
 
 def num_devices() -> int:
     """Devices that the flags allow."""
-    return flags.FLAGS.num_devices or jax.device_count()
+    return flags.FLAGS.num_devices or jax.local_device_count()
 
 
-def ascending(name: str, values: list[str], least: int, most: int) -> tuple[int, ...]:
-    """The whole numbers of a list flag.
+def ascending(
+    name: str, values: list[str], least: float, most: float, kind: type = int
+) -> tuple[Any, ...]:
+    """The numbers of a list flag, whole ones by default.
 
     Raises:
       ValueError: they are none, do not ascend, or are out of bounds.
     """
     try:
-        numbers = tuple(int(value) for value in values)
+        numbers = tuple(kind(value) for value in values)
     except ValueError:
         numbers = ()
     ascend = all(low < high for low, high in itertools.pairwise(numbers))
     if not numbers or not ascend or not least <= numbers[0] <= numbers[-1] <= most:
+        numbers_of = "whole numbers" if kind is int else "numbers"
         raise ValueError(
-            f"{name}={','.join(values)} must be whole numbers from {least} to {most} that ascend"
+            f"{name}={','.join(values)} must be {numbers_of} from {least:g} to {most:g} that ascend"
         )
     return numbers
 
 
-def free_memory() -> int:
-    """Bytes that the first device has for arrays."""
-    stats = jax.devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"]
+def some_of(name: str, values: list[str], known: Iterable[str]) -> tuple[str, ...]:
+    """The names of a list flag.
+
+    Raises:
+      ValueError: there are none, or one is unknown or given twice.
+    """
+    if not values or not set(values) <= set(known) or len(set(values)) < len(values):
+        raise ValueError(f"{name}={','.join(values)} must be different ones of {', '.join(known)}")
+    return tuple(values)
+
+
+def define_host_flags() -> None:
+    """Defines the flags of an experiment that many hosts can share."""
+    flags.DEFINE_string("coordinator", None, "Address and port of host 0, if there are several.")
+    flags.DEFINE_integer("num_processes", None, "Their number, one process each.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "Number of this one, from 0.", lower_bound=0)
+
+
+def meet_hosts() -> Hosts:
+    """The hosts of the flags; on a TPU, where JAX finds them, those of its slice.
+
+    Raises:
+      ValueError: some of the flags are missing, or wrong.
+      HostLostError: a host did not come.
+    """
+    given = [flags.FLAGS[name].value for name in ("coordinator", "process_id", "num_processes")]
+    if None not in given:
+        return meet(*given, _end_with_host)
+    if given != [None] * 3:
+        raise ValueError("--coordinator, --num_processes and --process_id go together: give all")
+    if importlib.util.find_spec("libtpu"):
+        return meet_on_tpu(_end_with_host)
+    return Hosts()
+
+
+@contextlib.contextmanager
+def agreement(hosts: Hosts, request: Any) -> Iterator[None]:
+    """Around what may fail on one host: then all end, as they do if their requests differ.
+
+    Raises:
+      ValueError: a host has failed, or was asked for something else.
+      OSError: this host has failed.
+    """
+    failure = None
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        available = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
-        return 1024 * int(available)
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        yield
+    except (ValueError, OSError) as error:
+        failure = error
+    told = hosts.gather([repr(request), None if failure is None else str(failure)])
+    if failure is not None:
+        raise failure
+    for host, (asked, failed) in enumerate(told):
+        if failed is not None:
+            raise ValueError(f"host {host}: {failed}")
+        if asked != told[0][0]:
+            raise ValueError(f"host {host} was asked for something else than host 0: same flags!")
 
 
 def parse_flags(doc: str) -> None:
@@ -130,10 +180,15 @@ def end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _end_at_once(message: str) -> NoReturn:
+def _end_at_once(message: str, code: int = 130) -> NoReturn:
     """Leaves no time for a computation in flight, which may crash while Python winds down."""
     _say(message)
-    os._exit(130)
+    os._exit(code)
+
+
+def _end_with_host(lost: str) -> NoReturn:
+    """A sweep cannot be finished without one of its hosts."""
+    _end_at_once(f"{lost}: what was measured is kept, and the same command goes on from it", 1)
 
 
 def _say(message: str) -> None:
@@ -142,6 +197,8 @@ def _say(message: str) -> None:
 
 
 def _record_failure(plan: Any, error: Exception) -> None:
+    if plan.folder is None:  # Host 0 writes.
+        return
     with contextlib.suppress(OSError):  # The folder may be what failed.
         plan.folder.log("failed", error=str(error), traceback=traceback.format_exc())
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from experiments.label_request import Request
 from experiments.runs import Learner, total_seconds
-from hierjax import FittedLayer, TrainedNetwork
-from hierjax.record import device_name
+from hierjax import FittedLayer, TrainedNetwork, device_name
 
 
 def summarize(request: Request, learners: list[Learner], num_devices: int) -> dict:

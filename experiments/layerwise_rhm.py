@@ -28,6 +28,7 @@ from hierjax import (
     NetworkConfig,
     PatchLayerConfig,
     RandomHierarchySpec,
+    check_latin_square,
     check_split,
     predicted_num_train,
     require_filled,
@@ -139,6 +140,8 @@ def read_request() -> Request:
         num_train = round(Fraction(FLAGS.train_multiple) * predicted_num_train(spec))
     elif FLAGS["train_multiple"].present:
         raise ValueError("--num_train and --train_multiple say the same thing: give only one")
+    if FLAGS.top_rule == "latin_square":
+        check_latin_square(spec)
     check_split(spec.num_strings, num_train, FLAGS.num_test)
     return Request(
         spec=spec,

@@ -17,7 +17,7 @@ import jax
 from absl import flags
 
 from experiments import cli
-from experiments.representation_learners import LEARNERS, checked_learners, make_learners
+from experiments.representation_learners import LEARNERS, make_learners
 from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import (
     closing_table,
@@ -96,7 +96,7 @@ def read_request() -> Request:
     request = Request(
         task,
         cli.ascending("num_train", FLAGS.num_train, LEAST_TRAIN, _MAX_EXAMPLES),
-        checked_learners(FLAGS.learners),
+        cli.some_of("learners", FLAGS.learners, LEARNERS),
         FLAGS.representation,
         width,
         num_directions,

@@ -42,19 +42,6 @@ _MOST_TRIED = 8192
 _LEAST_VARIANCE = 1e-8
 
 
-def checked_learners(names: list[str]) -> tuple[str, ...]:
-    """The names of a list flag.
-
-    Raises:
-      ValueError: there are none, or one is unknown or given twice.
-    """
-    if not names or not set(names) <= set(LEARNERS) or len(set(names)) < len(names):
-        raise ValueError(
-            f"learners={','.join(names)} must be different ones of {', '.join(LEARNERS)}"
-        )
-    return tuple(names)
-
-
 def ntk_learner(dtype: str) -> tuple[KernelRidge]:
     """Kernel regression with the NTK of an infinitely wide network, chosen on validation."""
     kernels = tuple(Kernel(_name(*network), _gram(*network)) for network in _NETWORKS)

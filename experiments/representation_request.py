@@ -7,9 +7,15 @@ import numpy as np
 from absl import flags
 from flax import struct
 
-from experiments import cli
-from hierjax import Batch, PolynomialSpec, draw_low_rank_polynomial, gram_bytes, seed_mesh
-from hierjax.parallel import seed_chunks
+from hierjax import (
+    Batch,
+    PolynomialSpec,
+    draw_low_rank_polynomial,
+    free_memory,
+    gram_bytes,
+    seed_chunks,
+    seed_mesh,
+)
 
 LEAST_TRAIN = 16
 
@@ -77,7 +83,7 @@ def require_memory(request: Request) -> None:
       ValueError: they have not.
     """
     lanes = next(seed_chunks(request.num_seeds, seed_mesh(flags.FLAGS.num_devices)))[0].size
-    needed, free = lanes * _bytes_of_a_seed(request), cli.free_memory()
+    needed, free = lanes * _bytes_of_a_seed(request), free_memory()
     if needed > free:
         raise ValueError(
             f"num_train={request.num_train[-1]}, num_test={request.num_test} and "

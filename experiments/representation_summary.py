@@ -15,10 +15,10 @@ from hierjax import (
     KernelMachine,
     KernelRidge,
     RunFolder,
+    device_name,
     draw_low_rank_polynomial,
     spread,
 )
-from hierjax.record import device_name
 
 
 def summarize(request: Request, learners: list[Learner], num_devices: int) -> dict:

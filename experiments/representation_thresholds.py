@@ -14,7 +14,7 @@ import dataclasses
 from absl import flags
 
 from experiments import cli
-from experiments.representation_learners import LEARNERS, checked_learners, make_learners
+from experiments.representation_learners import LEARNERS, make_learners
 from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
 from experiments.representation_summary import summarize, test_errors
 from experiments.runs import Learner, Plan, conclude, open_plan
@@ -76,7 +76,7 @@ def _request(dim: int) -> Request:
     request = Request(
         task=PolynomialSpec(dim, 1, FLAGS.degree),
         num_train=tuple(dim**2 * multiple for multiple in multiples),
-        learners=checked_learners(FLAGS.learners),
+        learners=cli.some_of("learners", FLAGS.learners, LEARNERS),
         representation="quadratic",
         width=2 * directions,
         num_directions=directions,

@@ -8,8 +8,10 @@ from experiments.runs import Learner
 from hierjax import (
     MAX_KERNEL_TRAIN,
     LearnerReport,
+    RandomHierarchySpec,
     Seeds,
     SeedsTrainer,
+    Split,
     Stage,
     data_mesh,
     draw_random_hierarchy,
@@ -48,8 +50,11 @@ def make_learners(
     learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
     spec, num_train = request.spec, request.num_train
 
+    def draw(key):
+        return draw_split(key, spec, num_train, request.num_test, request.top_rule)
+
     def place(mesh):
-        return Seeds(keys, lambda key: draw_split(key, request), mesh, impl)
+        return Seeds(keys, draw, mesh, impl)
 
     def learner(name, seeds, stages):
         return Learner(name, SeedsTrainer(seeds, stages, learner_keys), request.num_seeds)
@@ -73,13 +78,18 @@ def make_learners(
     return made, skipped
 
 
-def draw_split(key: jax.Array, request: Request):
-    """The grammar of a seed, and its train and test set."""
-    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), request.spec)
-    if request.top_rule == "latin_square":
+def draw_split(
+    key: jax.Array,
+    spec: RandomHierarchySpec,
+    num_train: int,
+    num_test: int,
+    top_rule: str = "random",
+) -> Split:
+    """The train and test set of a seed, of a grammar of its own."""
+    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
+    if top_rule == "latin_square":
         grammar = latin_square_top(grammar)
-    split_key = jax.random.fold_in(key, 1)
-    return make_split(grammar, split_key, request.num_train, request.num_test)
+    return make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
 
 
 def layerwise_stages(request: Request) -> list[Stage]:

@@ -11,11 +11,11 @@ from hierjax import (
     KernelMachine,
     RandomHierarchySpec,
     TrainedNetwork,
+    device_name,
     kernel_learner,
     predicted_num_train,
     spread,
 )
-from hierjax.record import device_name
 
 
 def summarize(

@@ -12,8 +12,7 @@ from experiments.staircase_learners import (
     Request,
     num_examples,
 )
-from hierjax import FittedLayer, RunFolder, spread
-from hierjax.record import device_name
+from hierjax import FittedLayer, RunFolder, device_name, spread
 
 
 def summarize(request: Request, learners: list[Learner], num_devices: int) -> dict:

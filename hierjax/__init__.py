@@ -5,6 +5,7 @@ documented where it is defined.
 """
 
 from hierjax.checkpoint import LayerCheckpoints
+from hierjax.hosts import HostLostError, Hosts, meet, meet_on_tpu
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
@@ -15,11 +16,22 @@ from hierjax.models.residual_stack import ResidualStack, check_stack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import empirical_ntk, linearize, quadratic
 from hierjax.models.two_layer_net import TwoLayerNet
-from hierjax.parallel import data_mesh, map_seeds, seed_keys, seed_mesh, share_batch
-from hierjax.record import RunFolder
+from hierjax.parallel import (
+    data_mesh,
+    free_memory,
+    map_seeds,
+    seed_chunks,
+    seed_keys,
+    seed_mesh,
+    share_batch,
+)
+from hierjax.point_program import Point
+from hierjax.record import RunFolder, device_name
+from hierjax.sweep import Measured, Sweep
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.grammars import (
+    check_latin_square,
     draw_random_hierarchy,
     from_rules,
     latin_square_top,
@@ -113,6 +125,8 @@ __all__ = [
     "Descent",
     "DescentState",
     "FittedLayer",
+    "HostLostError",
+    "Hosts",
     "Kernel",
     "KernelMachine",
     "KernelRidge",
@@ -125,6 +139,7 @@ __all__ = [
     "LearnerReport",
     "Loss",
     "LowRankPolynomial",
+    "Measured",
     "Network",
     "NetworkConfig",
     "NetworkLayer",
@@ -133,6 +148,7 @@ __all__ = [
     "PatchConv",
     "PatchLayer",
     "PatchLayerConfig",
+    "Point",
     "PolynomialSpec",
     "PowerLaw",
     "Probed",
@@ -150,6 +166,7 @@ __all__ = [
     "ShallowNet",
     "Split",
     "Stage",
+    "Sweep",
     "TaylorLayer",
     "Threshold",
     "TrainedBlock",
@@ -157,11 +174,13 @@ __all__ = [
     "TrainedTaylor",
     "TwoLayerNet",
     "automaton",
+    "check_latin_square",
     "check_split",
     "check_stack",
     "class_signal",
     "crossing",
     "data_mesh",
+    "device_name",
     "draw_brain_dump",
     "draw_circuit",
     "draw_low_rank_polynomial",
@@ -175,6 +194,7 @@ __all__ = [
     "estimate_vote_coefficients",
     "forward",
     "fourier_coefficients",
+    "free_memory",
     "from_rules",
     "fully_connected_kernels",
     "gram_bytes",
@@ -190,6 +210,8 @@ __all__ = [
     "load_grammar",
     "make_split",
     "map_seeds",
+    "meet",
+    "meet_on_tpu",
     "merge_variables",
     "merged_staircase",
     "network_layers",
@@ -207,6 +229,7 @@ __all__ = [
     "require_filled",
     "residual_layers",
     "save_grammar",
+    "seed_chunks",
     "seed_keys",
     "seed_mesh",
     "separation",

@@ -102,7 +102,7 @@ def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
 
 
 def _load(checkpointer: ocp.training.Checkpointer, step: int, layout: PyTree) -> PyTree:
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     layout = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout)
     try:
         return checkpointer.load_checkpointables(step, {"layer": layout})["layer"]

@@ -1,6 +1,11 @@
-"""A pure function of one seed mapped over seeds and devices, or a batch shared by devices."""
+"""A pure function of one seed mapped over seeds and devices, or a batch shared by devices.
 
+The devices are those of this host; see `hosts` for several.
+"""
+
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,7 +46,7 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
 
 
 def _mesh(num_devices: int | None, axis: str) -> Mesh:
-    devices = jax.devices()
+    devices = jax.local_devices()
     if num_devices is not None and not 1 <= num_devices <= len(devices):
         raise ValueError(
             f"num_devices={num_devices} is not between 1 and {len(devices)}, the number of "
@@ -70,7 +75,10 @@ def share_batch(batch: PyTree, mesh: Mesh) -> PyTree:
 
 
 def map_seeds(
-    function: Callable[..., PyTree], mesh: Mesh | None = None, impl: str = "shard_map"
+    function: Callable[..., PyTree],
+    mesh: Mesh | None = None,
+    impl: str = "shard_map",
+    lanes: int | None = None,
 ) -> Callable[..., PyTree]:
     """The function over the leading axis of all its arguments, jitted.
 
@@ -82,6 +90,7 @@ def map_seeds(
       mesh: a `seed_mesh`, by default of all devices; or a `data_mesh`, whose devices work on
         all seeds together: there the function divides its batches by `share_batch`.
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
+      lanes: most seeds that a device works on at once; by default 1 on a CPU, 32 elsewhere.
 
     Raises:
       ValueError: an unknown impl; in a call, arguments of different lengths.
@@ -90,9 +99,10 @@ def map_seeds(
         raise ValueError(f"impl={impl!r} is unknown: choose one of {', '.join(IMPLS)}")
     mesh = seed_mesh() if mesh is None else mesh
     together = _is_data_mesh(mesh)
+    most = lanes or _lanes(mesh)
 
-    def lanes(args):
-        count = min(_lanes(mesh), jax.tree.leaves(args)[0].shape[0])
+    def share(args):
+        count = min(most, jax.tree.leaves(args)[0].shape[0])
         return jax.lax.map(
             lambda lane: function(*lane), args, batch_size=count if count > 1 else None
         )
@@ -100,13 +110,13 @@ def map_seeds(
     def mapped(*args):
         num_seeds = _common_length(args)
         if together:
-            return lanes(args)
+            return share(args)
         used = Mesh(mesh.devices[:num_seeds], mesh.axis_names, axis_types=mesh.axis_types)
         extra = -num_seeds % used.size
         rows = np.minimum(np.arange(num_seeds + extra), num_seeds - 1)
         filled = jax.tree.map(lambda x: x[rows], args) if extra else args
         divide = _by_pmap if impl == "pmap" else _by_shard_map
-        return jax.tree.map(lambda x: x[:num_seeds], divide(lanes, used)(filled))
+        return jax.tree.map(lambda x: x[:num_seeds], divide(share, used)(filled))
 
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.jit(mapped, out_shardings=everywhere) if together else jax.jit(mapped)
@@ -150,6 +160,19 @@ def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
     for start in range(0, num_seeds, size):
         count = min(size, num_seeds - start)
         yield np.minimum(np.arange(start, start + size), num_seeds - 1), count
+
+
+def free_memory() -> int:
+    """Bytes for arrays that the first device of this host has left; a CPU's are shared by all."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))
+        return 1024 * int(available)
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _is_data_mesh(mesh: Mesh) -> bool:

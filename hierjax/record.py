@@ -16,7 +16,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,13 @@ class RunFolder:
         with open(self.path / "metrics.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def events(self, event: str) -> Iterator[dict]:
+        """The fields of all events of a kind, in the order in which they were logged."""
+        path = self.path / "metrics.jsonl"
+        if path.exists():
+            with open(path) as file:
+                yield from (line for line in map(json.loads, file) if line["event"] == event)
+
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file whole or not at all; non-finite numbers become null."""
         text = json.dumps(_plain(content), indent=2) + "\n"
@@ -167,7 +174,7 @@ def environment() -> dict:
         "platform": jax.default_backend(),
         "device": device_name(),
         "num_cores": os.cpu_count(),
-        "num_devices": jax.device_count(),
+        "num_devices": jax.local_device_count(),
         "commit": _commit(),
     }
 
@@ -179,7 +186,7 @@ def _now() -> str:
 def device_name() -> str:
     """Kind of the accelerator, or name of the processor, which JAX calls "cpu" whatever it is."""
     if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
+        return jax.local_devices()[0].device_kind
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)

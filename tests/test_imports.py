@@ -17,6 +17,9 @@ MAY_IMPORT = {
     "parallel": set(),
     "record": set(),
     "checkpoint": set(),
+    "hosts": set(),
+    "point_program": {"parallel"},
+    "sweep": {"point_program", "parallel", "record", "hosts"},
     "plots": {"plots"},
     "__init__": {
         "tasks",
@@ -27,6 +30,9 @@ MAY_IMPORT = {
         "parallel",
         "record",
         "checkpoint",
+        "hosts",
+        "point_program",
+        "sweep",
     },
 }
 

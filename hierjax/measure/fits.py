@@ -8,10 +8,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_ndtr
+from scipy.stats import norm
+from scipy.stats import t as student
 
 _NUM_RESAMPLES = 2000
 _LEAST_POINTS = 3
 _MOST_MISSING = 0.05
+_CONFIDENCE = 0.975
+_EM_STEPS = 300
+_LEAST_DEVIATION = 1e-3
 
 
 class Threshold(NamedTuple):
@@ -19,9 +25,9 @@ class Threshold(NamedTuple):
 
     Attributes:
       value: infinite if it does not, and the least size if it is below from the start.
-      low: 2.5% quantile of the bootstrap over seeds; NaN for one seed.
-      high: 97.5% quantile. Of few seeds such an interval is too narrow: with 5 it covers about
-        four fifths.
+      low: of an interval of 95%, from resampled seeds, widened as Student's for few of them; NaN
+        for one seed.
+      high: likewise; infinite if more examples than were tried may be needed.
     """
 
     value: float
@@ -33,7 +39,9 @@ class PowerLaw(NamedTuple):
     """threshold = prefactor * scale^exponent.
 
     Attributes:
-      exponent: by least squares of the logarithms; NaN where too few thresholds are known.
+      exponent: of greatest likelihood for thresholds that scatter about the law by a factor;
+        of those beyond the sizes that were tried it takes that they lie there. NaN where fewer
+        than three lie between them.
       low: as of `Threshold`; that the law itself may be wrong is no part of it.
       high: likewise.
       prefactor: NaN likewise.
@@ -81,13 +89,15 @@ def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: in
       level: to be crossed.
       seed: of the resampling.
     """
-    value = crossing(sizes, errors.mean(axis=1), level)
+    value = crossing(sizes, _mean(errors), level)
     if errors.shape[1] == 1:
         return Threshold(value, math.nan, math.nan)
-    values = _resampled(sizes, errors, level, np.random.default_rng(seed))
+    draws = _resampled(sizes, errors, level, np.random.default_rng(seed))
     # Of infinite values no interpolation between two is wanted.
-    low, high = np.quantile(values, [0.025, 0.975], method="nearest")
-    return Threshold(value, float(low), float(high))
+    ends = np.quantile(np.log(draws), [1 - _CONFIDENCE, _CONFIDENCE], method="nearest")
+    if math.isfinite(value):
+        ends = math.log(value) + (ends - math.log(value)) * _widening(errors.shape[1], 1)
+    return Threshold(value, *np.exp(ends).tolist())
 
 
 def power_law(
@@ -104,32 +114,87 @@ def power_law(
       sizes: for each scale, ascending.
       errors: for each scale, (len(sizes), num_seeds).
       level: to be crossed.
-      seed: of the resampling, in which a threshold that is not known leaves its scale out.
+      seed: of the resampling.
     """
-    rng, scales = np.random.default_rng(seed), np.asarray(scales, float)
+    rng = np.random.default_rng(seed)
     curves = list(zip(sizes, errors, strict=True))
-    values = np.array([crossing(n, e.mean(axis=1), level) for n, e in curves])
-    draws = np.stack([_resampled(n, e, level, rng) for n, e in curves])
-    starts = np.array([n[0] for n, _ in curves])
-    exponent, prefactor, known = _fit(scales, values, starts)
-    fits = [_fit(scales, draw, starts)[0] for draw in draws.T]
+    bounds = np.log([(n[0], n[-1]) for n, _ in curves])
+    values = np.log([crossing(n, _mean(e), level) for n, e in curves])
+    draws = np.stack([np.log(_resampled(n, e, level, rng)) for n, e in curves], axis=1)
+    log_scales = np.log(np.asarray(scales, float))
+    slopes, intercepts = _censored_lines(log_scales, np.vstack([values, draws]), bounds)
+    low, high = math.nan, math.nan
     num_seeds = min(each.shape[1] for each in errors)
     # A fit that a twentieth of the resamples do not allow is no fit to claim an interval for.
-    missing = np.mean(~np.isfinite(fits)) > _MOST_MISSING or num_seeds == 1
-    low, high = (math.nan, math.nan) if missing else np.nanquantile(fits, [0.025, 0.975])
-    return PowerLaw(exponent, float(low), float(high), prefactor, tuple(scales[known].tolist()))
+    if num_seeds > 1 and np.mean(np.isnan(slopes)) <= _MOST_MISSING:
+        ends = np.nanquantile(slopes[1:], [1 - _CONFIDENCE, _CONFIDENCE])
+        low, high = slopes[0] + (ends - slopes[0]) * _widening(num_seeds, len(curves))
+    known = np.asarray(scales, float)[_known(values, bounds)]
+    return PowerLaw(
+        float(slopes[0]),
+        float(low),
+        float(high),
+        float(np.exp(intercepts[0])),
+        tuple(known.tolist()),
+    )
+
+
+def _mean(errors: np.ndarray) -> np.ndarray:
+    """Over the seeds that did not diverge; NaN where all did."""
+    finite = np.isfinite(errors)
+    with np.errstate(invalid="ignore"):
+        return np.where(finite, errors, 0).sum(axis=-1) / finite.sum(axis=-1)
 
 
 def _resampled(sizes, errors: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
     """(num_resamples,) crossings of means over seeds drawn with replacement."""
     num_seeds = errors.shape[1]
     rows = rng.integers(num_seeds, size=(_NUM_RESAMPLES, num_seeds))
-    return np.array([crossing(sizes, errors[:, row].mean(axis=1), level) for row in rows])
+    return np.array([crossing(sizes, each, level) for each in _mean(errors[:, rows]).T])
 
 
-def _fit(scales, values, starts) -> tuple[float, float, np.ndarray]:
-    known = np.isfinite(values) & (values > starts)
-    if known.sum() < _LEAST_POINTS:
-        return math.nan, math.nan, known
-    slope, intercept = np.polyfit(np.log(scales[known]), np.log(values[known]), 1)
-    return float(slope), float(np.exp(intercept)), known
+def _widening(num_seeds: int, num_curves: int) -> float:
+    """By how much a bootstrap over few seeds is too narrow, were it about normal means."""
+    freedom = num_curves * (num_seeds - 1)
+    return (
+        math.sqrt(num_seeds / (num_seeds - 1))
+        * student.ppf(_CONFIDENCE, freedom)
+        / norm.ppf(_CONFIDENCE)
+    )
+
+
+def _known(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    return np.isfinite(values) & (values > bounds[:, 0])
+
+
+def _censored_lines(x: np.ndarray, y: np.ndarray, bounds: np.ndarray) -> tuple:
+    """Lines through points with normal errors, some of them only known to lie beyond a bound.
+
+    Expectation maximisation: a censored point stands for its mean given the line and the bound.
+
+    Args:
+      x: (K,).
+      y: (R, K), K points for each of R lines.
+      bounds: (K, 2); a y at or below the first, or above the second, is censored.
+
+    Returns:
+      (R,) slopes and (R,) intercepts, NaN where fewer than three points are known.
+    """
+    known = _known(y, bounds)
+    side = np.where(known, 0, np.where(y > bounds[:, 1], 1, -1))
+    at_bound = np.clip(y, bounds[:, 0], bounds[:, 1])
+    filled, hidden = at_bound, np.zeros_like(y)
+    centred = x - x.mean()
+    for _ in range(_EM_STEPS):
+        slope = filled @ centred / (centred @ centred)
+        line = filled.mean(axis=1, keepdims=True) + slope[:, None] * centred
+        variance = np.mean((filled - line) ** 2 + hidden, axis=1, keepdims=True)
+        deviation = np.sqrt(variance + _LEAST_DEVIATION**2)
+        reach = side * (at_bound - line) / deviation
+        # Mean and variance of what a normal number has beyond `reach`.
+        excess = np.exp(norm.logpdf(reach) - log_ndtr(-reach))
+        filled = np.where(known, y, line + side * deviation * excess)
+        hidden = np.where(known, 0, deviation**2 * np.maximum(1 + reach * excess - excess**2, 0))
+    intercept = filled.mean(axis=1) - slope * x.mean()
+    enough = known.sum(axis=1) >= _LEAST_POINTS
+    return np.where(enough, slope, np.nan), np.where(enough, intercept, np.nan)

@@ -152,12 +152,24 @@ def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
     layerwise learning must stay at chance on unseen strings.
 
     Raises:
-      ValueError: the top level is not made of pairs, not C <= M <= V at the top, or the rules
-        have probabilities, which would tell classes apart.
+      ValueError: see `check_latin_square`; or the rules have probabilities, which would tell
+        classes apart.
     """
     if grammar.rule_probabilities is not None:
         raise ValueError("a Latin-square top rule needs uniform rules: give no rule_probabilities")
-    spec = grammar.spec
+    check_latin_square(grammar.spec)
+    num_classes, num_rules = grammar.spec.num_classes, grammar.spec.num_rules[0]
+    left, classes = jnp.arange(num_rules)[None], jnp.arange(num_classes)[:, None]
+    pairs = jnp.stack(jnp.broadcast_arrays(left, (left + classes) % num_rules), axis=-1)
+    return grammar.replace(rules=(pairs.astype(grammar.rules[0].dtype), *grammar.rules[1:]))
+
+
+def check_latin_square(spec: RandomHierarchySpec) -> None:
+    """Refuses a spec that has no Latin-square top rule.
+
+    Raises:
+      ValueError: the top level is not made of pairs, or not C <= M <= V at the top.
+    """
     num_classes, num_rules, symbols = spec.num_classes, spec.num_rules[0], spec.symbols(1)
     if spec.branching[0] != 2 or not num_classes <= num_rules <= symbols:
         raise ValueError(
@@ -165,9 +177,6 @@ def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
             f"at the top, not branching {spec.branching[0]} and {num_classes}, {num_rules}, "
             f"{symbols}"
         )
-    left, classes = jnp.arange(num_rules)[None], jnp.arange(num_classes)[:, None]
-    pairs = jnp.stack(jnp.broadcast_arrays(left, (left + classes) % num_rules), axis=-1)
-    return grammar.replace(rules=(pairs.astype(grammar.rules[0].dtype), *grammar.rules[1:]))
 
 
 def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHierarchy:

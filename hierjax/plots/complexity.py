@@ -1,0 +1,102 @@
+"""The figure of sample complexity."""
+
+import os
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
+
+_LEAST_ERROR = 1e-4
+_DEPTH_COLOURS = "viridis"
+
+
+def complexity_figure(folder: str | os.PathLike) -> Figure:
+    """Error against n / (C M^L) of every grammar, and n* against C M^L, of all learners.
+
+    Args:
+      folder: of a run of the experiment on sample complexity.
+    """
+    summary = read_summary(folder)
+    learners = list(summary["fits"])
+    with matplotlib.rc_context(STYLE):
+        rows = 1 if len(learners) == 1 else 2
+        columns = -(-len(learners) // rows)
+        figure = Figure(figsize=(3.4 + 1.9 * columns, 3.6), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(1.9 * columns, 3.4))
+        axes = left.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for axis, name in zip(axes.flat, learners, strict=False):
+            _draw_curves(axis, summary, name)
+        for axis in axes.flat[len(learners) :]:
+            axis.remove()
+        left.supxlabel("train strings n / (C M$^L$)", fontsize=9)
+        left.supylabel("test error", fontsize=9)
+        _draw_thresholds(right.subplots(), summary)
+    return figure
+
+
+def _draw_curves(axis, summary: dict, name: str) -> None:
+    """One curve a grammar, coloured by the number of strings that the law predicts."""
+    points = [point for point in summary["points"] if point["learner"] == name]
+    predicted = sorted({_predicted(point) for point in summary["points"]})
+    shades = matplotlib.colormaps[_DEPTH_COLOURS](np.linspace(0, 0.9, len(predicted)))
+    specs = {str(point["spec"]): _predicted(point) for point in points}
+    for spec, scale in specs.items():
+        own = [point for point in points if str(point["spec"]) == spec]
+        errors = [
+            np.nan if each["error"]["mean"] is None else each["error"]["mean"] for each in own
+        ]
+        axis.plot(
+            [point["multiple"] for point in own],
+            np.maximum(errors, _LEAST_ERROR),
+            "o-",
+            color=shades[predicted.index(scale)],
+            markersize=2.5,
+            linewidth=0.9,
+        )
+    axis.axhline(summary["level"], color="gray", linestyle="--", linewidth=0.8, zorder=0)
+    axis.set(xscale="log", yscale="log", title=plain(name), ylim=(_LEAST_ERROR / 1.5, 1.3))
+    multiples = sorted({point["multiple"] for point in summary["points"]})
+    axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
+    axis.minorticks_off()
+
+
+def _predicted(point: dict) -> int:
+    return round(point["n"] / point["multiple"])
+
+
+def _draw_thresholds(axis, summary: dict) -> None:
+    """Points with intervals; arrows where the level is not crossed, or was from the start."""
+    for name, fit in summary["fits"].items():
+        own = [each for each in summary["thresholds"] if each["learner"] == name]
+        label = plain(name)
+        if fit["low"] is not None:
+            label += f": {fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"
+            scales = np.array([min(fit["scales"]), max(fit["scales"])])
+            law = fit["prefactor"] * scales ** fit["exponent"]
+            axis.plot(scales, law, color=COLOURS[name], linewidth=1)
+        for each in own:
+            _draw_threshold(axis, each, COLOURS[name])
+        axis.plot([], [], "o-", color=COLOURS[name], markersize=3.5, label=label)
+    scales = np.array([each["predicted"] for each in summary["thresholds"]])
+    if scales.size:
+        ends = np.array([scales.min(), scales.max()])
+        axis.plot(ends, ends, ":", color="gray", linewidth=1, label="n = C M$^L$", zorder=0)
+    axis.set(xscale="log", yscale="log", xlabel="C M$^L$")
+    axis.set_ylabel(f"n* (error {summary['level']:g})")
+    axis.legend(frameon=False, fontsize=7, title="exponent (95%)", title_fontsize=7)
+
+
+def _draw_threshold(axis, found: dict, colour: str) -> None:
+    least, most = found["tried"]
+    value, low, high = found["value"], found["low"], found["high"]
+    if value is None or value <= least:
+        beyond, marker = (most, "^") if value is None else (least, "v")
+        axis.plot(
+            found["predicted"], beyond, marker, color=colour, markersize=5, markerfacecolor="none"
+        )
+        return
+    axis.plot(found["predicted"], value, "o", color=colour, markersize=3.5)
+    if low is not None:  # Of one seed there is no interval; high is null if infinite.
+        axis.plot([found["predicted"]] * 2, [low, high or most], color=colour, linewidth=1)
