@@ -23,6 +23,7 @@ from hierjax.parallel import IMPLS
 
 _SECONDS_BETWEEN_LINES = 10.0
 _ROUNDING = 1e-3
+_ENOUGH_DONE = 0.02
 _ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -269,9 +270,11 @@ class Progress:
         """Prints a line, with the time left."""
         self._last_line = time.perf_counter()
         done_here = self._done - self._at_start
-        if done_here and self._total - self._done > _ROUNDING:
+        left = self._total - self._done
+        # The first programs are compiled before any work is done: too early for a forecast.
+        if done_here > _ENOUGH_DONE * (done_here + left) and left > _ROUNDING:
             rate = (self._last_line - self._start) / done_here
-            text += f", about {rate * (self._total - self._done):.0f} s left"
+            text += f", about {rate * left:.0f} s left"
         if self._bar is not None:
             self._bar.write(text)
         else:

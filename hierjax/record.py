@@ -9,6 +9,7 @@ checkpoints/    one step for each layer
 """
 
 import datetime
+import errno
 import fcntl
 import json
 import math
@@ -88,10 +89,23 @@ class RunFolder:
         return self.path / _CHECKPOINTS
 
     def log(self, event: str, **fields) -> None:
-        """Appends one event to metrics.jsonl."""
-        line = {"time": _now(), "event": event, **_plain(fields)}
-        with open(self.path / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(line) + "\n")
+        """Appends one event to metrics.jsonl, whole or not at all.
+
+        Raises:
+          OSError: it cannot be written, for instance because the disk is full.
+        """
+        line = json.dumps({"time": _now(), "event": event, **_plain(fields)}) + "\n"
+        path = self.path / "metrics.jsonl"
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            size = os.fstat(file).st_size
+            if os.write(file, line.encode()) < len(line.encode()):
+                os.ftruncate(file, size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise OSError(f"{path} cannot be written ({error.strerror})") from error
+        finally:
+            os.close(file)
 
     def events(self, event: str) -> Iterator[dict]:
         """The fields of all events of a kind, in the order in which they were logged."""

@@ -16,7 +16,8 @@ _NUM_RESAMPLES = 2000
 _LEAST_POINTS = 3
 _MOST_MISSING = 0.05
 _CONFIDENCE = 0.975
-_EM_STEPS = 300
+_MOST_EM_STEPS = 1000
+_SLOPE_TOLERANCE = 1e-5
 _LEAST_DEVIATION = 1e-3
 
 
@@ -107,7 +108,7 @@ def power_law(
     level: float,
     seed: int = 0,
 ) -> PowerLaw:
-    """How thresholds grow with a scale, from those that lie within the sizes that were tried.
+    """How thresholds grow with a scale; those beyond the sizes that were tried count as such.
 
     Args:
       scales: positive.
@@ -183,10 +184,12 @@ def _censored_lines(x: np.ndarray, y: np.ndarray, bounds: np.ndarray) -> tuple:
     known = _known(y, bounds)
     side = np.where(known, 0, np.where(y > bounds[:, 1], 1, -1))
     at_bound = np.clip(y, bounds[:, 0], bounds[:, 1])
-    filled, hidden = at_bound, np.zeros_like(y)
+    filled, hidden, slope = at_bound, np.zeros_like(y), np.inf
     centred = x - x.mean()
-    for _ in range(_EM_STEPS):
-        slope = filled @ centred / (centred @ centred)
+    for _ in range(_MOST_EM_STEPS):
+        before, slope = slope, filled @ centred / (centred @ centred)
+        if np.abs(slope - before).max() < _SLOPE_TOLERANCE:
+            break
         line = filled.mean(axis=1, keepdims=True) + slope[:, None] * centred
         variance = np.mean((filled - line) ** 2 + hidden, axis=1, keepdims=True)
         deviation = np.sqrt(variance + _LEAST_DEVIATION**2)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
 
 _LEAST_ERROR = 1e-4
-_DEPTH_COLOURS = "viridis"
+_SHADES = "viridis"
+_SHIFT = 1.06
 
 
 def complexity_figure(folder: str | os.PathLike) -> Figure:
@@ -40,7 +41,7 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     """One curve a grammar, coloured by the number of strings that the law predicts."""
     points = [point for point in summary["points"] if point["learner"] == name]
     predicted = sorted({_predicted(point) for point in summary["points"]})
-    shades = matplotlib.colormaps[_DEPTH_COLOURS](np.linspace(0, 0.9, len(predicted)))
+    shades = matplotlib.colormaps[_SHADES](np.linspace(0, 0.9, len(predicted)))
     specs = {str(point["spec"]): _predicted(point) for point in points}
     for spec, scale in specs.items():
         own = [point for point in points if str(point["spec"]) == spec]
@@ -76,8 +77,10 @@ def _draw_thresholds(axis, summary: dict) -> None:
             scales = np.array([min(fit["scales"]), max(fit["scales"])])
             law = fit["prefactor"] * scales ** fit["exponent"]
             axis.plot(scales, law, color=COLOURS[name], linewidth=1)
+        # Beside each other, where several learners have the same grammar.
+        shift = _SHIFT ** (list(summary["fits"]).index(name) - (len(summary["fits"]) - 1) / 2)
         for each in own:
-            _draw_threshold(axis, each, COLOURS[name])
+            _draw_threshold(axis, each["predicted"] * shift, each, COLOURS[name])
         axis.plot([], [], "o-", color=COLOURS[name], markersize=3.5, label=label)
     scales = np.array([each["predicted"] for each in summary["thresholds"]])
     if scales.size:
@@ -88,15 +91,13 @@ def _draw_thresholds(axis, summary: dict) -> None:
     axis.legend(frameon=False, fontsize=7, title="exponent (95%)", title_fontsize=7)
 
 
-def _draw_threshold(axis, found: dict, colour: str) -> None:
+def _draw_threshold(axis, place: float, found: dict, colour: str) -> None:
     least, most = found["tried"]
     value, low, high = found["value"], found["low"], found["high"]
     if value is None or value <= least:
         beyond, marker = (most, "^") if value is None else (least, "v")
-        axis.plot(
-            found["predicted"], beyond, marker, color=colour, markersize=5, markerfacecolor="none"
-        )
+        axis.plot(place, beyond, marker, color=colour, markersize=5, markerfacecolor="none")
         return
-    axis.plot(found["predicted"], value, "o", color=colour, markersize=3.5)
+    axis.plot(place, value, "o", color=colour, markersize=3.5)
     if low is not None:  # Of one seed there is no interval; high is null if infinite.
-        axis.plot([found["predicted"]] * 2, [low, high or most], color=colour, linewidth=1)
+        axis.plot([place] * 2, [low, high or most], color=colour, linewidth=1)

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from hierjax.measure import fits
 from hierjax.measure.fits import crossing, power_law, threshold
 
 SIZES = (100, 200, 400, 800)
@@ -37,15 +38,16 @@ def test_errors_below_the_level_from_the_start_cross_at_the_least_size():
     assert crossing(SIZES, [0.4, 0.3, 0.2, 0.1], 0.5) == 100
 
 
-def test_the_interval_of_a_threshold_covers_it_in_most_draws():
+@pytest.mark.parametrize("num_seeds", [4, 12])
+def test_the_interval_of_a_threshold_covers_it_as_often_as_it_says(num_seeds):
     rng, sizes = np.random.default_rng(0), 100 * 2.0 ** np.arange(5)
     covered = 0
-    for _ in range(60):
-        errors = curves(400, sizes, 12, rng)
+    for _ in range(100):
+        errors = curves(400, sizes, num_seeds, rng)
         found = threshold(sizes, errors, 0.5)
         assert found.low <= found.value <= found.high
         covered += found.low <= 400 * math.exp(0.02) <= found.high
-    assert 0.75 <= covered / 60 < 1
+    assert 0.87 <= covered / 100 < 1
 
 
 def test_one_seed_has_no_interval():
@@ -67,13 +69,56 @@ def test_a_power_law_is_found_and_its_interval_covers_it():
     assert power_law(scales, sizes, errors, 0.5) == law
 
 
-def test_thresholds_beyond_the_sizes_are_left_out_and_two_make_no_law():
-    rng, scales = np.random.default_rng(2), (8, 12, 16, 24)
-    sizes = [1500 * 2.0 ** np.arange(6) for _ in scales]
+def test_a_law_is_found_although_the_largest_thresholds_are_not_reached():
+    """Leaving them out, or taking the largest size for them, would bend the law."""
+    rng, scales = np.random.default_rng(2), (8, 10, 12, 16, 24, 32)
+    sizes = [250 * 2.0 ** np.arange(6)] * 6
     errors = [curves(2 * d**3, n, 8, rng, 0.01) for d, n in zip(scales, sizes, strict=True)]
     law = power_law(scales, sizes, errors, 0.5)
-    assert law.scales == (12, 16, 24)
-    few = power_law(scales, [n[:4] for n in sizes], [e[:4] for e in errors], 0.5)
-    assert few.scales == (12, 16)
-    assert math.isnan(few.exponent)
-    assert math.isnan(few.low)
+    assert law.scales == (8, 10, 12)
+    np.testing.assert_allclose(law.exponent, 3, atol=0.1)
+    noisy = [curves(2 * d**3, n, 8, rng, 0.3) for d, n in zip(scales, sizes, strict=True)]
+    assert power_law(scales, sizes, noisy, 0.5).exponent > 2.3
+
+
+def test_thresholds_below_the_least_size_count_as_such():
+    rng, scales = np.random.default_rng(4), (4, 6, 12, 16, 20)
+    sizes = [1500 * 2.0 ** np.arange(6)] * 5
+    errors = [curves(2 * d**3, n, 8, rng, 0.01) for d, n in zip(scales, sizes, strict=True)]
+    law = power_law(scales, sizes, errors, 0.5)
+    assert law.scales == (12, 16, 20)
+    np.testing.assert_allclose(law.exponent, 3, atol=0.05)
+
+
+def test_two_thresholds_make_no_law():
+    rng, scales = np.random.default_rng(3), (8, 12, 16, 24)
+    sizes = [500 * 2.0 ** np.arange(4)] * 4
+    errors = [curves(2 * d**3, n, 8, rng, 0.01) for d, n in zip(scales, sizes, strict=True)]
+    law = power_law(scales, sizes, errors, 0.5)
+    assert law.scales == (8, 12)
+    assert math.isnan(law.exponent)
+    assert math.isnan(law.low)
+
+
+@pytest.mark.parametrize("largest", [5, 3])
+@pytest.mark.parametrize("num_seeds", [3, 10])
+def test_intervals_of_exponents_cover_them_as_often_as_they_say(num_seeds, largest, monkeypatch):
+    """Largest 3: every other threshold lies beyond the sizes that were tried."""
+    monkeypatch.setattr(fits, "_NUM_RESAMPLES", 200)
+    rng, covered, scales = np.random.default_rng(5), 0, (8, 16, 24, 48, 96, 192)
+    for _ in range(80):
+        sizes = [0.3 * min(d, 8 * 2 ** (largest - 2)) ** 1.5 * 2.0 ** np.arange(6) for d in scales]
+        errors = [
+            curves(d**1.5, n, num_seeds, rng, 0.3) for d, n in zip(scales, sizes, strict=True)
+        ]
+        law = power_law(scales, sizes, errors, 0.5)
+        covered += law.low <= 1.5 <= law.high
+    assert covered / 80 >= 0.85
+
+
+def test_seeds_that_diverged_are_left_out_of_the_means():
+    errors = np.array([[0.9, 0.7, 0.8], [0.4, 0.2, 0.3], [0.1, 0.1, 0.1]])
+    diverged = np.column_stack([errors, [math.nan] * 3])
+    assert threshold(SIZES[:3], diverged, 0.5).value == threshold(SIZES[:3], errors, 0.5).value
+    diverged[1] = math.nan
+    assert threshold(SIZES[:3], diverged, 0.5).value == 400

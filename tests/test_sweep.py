@@ -1,0 +1,200 @@
+"""On eight fake devices, with points that are cheap to measure."""
+
+import collections
+import dataclasses
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hierjax.parallel import IMPLS, seed_keys, seed_mesh
+from hierjax.point_program import Point
+from hierjax.record import RunFolder
+from hierjax.sweep import Sweep
+from tests.test_hosts import address, meet_all  # noqa: F401
+
+NUM_SEEDS = 7
+TRACES = collections.Counter()
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawNumbers:
+    """Normal numbers, as many as asked for."""
+
+    size: int
+
+    def __call__(self, key):
+        TRACES["draw", self.size] += 1
+        return {"numbers": jax.random.normal(key, (self.size,))}
+
+
+def make_point(size, power, fills_cpu=False):
+    def measure(key, data):
+        TRACES["measure", size, power] += 1
+        return {
+            "moment": jnp.mean(data["numbers"] ** power),
+            # Diverges for about half of the seeds.
+            "root": jnp.sqrt(jax.random.normal(key)),
+        }
+
+    return Point(f"{size} {power}", size, DrawNumbers(size), measure, fills_cpu)
+
+
+POINTS = [make_point(3, 1), make_point(3, 2), make_point(500, 2, fills_cpu=True)]
+KEYS = seed_keys(0, NUM_SEEDS)
+
+
+def sweep(num_devices=2, **options):
+    return Sweep(POINTS, KEYS, mesh=seed_mesh(num_devices), **options)
+
+
+def one_by_one(point):
+    rows = [point.measure(key, point.draw(key)) for key in KEYS]
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+
+def check(measured):
+    assert list(measured) == [point.name for point in POINTS]
+    for point in POINTS:
+        found, expected = measured[point.name], one_by_one(point)
+        assert found.skipped == ""
+        for name, values in expected.items():
+            np.testing.assert_allclose(found.values[name], values, rtol=1e-5)
+
+
+def events(folder):
+    return list(folder.events("chunk"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "run", "test", {})
+    yield folder
+    folder.close()
+
+
+@pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("num_devices", [1, 2, 8])
+def test_a_sweep_equals_its_points_one_by_one(num_devices, impl):
+    check(sweep(num_devices, impl=impl).run())
+
+
+def test_diverged_seeds_are_recorded_and_the_others_go_on(folder):
+    measured = sweep().run(folder)
+    expected = np.isnan(one_by_one(POINTS[0])["root"])
+    assert 0 < expected.sum() < NUM_SEEDS
+    assert (np.isnan(measured["3 1"].values["root"]) == expected).all()
+    recorded = [value for event in events(folder)[:4] for value in event["values"]["root"]]
+    assert [value is None for value in recorded] == expected.tolist()
+
+
+def test_each_program_is_traced_once_and_data_is_drawn_by_one():
+    TRACES.clear()
+    swept = sweep()
+    swept.run()
+    names = [("draw", 3), ("draw", 500), ("measure", 3, 1), ("measure", 3, 2), ("measure", 500, 2)]
+    assert dict.fromkeys(names, 1) == TRACES
+    assert swept.programs_compiled == len(names)
+
+
+def test_work_is_told_as_it_gets_done():
+    told = []
+    swept = sweep()
+    swept.run(advance=told.append)
+    assert len(told) == 3 * 4
+    assert sum(told) == swept.work == NUM_SEEDS * (3 + 3 + 500)
+
+
+@pytest.fixture(scope="module")
+def whole_records(tmp_path_factory):
+    """Lines of a sweep that was not killed."""
+    folder = RunFolder(tmp_path_factory.mktemp("whole"), "test", {})
+    sweep(2).run(folder)
+    return (folder.path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(("num_devices", "kept"), [(1, 0), (8, 1), (2, 5), (1, 7), (8, 11)])
+def test_what_is_missing_is_measured_on_other_devices_too(folder, whole_records, num_devices, kept):
+    """After a kill in the middle of an append."""
+    folder.close()
+    torn = whole_records[kept][: len(whole_records[kept]) // 2]
+    (folder.path / "metrics.jsonl").write_bytes(b"".join(whole_records[:kept]) + torn)
+    folder = RunFolder(folder.path, "test", {})
+    swept = sweep(num_devices)
+    done = swept.restore(folder)
+    assert done == sum(
+        len(event["seeds"]) * int(event["point"].split()[0]) for event in events(folder)
+    )
+    check(swept.run(folder))
+    seeds = collections.defaultdict(list)
+    for event in events(folder):
+        seeds[event["point"]] += event["seeds"]
+    assert {name: sorted(each) for name, each in seeds.items()} == {
+        point.name: list(range(NUM_SEEDS)) for point in POINTS
+    }
+    folder.close()
+
+
+def test_a_finished_sweep_compiles_nothing(folder):
+    sweep().run(folder)
+    swept = sweep()
+    assert swept.restore(folder) == swept.work
+    check(swept.run(folder))
+    assert swept.programs_compiled == 0
+
+
+def test_fewer_seeds_at_once_where_memory_is_short(folder):
+    """Between what one seed takes and what eight take."""
+    (program,) = {len(event["seeds"]) for event in measure_one(folder, 8, None)}
+    assert program == NUM_SEEDS
+    small = measure_one(folder, 8, 3 * 500 * 4 * 2)
+    assert 1 <= max(len(event["seeds"]) for event in small) < NUM_SEEDS
+
+
+def measure_one(folder, num_devices, memory):
+    (folder.path / "metrics.jsonl").unlink(missing_ok=True)
+    point = make_point(500, 2)
+    swept = Sweep([point], KEYS, mesh=seed_mesh(num_devices), memory=memory)
+    measured = swept.run(folder)
+    np.testing.assert_allclose(
+        measured[point.name].values["moment"], one_by_one(point)["moment"], rtol=1e-5
+    )
+    return events(folder)
+
+
+def test_a_point_too_large_for_memory_is_skipped_and_the_others_go_on(folder):
+    swept = sweep(memory=1500)
+    measured = swept.run(folder)
+    assert measured["500 2"].values == {}
+    assert "GB of memory" in measured["500 2"].skipped
+    assert measured["3 2"].values["moment"].shape == (NUM_SEEDS,)
+    assert {event["point"] for event in events(folder)} == {"3 1", "3 2"}
+
+
+def test_hosts_share_the_seeds_and_host_0_writes(folder, address):  # noqa: F811
+    hosts = meet_all(address, [None] * 3)
+    sweeps = [sweep(1, hosts=each) for each in hosts]
+    with ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(each.run, folder if each is sweeps[0] else None) for each in sweeps]
+        for run in runs:
+            check(run.result())
+    assert [event["seeds"] for event in events(folder)[:3]] == [[0, 1, 2], [3, 4, 5], [6]]
+
+
+def test_a_full_disk_keeps_what_was_recorded(folder):
+    """As far as a device that is always full can stand for one."""
+    swept = sweep()
+    records = folder.path / "metrics.jsonl"
+
+    def fill_the_disk(work):
+        if not records.is_symlink():
+            records.rename(folder.path / "kept.jsonl")
+            records.symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"metrics.jsonl cannot be written \(No space left"):
+        swept.run(folder, fill_the_disk)
+    (line,) = (folder.path / "kept.jsonl").read_text().splitlines()
+    assert json.loads(line)["seeds"] == [0, 1]
