@@ -6,6 +6,7 @@ twice as long once it is compiled, and here programs are compiled while others r
 same data share the program that draws it.
 """
 
+import gc
 import itertools
 import os
 import time
@@ -108,6 +109,9 @@ class Sweep:
         for programs in _ahead(self._compile, groups):
             for program, seeds in programs:
                 self._run(program, seeds, folder, advance)
+            del program, programs
+            # They are in reference cycles, and hundreds of them exhaust the mappings of a process.
+            gc.collect()
         return {point.name: self._measured(point.name) for point in self._points}
 
     def _missing(self, point: Point) -> list[int]:

@@ -6,6 +6,7 @@ its saved layers ends with the same bits as one that was not.
 """
 
 import functools
+import gc
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -207,6 +208,9 @@ class SeedsTrainer:
         params, report = jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
+        del programs, traced
+        # They are in reference cycles, and hundreds of them exhaust the mappings of a process.
+        gc.collect()
         return FittedLayer(
             params, report, {name: np.asarray(s, np.float32) for name, s in seconds.items()}
         )
