@@ -110,7 +110,7 @@ class Sweep:
             for program, seeds in programs:
                 self._run(program, seeds, folder, advance)
             del program, programs
-            # They are in reference cycles, and hundreds of them exhaust the mappings of a process.
+            # In reference cycles, which Python may leave for long: hundreds exhaust a process's maps.
             gc.collect()
         return {point.name: self._measured(point.name) for point in self._points}
 

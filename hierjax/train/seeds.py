@@ -209,7 +209,7 @@ class SeedsTrainer:
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
         del programs, traced
-        # They are in reference cycles, and hundreds of them exhaust the mappings of a process.
+        # In reference cycles, which Python may leave for long: hundreds exhaust a process's maps.
         gc.collect()
         return FittedLayer(
             params, report, {name: np.asarray(s, np.float32) for name, s in seconds.items()}
