@@ -110,7 +110,7 @@ class Sweep:
             for program, seeds in programs:
                 self._run(program, seeds, folder, advance)
             del program, programs
-            # In reference cycles, which Python may leave for long: hundreds exhaust a process's maps.
+            # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
             gc.collect()
         return {point.name: self._measured(point.name) for point in self._points}
 

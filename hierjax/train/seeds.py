@@ -209,7 +209,7 @@ class SeedsTrainer:
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
         del programs, traced
-        # In reference cycles, which Python may leave for long: hundreds exhaust a process's maps.
+        # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
         gc.collect()
         return FittedLayer(
             params, report, {name: np.asarray(s, np.float32) for name, s in seconds.items()}
