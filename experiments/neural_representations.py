@@ -10,7 +10,7 @@ makes all of its choices on validation, both quadratic models by one rule.
 
 With the default sizes (He_4 of one direction in 16 dimensions) expect test errors over the variance
 at 2,000 examples of .0005 for quad_rep, .05 for quad_raw, .42 for ntk_raw and .53 for ntk_rep, in
-nine CPU-minutes.
+five minutes on two cores.
 """
 
 import jax
