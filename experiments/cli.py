@@ -95,7 +95,7 @@ def ascending(
     if not numbers or not ascend or not least <= numbers[0] <= numbers[-1] <= most:
         numbers_of = "whole numbers" if kind is int else "numbers"
         raise ValueError(
-            f"{name}={','.join(values)} must be {numbers_of} from {least:g} to {most:g} that ascend"
+            f"{name}={','.join(values)} must be {numbers_of} from {least} to {most} that ascend"
         )
     return numbers
 

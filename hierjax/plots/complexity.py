@@ -61,6 +61,9 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
     axis.minorticks_off()
+    decades = 10.0 ** np.arange(round(np.log10(_LEAST_ERROR)), 1)
+    names = [f"10^{{{round(np.log10(each))}}}" for each in decades]
+    axis.set_yticks(decades, [rf"$\leq{names[0]}$", *(f"${each}$" for each in names[1:])])
 
 
 def _predicted(point: dict) -> int:

@@ -55,7 +55,7 @@ def check_refusals(experiment, workdir, requests):
     assert result.returncode == 0, result.stderr
     for words, (code, out, err) in zip(requests.values(), json.loads(result.stdout), strict=True):
         assert (code, out) == (2, ""), err
-        assert words in err
+        assert words in err, err
         assert err.startswith(f"{experiment}: ")
         assert err.count("\n") == 1
     assert not workdir.exists()
