@@ -33,7 +33,11 @@ def define_run_flags(experiment: str, num_seeds: int) -> None:
         "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**32 - 1
     )
     flags.DEFINE_integer(
-        "num_seeds", num_seeds, "Seeds; each draws its own task, data and weights.", lower_bound=1
+        "num_seeds",
+        num_seeds,
+        "Seeds; each draws its own task, data and weights.",
+        lower_bound=1,
+        upper_bound=2**20,
     )
     flags.DEFINE_string(
         "workdir", str(_ROOT / "runs" / experiment), "Run folder; a run found there goes on."
@@ -71,7 +75,7 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
     except Exception as error:
         _record_failure(plan, error)
         known = isinstance(error, FloatingPointError | OSError | ValueError)
-        end(str(error) if known else f"{type(error).__name__}: {error}", 1)
+        _end_at_once(str(error) if known else f"{type(error).__name__}: {error}", 1)
 
 
 def num_devices() -> int:
@@ -182,7 +186,9 @@ def end(message: str, code: int) -> NoReturn:
 
 
 def _end_at_once(message: str, code: int = 130) -> NoReturn:
-    """Leaves no time for a computation in flight, which may crash while Python winds down."""
+    """Leaves no time for work in flight: programs take minutes to compile, and what computes may
+    crash while Python winds down."""
+    sys.stdout.flush()
     _say(message)
     os._exit(code)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from fractions import Fraction
 
 import jax
@@ -48,7 +49,11 @@ class Request:
     """What is asked for; fixes the result up to rounding.
 
     Attributes:
-      specs: of the grammars.
+      num_classes: of the grammars, C; ascending, as all sizes are.
+      vocab_size: V, at all levels below.
+      num_rules: M.
+      branching: S.
+      depth: L.
       learners: names.
       train_multiples: train strings over the predicted number, ascending.
       num_test: test strings, fewer where a quarter of the language is fewer.
@@ -56,12 +61,26 @@ class Request:
       seed: of everything random.
     """
 
-    specs: tuple[RandomHierarchySpec, ...]
+    num_classes: tuple[int, ...]
+    vocab_size: tuple[int, ...]
+    num_rules: tuple[int, ...]
+    branching: tuple[int, ...]
+    depth: tuple[int, ...]
     learners: tuple[str, ...]
     train_multiples: tuple[float, ...]
     num_test: int
     num_seeds: int
     seed: int
+
+    @functools.cached_property
+    def specs(self) -> tuple[RandomHierarchySpec, ...]:
+        """The grammars.
+
+        Raises:
+          ValueError: there is none of such sizes.
+        """
+        sizes = (self.num_classes, self.vocab_size, self.num_rules, self.branching, self.depth)
+        return tuple(RandomHierarchySpec(*each) for each in itertools.product(*sizes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,12 +105,15 @@ class Cell:
     @property
     def obstacle(self) -> str:
         """Why nothing can be measured here; else empty."""
+        if self.num_test < 1:
+            return f"a language of {self.spec.num_strings} strings leaves none to test on"
         if self.num_train < LEAST_TRAIN:
             return f"{self.num_train} train strings are fewer than {LEAST_TRAIN}"
         if self.learner == "kernel" and self.num_train > MAX_KERNEL_TRAIN:
             return f"{self.num_train} train strings are more than {MAX_KERNEL_TRAIN}"
         try:
             check_split(self.spec.num_strings, self.num_train, self.num_test)
+            LEARNERS[self.learner](self.spec, self.num_train)
         except ValueError as error:
             return str(error)
         return ""
@@ -127,13 +149,26 @@ class DrawSplit:
 
 
 def make_cells(request: Request) -> list[Cell]:
-    """All of the grid, those of the same data next to each other."""
-    return [
+    """All of the grid, those of the same data next to each other.
+
+    Raises:
+      ValueError: two cells are the same, or none can be measured.
+    """
+    cells = [
         Cell(spec, learner, multiple, min(request.num_test, spec.num_strings // _SHARE_OF_TEST))
         for spec in request.specs
         for multiple in request.train_multiples
         for learner in request.learners
     ]
+    for one, other in itertools.pairwise(sorted(cells, key=lambda cell: cell.name)):
+        if one.name == other.name:
+            raise ValueError(
+                f"train_multiples={one.multiple:g} and {other.multiple:g} both make "
+                f"{one.num_train} train strings of {spec_name(one.spec)}: leave one of them out"
+            )
+    if all(cell.obstacle for cell in cells):
+        raise ValueError(f"nothing of this grid can be measured: {cells[0].obstacle}")
+    return cells
 
 
 def spec_name(spec: RandomHierarchySpec) -> str:

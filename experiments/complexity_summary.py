@@ -46,8 +46,9 @@ def summarize(
         "skipped": [_where(cell) | {"reason": why} for cell, why in reasons.items() if why],
         "seconds": {
             kind: sum(each.seconds[kind] for each in measured.values())
-            for kind in ("compile", "run")
+            for kind in ("compile", "run", "wall")
         },
+        "programs_compiled": sum(each.num_compiled for each in measured.values()),
     }
 
 
@@ -70,6 +71,7 @@ def _where(cell: Cell) -> dict:
         "learner": cell.learner,
         "n": cell.num_train,
         "multiple": cell.multiple,
+        "predicted": predicted_num_train(cell.spec),
     }
 
 
@@ -145,8 +147,8 @@ def closing_table(summary: dict) -> str:
     seconds = summary["seconds"]
     lines.append(
         f"errors on unseen strings; intervals of 95% over {summary['num_seeds']} seeds; > and <: "
-        f"not reached, or reached from the start; on {summary['device']}; compiling "
-        f"{seconds['compile']:.0f} s, running {seconds['run']:.0f} s"
+        f"not reached, or reached from the start; on {summary['device']} in "
+        f"{seconds['wall']:.0f} s, of which running took {seconds['run']:.0f} s"
     )
     return "\n".join(lines)
 
@@ -162,9 +164,9 @@ def _cell(found: dict) -> str:
 
 
 def _law(fit: dict) -> str:
-    values = [fit["exponent"], fit["low"], fit["prefactor"]]
+    values = [fit["exponent"], fit["low"], fit["high"], fit["prefactor"]]
     if None in values or not np.isfinite(values).all():
-        return "(C*M^L)^?, fewer than three are known or they vary too much"
+        return "(C*M^L)^?: of fewer than three n* or two seeds, or they vary too much"
     return (
         f"{fit['prefactor']:.2f} (C*M^L)^{fit['exponent']:.2f} "
         f"({fit['low']:.2f}, {fit['high']:.2f})"

@@ -10,7 +10,6 @@ With the default sizes expect nine minutes on two cores.
 """
 
 import dataclasses
-import itertools
 
 from absl import flags
 
@@ -18,7 +17,7 @@ from experiments import cli
 from experiments.complexity_points import LEARNERS, Cell, Request, make_cells
 from experiments.complexity_summary import closing_table, headline, summarize
 from experiments.runs import conclude
-from hierjax import Hosts, RandomHierarchySpec, RunFolder, Sweep, seed_keys, seed_mesh
+from hierjax import Hosts, RunFolder, Sweep, seed_keys, seed_mesh
 
 _MAX_TEST = 2**22
 _MAX_MULTIPLE = 2.0**20
@@ -30,7 +29,7 @@ flags.DEFINE_list("num_rules", ["2", "3", "4"], "Rules of each symbol, M.")
 flags.DEFINE_list("branching", ["2"], "Children of each node, S.")
 flags.DEFINE_list("depth", ["3", "4"], "Levels of the tree, L.")
 flags.DEFINE_list("train_multiples", ["0.5", "1", "2", "4", "8"], "Train strings over C * M^L.")
-flags.DEFINE_float("level", 0.1, "Error whose crossing is n*.", lower_bound=0, upper_bound=1)
+flags.DEFINE_float("level", 0.1, "Error whose crossing is n*, between 0 and 1.")
 flags.DEFINE_integer(
     "num_test",
     2000,
@@ -72,13 +71,14 @@ def main() -> None:
 def prepare() -> Plan:
     """Checks the request, meets the other hosts, opens the folder and reads what is measured."""
     request = read_request()
-    hosts = cli.meet_hosts()
     cells = make_cells(request)
-    keys = seed_keys(request.seed, request.num_seeds)
-    points = [cell.point() for cell in cells if not cell.obstacle]
-    sweep = Sweep(points, keys, hosts, seed_mesh(FLAGS.num_devices), FLAGS.impl)
-    folder, done = None, 0.0
+    hosts = cli.meet_hosts()
     with cli.agreement(hosts, request):
+        points = [cell.point() for cell in cells if not cell.obstacle]
+        keys = seed_keys(request.seed, request.num_seeds)
+        sweep = Sweep(points, keys, hosts, seed_mesh(FLAGS.num_devices), FLAGS.impl)
+    folder, done = None, 0.0
+    with cli.agreement(hosts, request):  # Before this an earlier run must not be overwritten.
         if hosts.index == 0:
             identity = dataclasses.asdict(request)
             folder = RunFolder(FLAGS.workdir, "sample_complexity", identity, FLAGS.overwrite)
@@ -92,12 +92,14 @@ def read_request() -> Request:
     Raises:
       ValueError: it cannot be met.
     """
-    sizes = [
-        cli.ascending(name, FLAGS[name].value, 1, 2**24)
+    if not 0 < FLAGS.level < 1:
+        raise ValueError(f"level={FLAGS.level} must be between 0 and 1")
+    sizes = {
+        name: cli.ascending(name, FLAGS[name].value, 1, 2**24)
         for name in ("num_classes", "vocab_size", "num_rules", "branching", "depth")
-    ]
+    }
     return Request(
-        specs=tuple(RandomHierarchySpec(*each) for each in itertools.product(*sizes)),
+        **sizes,
         learners=cli.some_of("learners", FLAGS.learners, LEARNERS),
         train_multiples=cli.ascending(
             "train_multiples", FLAGS.train_multiples, 1 / 64, _MAX_MULTIPLE, float
@@ -123,7 +125,6 @@ def execute(plan: Plan) -> None:
     summary = summarize(plan.request, plan.cells, measured, FLAGS.level) | {
         "devices": num_devices,
         "hosts": plan.hosts.count,
-        "programs_compiled": plan.sweep.programs_compiled,
     }
     conclude(plan.folder, summary, "complexity_figure", closing_table(summary))
 

@@ -8,6 +8,7 @@ when a process dies it aborts the others, and it cannot say which host never cam
 import contextlib
 import json
 import queue
+import select
 import socket
 import threading
 import time
@@ -21,8 +22,16 @@ from jax.experimental import multihost_utils
 _PATIENCE = 300.0
 _SECONDS_BETWEEN_TRIES = 0.2
 _HANDSHAKE_SECONDS = 10.0
-# A host that loses its power or its network is missed after about half a minute.
-_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+# A host that loses its power or its network is missed after about half a minute, whether the
+# connection is idle (seconds) or has sent what was never acknowledged (milliseconds).
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 15,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 30_000,
+}
+# Reserved for documentation, so nobody's.
+_ELSEWHERE = ("192.0.2.1", 9)
 
 
 class HostLostError(ConnectionError):
@@ -59,11 +68,11 @@ class Hosts:
           HostLostError: a host has ended.
         """
         if self.index > 0:
-            self._links[0].send("value", value)
+            self._send(0, value)
             return self._receive(0)
         values = [value, *(self._receive(host) for host in sorted(self._links))]
-        for link in self._links.values():
-            link.send("value", values)
+        for host in self._links:
+            self._send(host, values)
         return values
 
     def close(self) -> None:
@@ -76,6 +85,10 @@ class Hosts:
         self.gather(None)
         for link in self._links.values():
             link.close()
+
+    def _send(self, host: int, value: Any) -> None:
+        with contextlib.suppress(OSError):  # The thread that listens to this host tells of it.
+            self._links[host].send("value", value)
 
     def _receive(self, host: int) -> Any:
         kind, content = self._inbox[host].get()
@@ -92,12 +105,16 @@ class Hosts:
             except (OSError, ValueError):
                 kind = "lost"
                 content = f"host {host} of {self.count} has ended, or cannot be reached"
+            if kind == "lost" and not self._is_closing:
+                self._tell(host, content)
             self._inbox[host].put((kind, content))
-        if not self._is_closing:
-            for other in self._links.keys() - {host}:
-                with contextlib.suppress(OSError):
-                    self._links[other].send("lost", content)
-            self._on_lost(content)
+
+    def _tell(self, lost: int, line: str) -> None:
+        """Before anyone who waits for the lost host wakes, so that one line is said once."""
+        for other in self._links.keys() - {lost}:
+            with contextlib.suppress(OSError):
+                self._links[other].send("lost", line)
+        self._on_lost(line)
 
 
 class _Link:
@@ -118,8 +135,14 @@ class _Link:
         line = self._reader.readline()
         if not line.endswith("\n"):
             raise ConnectionError("the connection ended")
-        kind, content = json.loads(line)
-        return kind, content
+        message = json.loads(line)
+        if not isinstance(message, list) or len(message) != 2:
+            raise ValueError(f"not a pair of kind and content: {line[:80]!r}")
+        return tuple(message)
+
+    def has_ended(self) -> bool:
+        """Of a host that waits, from which nothing else can arrive."""
+        return bool(select.select([self._connection], [], [], 0)[0])
 
     def wait_at_most(self, seconds: float | None) -> None:
         self._connection.settimeout(seconds)
@@ -148,8 +171,10 @@ def meet(
       patience: seconds to wait for the others.
 
     Raises:
-      ValueError: no such address, its port is taken, or host 0 refuses this host.
-      HostLostError: a host did not come in time.
+      ValueError: no such address, its port is taken, or host 0 refuses this host, as it does when
+        another one did not come in time.
+      HostLostError: this host is the first, and another one did not come in time; or it is
+        another one, and the first did not come or has ended.
     """
     address, _, port = coordinator.rpartition(":")
     if not address or not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -169,11 +194,20 @@ def meet(
 
 
 def meet_on_tpu(on_lost: Callable[[str], None]) -> Hosts:
-    """As `meet`, for the hosts of a TPU slice, which JAX finds by itself."""
-    jax.distributed.initialize()
+    """As `meet`, for the hosts of a TPU slice, which JAX finds by itself.
+
+    Raises:
+      HostLostError: a host did not come.
+    """
+    try:
+        jax.distributed.initialize()
+    except ValueError:  # JAX finds no slice.
+        return Hosts()
+    except RuntimeError as error:
+        raise HostLostError(f"the hosts of the slice did not meet: {error}") from error
     index, count = jax.process_index(), jax.process_count()
     server = socket.create_server(("", 0))
-    here = socket.inet_aton(socket.gethostbyname(socket.gethostname()))
+    here = socket.inet_aton(_own_address())
     where = multihost_utils.broadcast_one_to_all(np.array([*here, server.getsockname()[1]]))
     if index == 0:
         return Hosts(0, count, _welcome(server, count, _PATIENCE), on_lost)
@@ -181,6 +215,13 @@ def meet_on_tpu(on_lost: Callable[[str], None]) -> Hosts:
     address = ".".join(str(octet) for octet in where[:4])
     link = _join((address, int(where[4])), index, count, _PATIENCE)
     return Hosts(index, count, {0: link}, on_lost)
+
+
+def _own_address() -> str:
+    """That of the interface to other machines; the host's name may stand for the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(_ELSEWHERE)  # Chooses the interface, and sends nothing.
+        return probe.getsockname()[0]
 
 
 def _welcome(server: socket.socket, count: int, patience: float) -> dict[int, _Link]:
@@ -195,20 +236,25 @@ def _welcome(server: socket.socket, count: int, patience: float) -> dict[int, _L
             except TimeoutError:
                 missing = ", ".join(str(host) for host in range(1, count) if host not in links)
                 line = f"host {missing} of {count} did not come within {patience:.0f} s"
-                for link in links.values():
-                    link.send("refused", line)
+                _send_to_all(links, "refused", line)
                 raise HostLostError(line) from None
             _admit(_Link(connection), links, count)
-    for link in links.values():
-        link.send("welcome", None)
+    _send_to_all(links, "welcome", None)
     return links
+
+
+def _send_to_all(links: dict[int, _Link], kind: str, content: Any) -> None:
+    for link in links.values():
+        with contextlib.suppress(OSError):  # One that has ended is missed when it is listened to.
+            link.send(kind, content)
 
 
 def _admit(link: _Link, links: dict[int, _Link], count: int) -> None:
     try:
         link.wait_at_most(_HANDSHAKE_SECONDS)
         kind, host = link.receive()
-        if kind != f"host of {count}" or host not in range(1, count) or host in links:
+        known = kind == f"host of {count}" and host in range(1, count)
+        if not known or (host in links and not links[host].has_ended()):
             link.send("refused", f"{kind} came as number {host}, where {count} hosts have one each")
             link.close()
             return

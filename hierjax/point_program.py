@@ -89,7 +89,7 @@ class PointCompiler:
         devices = min(self._mesh.size, len(keys))
         lanes = _LANES_ON_CPU if self._on_cpu else min(_MOST_LANES, -(-len(keys) // devices))
         while True:
-            count = devices * lanes
+            count = min(devices * lanes, len(keys))
             draw, measure = self._compile(point, keys[:count], lanes, alone)
             sharing = devices if self._on_cpu and not alone else 1
             num_bytes = sharing * _peak(measure.memory_analysis())

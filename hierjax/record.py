@@ -173,9 +173,7 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if path.exists():
             content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if whole != content:
-                path.write_bytes(whole)
+            os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def environment() -> dict:

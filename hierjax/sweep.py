@@ -6,11 +6,11 @@ twice as long once it is compiled, and here programs are compiled while others r
 same data share the program that draws it.
 """
 
+import collections
 import gc
 import itertools
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -33,12 +33,15 @@ class Measured(NamedTuple):
 
     Attributes:
       values: (num_seeds,) for each name, NaN where it is not finite.
-      seconds: wall-clock, to "compile" and to "run".
+      seconds: wall-clock: to "compile" (some points are compiled at the same time), to "run", and
+        "wall", what the sweep waited for both; interrupted runs included.
+      num_compiled: programs, interrupted runs included.
       skipped: why nothing was measured; else empty.
     """
 
     values: dict[str, np.ndarray]
     seconds: dict[str, float]
+    num_compiled: int
     skipped: str
 
 
@@ -54,8 +57,8 @@ class Sweep:
       memory: bytes that a device may use, or all devices of a CPU together; by default four
         fifths of what is free.
 
-    Attributes:
-      programs_compiled: by this host.
+    Raises:
+      ValueError: two points have the same name.
     """
 
     def __init__(
@@ -72,9 +75,11 @@ class Sweep:
         self._mesh, self._impl = mesh or seed_mesh(), impl
         self._memory = memory or int(_SHARE_OF_MEMORY * free_memory())
         self._kept: dict[str, dict[int, dict]] = {point.name: {} for point in self._points}
+        if len(self._kept) < len(self._points):
+            raise ValueError("points of a sweep have the same name: give each its own")
         self._skipped: dict[str, str] = {}
-        self._seconds = {point.name: {"compile": 0.0, "run": 0.0} for point in self._points}
-        self.programs_compiled = 0
+        self._costs = {point.name: collections.Counter() for point in self._points}
+        self._clock = time.perf_counter()
 
     @property
     def work(self) -> float:
@@ -82,9 +87,18 @@ class Sweep:
         return sum(point.work for point in self._points) * len(self._keys)
 
     def restore(self, folder: RunFolder) -> float:
-        """Reads, on host 0, what an earlier run has measured; returns how much work it was."""
+        """Reads, on host 0, what an earlier run has measured; returns how much work it was.
+
+        Raises:
+          ValueError: it has measured a point that is none of this sweep's.
+        """
         for event in folder.events("chunk"):
-            self._keep(*(event[name] for name in ("point", "seeds", "values", "seconds")))
+            if event["point"] not in self._kept:
+                raise ValueError(
+                    f"{folder.path} has records of a point {event['point']!r}, which is not in "
+                    "this sweep: choose another workdir, or overwrite it"
+                )
+            self._keep(*(event[name] for name in ("point", "seeds", "values", "costs")))
         return sum(point.work * len(self._kept[point.name]) for point in self._points)
 
     def run(
@@ -124,21 +138,20 @@ class Sweep:
         for point, seeds in group:
             share = -(-len(seeds) // self._hosts.count)
             programs.append((compiler(point, self._keys[:share]), seeds))
-            self.programs_compiled += programs[-1][0].num_compiled
         return programs
 
     def _run(self, program: PointProgram, seeds: list[int], folder: RunFolder | None, advance):
         point, hosts = program.point, self._hosts
         # Hosts keep step: a chunk is what the one with the least memory can do.
-        count = min(hosts.gather(program.count))
+        count, needed, memory = min(hosts.gather([program.count, program.num_bytes, self._memory]))
         if count == 0:
             self._skipped[point.name] = (
-                f"a seed takes {program.num_bytes / 1e9:.3g} GB of memory, and "
-                f"{self._memory / 1e9:.3g} GB may be used"
+                f"a seed takes {needed / 1e9:.3g} GB of memory, and {memory / 1e9:.3g} GB may be "
+                "used"
             )
             advance(point.work * len(seeds))
             return
-        seconds = {"compile": program.compile_seconds}
+        costs = {"compile": program.compile_seconds, "programs": program.num_compiled}
         for begin in range(0, len(seeds), count * hosts.count):
             start = time.perf_counter()
             chunk = seeds[begin : begin + count * hosts.count]
@@ -146,24 +159,33 @@ class Sweep:
             values = program(self._keys[_padded(mine or chunk, program.count)])
             shares = hosts.gather({name: x[: len(mine)].tolist() for name, x in values.items()})
             merged = {name: _interleaved([share[name] for share in shares]) for name in values}
-            seconds["run"] = time.perf_counter() - start
+            end = time.perf_counter()
+            costs |= {"run": end - start, "wall": end - self._clock}
+            self._clock = end
             if folder is not None:
-                folder.log("chunk", point=point.name, seeds=chunk, values=merged, seconds=seconds)
-            self._keep(point.name, chunk, merged, seconds)
-            seconds = {}
+                folder.log("chunk", point=point.name, seeds=chunk, values=merged, costs=costs)
+            self._keep(point.name, chunk, merged, costs)
+            costs = {}
             advance(point.work * len(chunk))
 
-    def _keep(self, name: str, seeds: list[int], values: dict, seconds: dict[str, float]) -> None:
+    def _keep(self, name: str, seeds: list[int], values: dict, costs: dict[str, float]) -> None:
         for row, seed in enumerate(seeds):
             self._kept[name][seed] = {key: each[row] for key, each in values.items()}
-        for kind, each in seconds.items():
-            self._seconds[name][kind] += each
+        self._costs[name].update(costs)
 
     def _measured(self, name: str) -> Measured:
         reason, kept = self._skipped.get(name, ""), self._kept[name]
         rows = [] if reason else [kept[seed] for seed in sorted(kept)]
-        values = {key: np.array([row[key] for row in rows], float) for key in (rows or [{}])[0]}
-        return Measured(values, self._seconds[name], reason)
+        values = {key: _finite([row[key] for row in rows]) for key in (rows or [{}])[0]}
+        costs = self._costs[name]
+        seconds = {kind: float(costs[kind]) for kind in ("compile", "run", "wall")}
+        return Measured(values, seconds, costs["programs"], reason)
+
+
+def _finite(values: list) -> np.ndarray:
+    """NaN for null, too, as which records keep what is not finite."""
+    values = np.array(values, float)
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _padded(seeds: list[int], count: int) -> np.ndarray:
@@ -178,7 +200,7 @@ def _interleaved(shares: list[list]) -> list:
 def _ahead(function: Callable, items: Sequence) -> Iterator:
     """The function of each item, in order, computed by threads while earlier ones are used."""
     workers = min(os.cpu_count() or 1, _MOST_COMPILERS)
-    pool, futures = ThreadPoolExecutor(workers), deque()
+    pool, futures = ThreadPoolExecutor(workers), collections.deque()
     try:
         for item in items:
             futures.append(pool.submit(function, item))

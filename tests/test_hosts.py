@@ -29,6 +29,16 @@ def meet_all(address, on_lost):
         return [place.result() for place in reversed(places)]
 
 
+def connect(address):
+    deadline = time.monotonic() + SOON
+    while True:
+        try:
+            return socket.create_connection(("localhost", int(address.split(":")[1])))
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+
 def in_step(hosts, method, *args_of_each):
     with ThreadPoolExecutor(len(hosts)) as pool:
         calls = [
@@ -66,13 +76,16 @@ def test_the_others_are_told_which_host_has_ended(address, ended):
 
 
 def test_waiting_for_a_host_that_ends_is_an_error(address):
-    hosts = meet_all(address, [lambda line: None] * 2)
+    said = []
+    hosts = meet_all(address, [said.append, lambda line: None])
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(hosts[0].gather, None)
         time.sleep(0.1)
         hosts[1]._links[0].close()
         with pytest.raises(HostLostError, match="host 1 of 2"):
             waiting.result(timeout=SOON)
+    # Before the waiting one woke.
+    assert said == ["host 1 of 2 has ended, or cannot be reached"]
 
 
 def test_a_finished_task_loses_nobody(address):
@@ -107,11 +120,24 @@ def test_a_number_is_given_once_and_strangers_are_let_go(address):
             meet(address, 1, 3, None, SOON)
         with pytest.raises(ValueError, match="host of 4 came as number 3"):
             meet(address, 3, 4, None, SOON)
-        stranger = socket.create_connection(("localhost", int(address.split(":")[1])))
-        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        stranger.close()
+        for words in (b"GET / HTTP/1.1\r\n\r\n", b"5\n", b"null\n", b'["host of 3", [2]]\n'):
+            with connect(address) as stranger:
+                stranger.sendall(words)
         third = meet(address, 2, 3, None, SOON)
         hosts = [first.result(timeout=SOON), second.result(timeout=SOON), third]
+    assert in_step(hosts, "gather", (0,), (1,), (2,)) == [[0, 1, 2]] * 3
+
+
+def test_a_host_that_is_started_again_takes_its_own_place(address):
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(meet, address, 0, 3, None, SOON)
+        with connect(address) as died:
+            died.sendall(b'["host of 3", 1]\n')
+            time.sleep(0.1)
+        again = pool.submit(meet, address, 1, 3, None, SOON)
+        time.sleep(0.1)
+        third = meet(address, 2, 3, None, SOON)
+        hosts = [first.result(timeout=SOON), again.result(timeout=SOON), third]
     assert in_step(hosts, "gather", (0,), (1,), (2,)) == [[0, 1, 2]] * 3
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hierjax import point_program
 from hierjax.parallel import IMPLS, seed_keys, seed_mesh
 from hierjax.point_program import Point
 from hierjax.record import RunFolder
@@ -78,7 +79,9 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("impl", IMPLS)
 @pytest.mark.parametrize("num_devices", [1, 2, 8])
-def test_a_sweep_equals_its_points_one_by_one(num_devices, impl):
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_sweep_equals_its_points_one_by_one(monkeypatch, lanes, num_devices, impl):
+    monkeypatch.setattr(point_program, "_LANES_ON_CPU", lanes)
     check(sweep(num_devices, impl=impl).run())
 
 
@@ -93,11 +96,10 @@ def test_diverged_seeds_are_recorded_and_the_others_go_on(folder):
 
 def test_each_program_is_traced_once_and_data_is_drawn_by_one():
     TRACES.clear()
-    swept = sweep()
-    swept.run()
+    measured = sweep().run()
     names = [("draw", 3), ("draw", 500), ("measure", 3, 1), ("measure", 3, 2), ("measure", 500, 2)]
     assert dict.fromkeys(names, 1) == TRACES
-    assert swept.programs_compiled == len(names)
+    assert [each.num_compiled for each in measured.values()] == [2, 1, 2]
 
 
 def test_work_is_told_as_it_gets_done():
@@ -140,10 +142,23 @@ def test_what_is_missing_is_measured_on_other_devices_too(folder, whole_records,
 
 def test_a_finished_sweep_compiles_nothing(folder):
     sweep().run(folder)
+    TRACES.clear()
     swept = sweep()
     assert swept.restore(folder) == swept.work
-    check(swept.run(folder))
-    assert swept.programs_compiled == 0
+    measured = swept.run(folder)
+    assert not TRACES
+    check(measured)
+    # What it took is that of the run that did it.
+    assert [each.num_compiled for each in measured.values()] == [2, 1, 2]
+    assert all(each.seconds["wall"] > 0 for each in measured.values())
+
+
+def test_points_have_names_of_their_own(folder):
+    with pytest.raises(ValueError, match="the same name"):
+        Sweep([make_point(3, 1), make_point(3, 1)], KEYS)
+    sweep().run(folder)
+    with pytest.raises(ValueError, match="records of a point '3 1', which is not in this sweep"):
+        Sweep([make_point(4, 1)], KEYS).restore(folder)
 
 
 def test_fewer_seeds_at_once_where_memory_is_short(folder):

@@ -26,8 +26,8 @@ class Threshold(NamedTuple):
 
     Attributes:
       value: infinite if it does not, and the least size if it is below from the start.
-      low: of an interval of 95%, from resampled seeds, widened as Student's for few of them; NaN
-        for one seed.
+      low: of an interval of 95%, from resampled seeds, widened as Student's for few of them; the
+        least size if fewer may do, and NaN for one seed.
       high: likewise; infinite if more examples than were tried may be needed.
     """
 
@@ -98,7 +98,8 @@ def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: in
     ends = np.quantile(np.log(draws), [1 - _CONFIDENCE, _CONFIDENCE], method="nearest")
     if math.isfinite(value):
         ends = math.log(value) + (ends - math.log(value)) * _widening(errors.shape[1], 1)
-    return Threshold(value, *np.exp(ends).tolist())
+    low, high = np.maximum(np.exp(ends), sizes[0]).tolist()
+    return Threshold(value, low, high if high <= sizes[-1] else math.inf)
 
 
 def power_law(

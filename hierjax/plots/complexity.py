@@ -40,9 +40,9 @@ def complexity_figure(folder: str | os.PathLike) -> Figure:
 def _draw_curves(axis, summary: dict, name: str) -> None:
     """One curve a grammar, coloured by the number of strings that the law predicts."""
     points = [point for point in summary["points"] if point["learner"] == name]
-    predicted = sorted({_predicted(point) for point in summary["points"]})
+    predicted = sorted({point["predicted"] for point in summary["points"]})
     shades = matplotlib.colormaps[_SHADES](np.linspace(0, 0.9, len(predicted)))
-    specs = {str(point["spec"]): _predicted(point) for point in points}
+    specs = {str(point["spec"]): point["predicted"] for point in points}
     for spec, scale in specs.items():
         own = [point for point in points if str(point["spec"]) == spec]
         errors = [
@@ -66,16 +66,12 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     axis.set_yticks(decades, [rf"$\leq{names[0]}$", *(f"${each}$" for each in names[1:])])
 
 
-def _predicted(point: dict) -> int:
-    return round(point["n"] / point["multiple"])
-
-
 def _draw_thresholds(axis, summary: dict) -> None:
     """Points with intervals; arrows where the level is not crossed, or was from the start."""
     for name, fit in summary["fits"].items():
         own = [each for each in summary["thresholds"] if each["learner"] == name]
         label = plain(name)
-        if fit["low"] is not None:
+        if None not in (fit["low"], fit["high"]):
             label += f": {fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"
             scales = np.array([min(fit["scales"]), max(fit["scales"])])
             law = fit["prefactor"] * scales ** fit["exponent"]

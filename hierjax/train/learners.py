@@ -17,14 +17,18 @@ from hierjax.train.network import Network
 
 SCHEDULES = ("constant", "cosine")
 
+# Without clipping rare steep batches end long fits at chance, on any rate.
+_MOST_GRADIENT = 1.0
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
-    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
+    "momentum": lambda rate: optax.chain(
+        optax.clip_by_global_norm(_MOST_GRADIENT), optax.sgd(rate, momentum=0.9)
+    ),
     "sgd": optax.sgd,
 }
 _LEARNING_RATES = {
     "adam": (0.01, 0.02, 0.04, 0.08),
-    "momentum": (0.2, 0.4, 0.8, 1.6),
+    "momentum": (0.1, 0.2, 0.4, 0.8),
     "sgd": (1.0, 2.0, 4.0, 8.0),
 }
 OPTIMIZERS = tuple(_OPTIMIZERS)

@@ -93,7 +93,7 @@ def test_the_summary_tells_points_thresholds_and_fits(whole):
     assert summary["fits"]["layerwise"]["exponent"] is None  # Two grammars make no law.
     assert summary["programs_compiled"] == 3 + 6
     assert summary["seconds"]["run"] > 0
-    assert "fewer than three are known" in result.stdout
+    assert "of fewer than three n*" in result.stdout
     assert imread(workdir / "figure.png").std() > 0
 
 
@@ -112,11 +112,10 @@ def test_a_point_is_what_the_layerwise_experiment_measures(whole, tmp_path):
 
 def test_a_killed_sweep_goes_on_with_other_devices(whole, tmp_path):
     process = start(tmp_path, *SMALL)
-    wait_for_chunks(tmp_path, 3)
+    wait_for_chunks(tmp_path, 1)
     process.kill()
     process.communicate()
-    kept = len(chunks(tmp_path))
-    assert 3 <= kept < 12
+    assert len(chunks(tmp_path)) < len(chunks(whole[0]))
     result = jobs.run("sample_complexity", tmp_path, *SMALL, "--num_devices=1")
     assert result.returncode == 0, result.stderr
     check_same_points(tmp_path, whole[0])
@@ -183,8 +182,13 @@ def test_bad_requests_end_in_one_line(tmp_path):
                 "--train_multiples=nan": "train_multiples=nan must be numbers from",
                 "--num_rules=": "num_rules= must be whole numbers from 1",
                 "--num_rules=2,9": "level 0 needs 8 symbols * 9 rules = 72 distinct tuples",
+                "--train_multiples=1,1.0001": "1.0001 both make 64 train strings of C8 V8 M2 S2 L3",
+                "--num_rules=2 --depth=1": "can be measured: 8 train strings are fewer",
+                "--num_classes=1 --num_rules=1": "can be measured: a language of 1 strings",
+                "--num_seeds=2000000": "--num_seeds=2000000",
                 "--depth=0": "depth=0 must be whole numbers from 1",
-                "--level=2": "--level=2",
+                "--level=1": "level=1.0 must be between 0 and 1",
+                "--level=nan": "level=nan must be",
                 "--num_test=0": "--num_test=0",
                 "--coordinator=localhost:1": "go together: give all",
                 f"--coordinator=localhost:{taken} --num_processes=2 --process_id=0": "another port",

@@ -38,6 +38,14 @@ def test_errors_below_the_level_from_the_start_cross_at_the_least_size():
     assert crossing(SIZES, [0.4, 0.3, 0.2, 0.1], 0.5) == 100
 
 
+def test_an_interval_ends_where_more_was_not_tried():
+    errors = np.array([[0.9, 0.6], [0.6, 0.55], [0.4, 0.5], [0.1, 0.4]])
+    assert threshold(SIZES, errors, 0.5).high == math.inf
+    assert threshold(SIZES, errors / 2, 0.25).low >= 100
+    found = threshold(SIZES, 1 - errors[::-1], 0.5)
+    assert found.low == 100
+
+
 @pytest.mark.parametrize("num_seeds", [4, 12])
 def test_the_interval_of_a_threshold_covers_it_as_often_as_it_says(num_seeds):
     rng, sizes = np.random.default_rng(0), 100 * 2.0 ** np.arange(5)
