@@ -24,8 +24,9 @@ def complexity_figure(folder: str | os.PathLike) -> Figure:
     with matplotlib.rc_context(STYLE):
         rows = 1 if len(learners) == 1 else 2
         columns = -(-len(learners) // rows)
-        figure = Figure(figsize=(3.4 + 1.9 * columns, 3.6), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.9 * columns, 3.4))
+        width = max(2.8, 1.9 * columns)
+        figure = Figure(figsize=(3.4 + width, 3.6), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(width, 3.4))
         axes = left.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, learners, strict=False):
             _draw_curves(axis, summary, name)
