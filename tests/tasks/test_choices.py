@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import jax
@@ -12,59 +11,66 @@ from scipy import stats
 from hierjax.tasks import choices
 
 
-@given(
-    st.lists(
-        st.lists(st.integers(1, choices.MAX_OPTIONS), min_size=1, max_size=5).map(tuple),
-        min_size=1,
-        max_size=12,
-    )
-)
-def test_words_keep_order_bias_bound_and_groups(groups):
-    layout = choices.word_layout(tuple(groups))
-    assert [m for word in layout for m in word] == [m for group in groups for m in group]
+@given(st.lists(st.integers(1, choices.MAX_JOINT), min_size=1, max_size=40).map(tuple))
+def test_words_keep_order_and_bias_bound(options):
+    layout = choices.word_layout(options)
+    assert tuple(m for word in layout for m in word) == options
     for word in layout:
         product = math.prod(word)
         exact = product & (product - 1) == 0 and product <= 2**32
         assert exact or product <= 2**16 or len(word) == 1
-    ends = set(itertools.accumulate(len(word) for word in layout))
-    position = 0
-    for group in groups:
-        inside = set(range(position + 1, position + len(group)))
-        position += len(group)
-        if math.prod(group) <= 2**16:
-            assert not ends & inside
 
 
 def test_powers_of_two_fill_words():
-    assert len(choices.word_layout(((16,), (8,), *((8, 8, 8),) * 10))) == 4
+    assert len(choices.word_layout((16, 8, *(512,) * 10))) == 4
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (200, 12)])
+def test_words_are_those_of_jax(shape, impl):
+    key = jax.random.key(7, impl=impl)
+    words = choices.random_words(key, *shape)
+    np.testing.assert_array_equal(words.T, jax.random.bits(key, shape, jnp.uint32))
+
+
+def test_words_of_many_keys_are_those_of_each():
+    keys = jax.random.split(jax.random.key(0), 3)
+    words = jax.vmap(lambda key: choices.random_words(key, 4, 2))(keys)
+    for key, own in zip(keys, words, strict=True):
+        np.testing.assert_array_equal(own, choices.random_words(key, 4, 2))
 
 
 def test_choices_are_the_mixed_radix_digits_of_their_word():
-    groups = ((16,), (6,), *((6, 6, 6),) * 3)
+    options = (16, 6, *(216,) * 3, 65536)
     key = jax.random.key(0)
-    drawn = np.asarray(choices.draw_choices(key, 200, groups))
-    layout = choices.word_layout(groups)
+    drawn = np.asarray(choices.draw_choices(key, 200, options))
+    layout = choices.word_layout(options)
+    assert layout == ((16, 6, 216), (216, 216), (65536,))
     words = np.asarray(jax.random.bits(key, (200, len(layout)), jnp.uint32)).astype(object)
-    column = 0
+    rows = iter(drawn)
     for word, held in enumerate(layout):
         product = math.prod(held)
         code = words[:, word] * product >> 32
-        for options in held:
-            product //= options
-            np.testing.assert_array_equal(drawn[:, column], code // product % options)
-            column += 1
+        for each in held:
+            product //= each
+            np.testing.assert_array_equal(next(rows), code // product % each)
 
 
-@pytest.mark.parametrize("num_options", [(8, 3, 16, 5), (7,) * 12, (2,) * 40, (65535, 65535)])
-def test_choices_are_uniform_and_independent(num_options):
-    groups = tuple((options,) for options in num_options)
-    drawn = np.asarray(choices.draw_choices(jax.random.key(5), 40_000, groups)).astype(int)
-    for options, column in zip(num_options, drawn.T, strict=True):
-        bins = min(options, 50)
-        edges = np.histogram(column * bins // options, bins, (0, bins))[0]
-        expected = np.bincount(np.arange(options) * bins // options) / options * len(column)
+def test_choices_drawn_as_one_are_taken_apart():
+    joint = jnp.arange(3 * 4 * 5, dtype=jnp.uint32)
+    apart = choices.split_choices(joint, (3, 4, 5))
+    np.testing.assert_array_equal(np.stack(apart), np.unravel_index(np.arange(60), (3, 4, 5)))
+
+
+@pytest.mark.parametrize("options", [(8, 3, 16, 5), (7,) * 12, (2,) * 40, (65535, 65535)])
+def test_choices_are_uniform_and_independent(options):
+    drawn = np.asarray(choices.draw_choices(jax.random.key(5), 40_000, options)).astype(int)
+    for each, row in zip(options, drawn, strict=True):
+        bins = min(each, 50)
+        edges = np.histogram(row * bins // each, bins, (0, bins))[0]
+        expected = np.bincount(np.arange(each) * bins // each) / each * len(row)
         assert stats.chisquare(edges, expected).pvalue > 1e-5
-    first, second = drawn[:, 0] * 2 // num_options[0], drawn[:, 1] * 2 // num_options[1]
+    first, second = drawn[0] * 2 // options[0], drawn[1] * 2 // options[1]
     table = np.histogram2d(first, second, 2)[0]
     assert stats.chi2_contingency(table).pvalue > 1e-5
 

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hierjax.tasks.choices import word_layout
 from hierjax.tasks.grammars import draw_random_hierarchy, from_rules
-from hierjax.tasks.random_hierarchy import RandomHierarchySpec, _two_level_subtrees
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from tests.tasks.laws import check_task_laws
 
 SPECS = {
@@ -93,21 +92,13 @@ def test_every_node_has_a_choice_of_its_own(depth):
     """Rule choices of different nodes are independent: their joint counts are flat."""
     spec = RandomHierarchySpec(3, 3, 3, 2, depth)
     grammar = draw_random_hierarchy(jax.random.key(0), spec)
-    _, draws = grammar._draw(jax.random.key(1), 5000)
+    _, joint = grammar._draw(jax.random.key(1), 5000)
+    draws = grammar._split(joint)
     assert [draw.shape for draw in draws] == [(5000, 2**level) for level in range(depth)]
     columns = np.concatenate([np.asarray(draw) for draw in draws], axis=1).astype(int)
     for one, other in itertools.combinations(range(columns.shape[1]), 2):
         joint = np.bincount(columns[:, one] * 3 + columns[:, other], minlength=9)
         assert stats.chisquare(joint).pvalue > 1e-6
-
-
-def test_a_node_shares_its_word_with_its_children():
-    spec = RandomHierarchySpec(16, 16, 6, 2, 5)
-    subtrees = _two_level_subtrees(spec)
-    assert subtrees[0] == [(0, 0)]
-    assert subtrees[-1] == [(3, 7), (4, 14), (4, 15)]
-    layout = word_layout(((16,), *(tuple(6 for _ in subtree) for subtree in subtrees)))
-    assert layout == ((16, 6, 6, 6, 6), *((6,) * 6,) * 4, (6,) * 3)
 
 
 def test_sampling_traces_once_for_all_grammars_and_keys():

@@ -1,0 +1,55 @@
+"""Levels that are skipped, against level by level."""
+
+import jax
+import numpy as np
+import pytest
+
+from hierjax.tasks.grammars import draw_random_hierarchy
+from hierjax.tasks.joint_rules import joint_options, joint_steps
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+
+SPECS = {
+    "one level": (RandomHierarchySpec(3, 3, 3, 2, 1), [(0,)]),
+    "two levels": (RandomHierarchySpec(8, 8, 4, 2, 2), [(0, 1)]),
+    "five levels": (RandomHierarchySpec(16, 16, 6, 2, 5), [(0,), (1, 2), (3, 4)]),
+    "tuples that fill no word": (RandomHierarchySpec(8, 8, 8, 3, 2), [(0, 1)]),
+    "16 bits a symbol": (RandomHierarchySpec(3, 300, 5, 2, 3), [(0,), (1, 2)]),
+    "32 bits a symbol": (RandomHierarchySpec(6, 70_000, 2, 2, 2), [(0, 1)]),
+    "sizes that differ": (
+        RandomHierarchySpec(2, (5, 300, 40, 130), (3, 2, 4, 3), (2, 3, 2, 1), 4),
+        [(0, 1), (2, 3)],
+    ),
+    "joint choices too many": (RandomHierarchySpec(9, 70, 41, 2, 2), [(0,), (1,)]),
+    "a table too large": (RandomHierarchySpec(9, 70, 40, 2, 3), [(0,), (1,), (2,)]),
+    "one rule": (RandomHierarchySpec(5, 7, 1, 2, 2), [(0, 1)]),
+}
+
+
+@pytest.mark.parametrize(("spec", "steps"), SPECS.values(), ids=SPECS)
+def test_strings_are_those_of_the_same_choices_level_by_level(spec, steps):
+    assert joint_steps(spec) == steps
+    grammar, key = draw_random_hierarchy(jax.random.key(0), spec), jax.random.key(1)
+    batch = grammar.sample(key, 100)
+    labels, joint = grammar._draw(key, 100)
+    plain = grammar.expand(labels, grammar._split(joint))
+    jax.tree.map(np.testing.assert_array_equal, batch, plain)
+    assert batch.inputs.dtype == plain.inputs.dtype
+    only_inputs = jax.jit(lambda grammar, key: grammar.sample(key, 100).inputs)(grammar, key)
+    np.testing.assert_array_equal(only_inputs, plain.inputs)
+
+
+def test_a_step_chooses_for_a_symbol_and_its_children():
+    spec = RandomHierarchySpec(2, (5, 300, 40, 130), (3, 2, 4, 3), (2, 3, 2, 1), 4)
+    assert joint_options(spec, (0, 1)) == (3, 2, 2)
+    assert joint_options(spec, (2, 3)) == (4, 3, 3)
+    assert joint_options(spec, (3,)) == (3,)
+
+
+def test_grammars_can_be_mapped():
+    spec = RandomHierarchySpec(8, 8, 4, 2, 3)
+    keys = jax.random.split(jax.random.key(0), 3)
+    grammars = jax.vmap(lambda key: draw_random_hierarchy(key, spec))(keys)
+    inputs = jax.vmap(lambda grammar, key: grammar.sample(key, 20).inputs)(grammars, keys)
+    for row, key in enumerate(keys):
+        own = draw_random_hierarchy(key, spec).sample(key, 20)
+        np.testing.assert_array_equal(inputs[row], own.inputs)
