@@ -63,9 +63,9 @@ def expand_jointly(
         num_symbols, dtype = math.prod(each.shape[-1] for each in used), used[-1].dtype
         symbols = _unpacked(words, num_symbols, dtype)
     # As bytes, the words of the last step are the leaves.
-    nodes_of_tree = jax.lax.bitcast_convert_type(words.transpose(1, 0, 2), dtype)
-    nodes_of_tree = nodes_of_tree.reshape(*words.shape[1::-1], -1)[..., :num_symbols]
-    return nodes_of_tree.reshape(labels.shape[0], -1)
+    leaves = jax.lax.bitcast_convert_type(words.transpose(1, 0, 2), dtype)
+    leaves = leaves.reshape(*leaves.shape[:2], -1)[..., :num_symbols]
+    return leaves.reshape(labels.shape[0], -1)
 
 
 def _look_up(rules: Sequence[jax.Array], symbols: jax.Array, choice: jax.Array) -> jax.Array:
