@@ -181,13 +181,17 @@ class Descent:
         if self._compares:
             num_examples = jnp.where(state.final, num_examples, num_fitted(num_examples))
 
+        # Drawn at once: in a step of its own each draw is dozens of small operations.
+        steps = state.step + jnp.arange(self.steps_per_round)
+        rows = jax.vmap(lambda index: self._rows(key, index, num_examples))(steps)
+
         def objective_of(params, batch):
             return objective.loss(params, *batch).mean() + penalty * objective.penalty(params)
 
         def step(index, carry):
             params, opt_state, total = carry
-            rows = self._rows(key, index, num_examples)
-            batch = inputs[rows], targets[rows]
+            batch_rows = rows[index - state.step]
+            batch = inputs[batch_rows], targets[batch_rows]
             if self.mesh is not None:
                 batch = share_batch(batch, self.mesh)
             loss, gradient = jax.value_and_grad(objective_of)(params, batch)

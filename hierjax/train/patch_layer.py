@@ -160,8 +160,13 @@ class PatchLayer:
         def map_row(row):
             return self.features.linear(self._features(variables, row[None]), kernel)[0]
 
-        outputs = jax.lax.map(map_row, rows, batch_size=min(_ROWS_AT_ONCE, rows.shape[0]))
-        return jnp.moveaxis(outputs.reshape(*patches.shape[:2], -1), 0, 1)
+        # Blocks of one size: a smaller last one would be compiled once more.
+        num_blocks = -(-rows.shape[0] // _ROWS_AT_ONCE)
+        padding = [(0, -rows.shape[0] % num_blocks)] + [(0, 0)] * (rows.ndim - 1)
+        padded = jnp.pad(rows, padding)
+        outputs = jax.lax.map(map_row, padded, batch_size=padded.shape[0] // num_blocks)
+        outputs = outputs[: rows.shape[0]].reshape(*patches.shape[:2], -1)
+        return jnp.moveaxis(outputs, 0, 1)
 
     def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
         """(D, C) map from features (N, D) to onehot(label) - class_mean."""
