@@ -135,8 +135,13 @@ def shallow_learner(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]
     return (Network(module, Descent(optimizer, _SHALLOW_RATES, num_steps, _SHALLOW_BATCH)),)
 
 
-def kernel_learner(spec: RandomHierarchySpec) -> tuple[KernelRidge]:
-    """Kernel ridge regression on the one-hot string, for up to `MAX_KERNEL_TRAIN` strings."""
+def kernel_learner(spec: RandomHierarchySpec, most_tried: int = 2048) -> tuple[KernelRidge]:
+    """Kernel ridge regression on the one-hot string, for up to `MAX_KERNEL_TRAIN` strings.
+
+    Args:
+      spec: of the grammars.
+      most_tried: strings by which kernel and ridge are chosen.
+    """
 
     def embed(tokens: jax.Array) -> jax.Array:
         return one_hot_strings(tokens, spec.symbols(spec.depth))
@@ -145,4 +150,4 @@ def kernel_learner(spec: RandomHierarchySpec) -> tuple[KernelRidge]:
         return jax.nn.one_hot(labels, spec.num_classes)
 
     kernels = radial_kernels(tuple(RADIAL), _BANDWIDTHS)
-    return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels),)
+    return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels, most_tried=most_tried),)
