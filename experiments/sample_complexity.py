@@ -37,7 +37,7 @@ flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=_MAX_TEST,
 )
-cli.define_run_flags("sample_complexity", num_seeds=4)
+cli.define_run_flags("sample_complexity", num_seeds=3)
 cli.define_host_flags()
 FLAGS = flags.FLAGS
 
