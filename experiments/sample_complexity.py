@@ -6,7 +6,7 @@ it was, on any number of devices; docs/scaling.md tells how it runs on many host
 
     python -m experiments.sample_complexity
 
-With the default sizes expect ten minutes on two cores.
+With the default sizes expect seven to nine minutes on two cores.
 """
 
 import dataclasses
