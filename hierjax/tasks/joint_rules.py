@@ -5,12 +5,14 @@ below. They are kept packed in 32-bit words, so that one look-up takes the place
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hierjax.tasks import alias
 from hierjax.tasks.choices import MAX_JOINT
 
 _WORD_BYTES = 4
@@ -43,71 +45,100 @@ def joint_options(spec, levels: tuple[int, ...]) -> tuple[int, ...]:
     )
 
 
-def expand_jointly(
-    rules: Sequence[jax.Array], labels: jax.Array, choices: Mapping[tuple[int, ...], jax.Array]
-) -> jax.Array:
-    """Derives the leaves of trees, and nothing else.
+class JointRules(NamedTuple):
+    """The rules of a step.
+
+    Attributes:
+      words: (V, K, W) uint32: of symbol and joint choice, the symbols that they make.
+      num_made: symbols that a symbol makes.
+      dtype: theirs.
+      aliases: (V, 2^k) as `alias.alias_tables` makes them; None where choices are uniform.
+    """
+
+    words: jax.Array
+    num_made: int
+    dtype: np.dtype
+    aliases: jax.Array | None
+
+    def choose(self, symbols: jax.Array, draws: jax.Array) -> jax.Array:
+        """Joint choices (P, N) of symbols, from choices that are uniform or from random words."""
+        return draws if self.aliases is None else alias.choose(self.aliases, symbols, draws)
+
+    def look_up(self, symbols: jax.Array, choices: jax.Array) -> jax.Array:
+        """(P, W, N) words of what (P, N) symbols and joint choices make."""
+        row = symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
+        columns = [
+            self.words[..., word].ravel().at[row].get(mode="promise_in_bounds")
+            for word in range(self.words.shape[-1])
+        ]
+        return jnp.stack(columns, axis=1)
+
+    def unpack(self, words: jax.Array) -> jax.Array:
+        """(P, W, N) words as (P * num_made, N) symbols; the first is in the lowest bits."""
+        bits = 8 * self.dtype.itemsize
+        # By a vector of shifts: stacked symbols would keep what reads them from being vectorised.
+        shifts = np.arange(0, 32, bits, dtype=np.uint32)
+        symbols = words[:, :, None] >> shifts[None, None, :, None] & np.uint32(2**bits - 1)
+        symbols = symbols.reshape(words.shape[0], -1, words.shape[2])[:, : self.num_made]
+        return symbols.reshape(-1, words.shape[2])
+
+    def in_a_row(self, words: jax.Array) -> jax.Array:
+        """(P, W, N) words as (N, P * num_made) symbols of their own type."""
+        symbols = jax.lax.bitcast_convert_type(words.transpose(2, 0, 1), self.dtype)
+        symbols = symbols.reshape(*symbols.shape[:2], -1)[..., : self.num_made]
+        return symbols.reshape(words.shape[2], -1)
+
+
+def joint_rules(
+    rules: Sequence[jax.Array], probabilities: Sequence[jax.Array] | None = None
+) -> JointRules:
+    """Tables of a step.
 
     Args:
-      rules: for each level l, (V_l, M_l, S_l), as of a random hierarchy.
-      labels: (N,) classes.
-      choices: by the levels of each step, (P_l, N) joint choices of the nodes of the first.
-
-    Returns:
-      (N, d) leaves, of the type of the last rules.
+      rules: of its levels, (V_l, M_l, S_l) each.
+      probabilities: likewise (V_l, M_l); None for uniform.
     """
-    symbols = labels[None]
-    for levels, choice in choices.items():
-        used = [rules[level] for level in levels]
-        words = _look_up(used, symbols, choice)
-        num_symbols, dtype = math.prod(each.shape[-1] for each in used), used[-1].dtype
-        symbols = _unpacked(words, num_symbols, dtype)
-    # As bytes, the words of the last step are the leaves.
-    leaves = jax.lax.bitcast_convert_type(words.transpose(1, 0, 2), dtype)
-    leaves = leaves.reshape(*leaves.shape[:2], -1)[..., :num_symbols]
-    return leaves.reshape(labels.shape[0], -1)
+    top, *below = rules
+
+    def packed(own):
+        return _packed(_two_levels(own, below[0]) if below else own)
+
+    # In a loop, because a table that was fused with what reads it would be made each time.
+    words = jax.lax.map(packed, top)
+    num_made, dtype = math.prod(each.shape[-1] for each in rules), np.dtype(rules[-1].dtype)
+    aliases = None
+    if probabilities is not None:
+        aliases = alias.alias_tables(joint_probabilities(rules, probabilities))
+    return JointRules(words, num_made, dtype, aliases)
 
 
-def _look_up(rules: Sequence[jax.Array], symbols: jax.Array, choice: jax.Array) -> jax.Array:
-    """(P, N, W) words of what (P, N) symbols and joint choices make."""
-    table = _packed_table(*rules)
-    row = symbols.astype(jnp.int32) * (table.shape[0] // rules[0].shape[0])
-    row = row + choice.astype(jnp.int32)
-    columns = [column.at[row].get(mode="promise_in_bounds") for column in table.T]
-    return jnp.stack(columns, axis=-1)
+def joint_probabilities(
+    rules: Sequence[jax.Array], probabilities: Sequence[jax.Array]
+) -> jax.Array:
+    """(V, K) probabilities of the joint choices of a step, whose arguments are as above."""
+    joint, *below = probabilities
+    num_symbols = joint.shape[0]
+    for child in range(rules[0].shape[-1] if below else 0):
+        taken = below[0][rules[0][..., child]]
+        taken = taken.reshape(num_symbols, -1, *(1,) * child, taken.shape[-1])
+        joint = joint[..., None] * taken
+    return joint.reshape(num_symbols, -1)
 
 
-def _packed_table(top: jax.Array, below: jax.Array | None = None) -> jax.Array:
-    """(V * K, W) uint32: of symbol and joint choice, the symbols that they make."""
-    if below is None:
-        tuples = top.reshape(-1, top.shape[-1])
-    else:
-        # In a loop, because a table that was fused with what reads it would be made each time.
-        tuples = jax.lax.map(lambda rules: _two_levels(rules, below), top)
-        tuples = tuples.reshape(-1, tuples.shape[-1])
+def _two_levels(own: jax.Array, below: jax.Array) -> jax.Array:
+    """(K, S * S') symbols two levels below one symbol of rules (M, S), for its joint choices."""
+    num_rules, branching = own.shape
+    shape = (num_rules, *(below.shape[1],) * branching)
+    first, *others = np.unravel_index(np.arange(math.prod(shape)), shape)
+    return jnp.concatenate(
+        [below[own[first, child], rule] for child, rule in enumerate(others)], axis=-1
+    )
+
+
+def _packed(tuples: jax.Array) -> jax.Array:
+    """(K, W) uint32 of (K, S) symbols."""
     per_word = _WORD_BYTES // tuples.dtype.itemsize
     padded = jnp.pad(tuples, ((0, 0), (0, -tuples.shape[1] % per_word)))
     if per_word == 1:
         return padded
     return jax.lax.bitcast_convert_type(padded.reshape(padded.shape[0], -1, per_word), jnp.uint32)
-
-
-def _two_levels(rules: jax.Array, below: jax.Array) -> jax.Array:
-    """(K, S * S') symbols two levels below one symbol of rules (M, S), for its joint choices."""
-    num_rules, branching = rules.shape
-    shape = (num_rules, *(below.shape[1],) * branching)
-    own, *others = np.unravel_index(np.arange(math.prod(shape)), shape)
-    return jnp.concatenate(
-        [below[rules[own, child], rule] for child, rule in enumerate(others)], axis=-1
-    )
-
-
-def _unpacked(words: jax.Array, num_symbols: int, dtype: np.dtype) -> jax.Array:
-    """(P, N, W) words as (P * num_symbols, N) symbols; the first is in the lowest bits."""
-    bits = 8 * np.dtype(dtype).itemsize
-    per_word, mask = 32 // bits, np.uint32(2**bits - 1)
-    symbols = [
-        words[..., each // per_word] >> np.uint32(bits * (each % per_word)) & mask
-        for each in range(num_symbols)
-    ]
-    return jnp.stack(symbols, axis=1).reshape(-1, words.shape[1])

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from hierjax.tasks import choices
+from hierjax.tasks import alias, choices
 from hierjax.tasks.batch import Batch
-from hierjax.tasks.joint_rules import expand_jointly, joint_options, joint_steps
+from hierjax.tasks.joint_rules import JointRules, joint_options, joint_rules, joint_steps
 
 _MAX_DEPTH = 64
 _MAX_LEAVES = 2**24
 _MAX_SYMBOLS = 2**24
+_STRINGS_AT_ONCE = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,10 +138,10 @@ class RandomHierarchy(struct.PyTreeNode):
     def sample(self, key: jax.Array, n: int) -> Batch:
         """Draws n strings with their whole trees. Jitted, and vmap-able in grammar and key.
 
-        The first examples do not depend on n. Choices are packed as `choices.draw_choices`
-        describes; where probabilities are given each choice takes a word of its own. In a jitted
-        function that reads the inputs alone nothing else is computed, and levels are skipped as
-        `joint_rules` tells, which is several times faster.
+        The first examples do not depend on n. Choices are packed in random words as
+        `choices.word_layout` says; rules that have probabilities are chosen as `alias` does, by a
+        word for each. In a jitted function that reads the inputs alone nothing else is computed,
+        and levels are skipped as `joint_rules` tells, which is several times faster.
 
         Args:
           key: typed PRNG key.
@@ -150,29 +151,33 @@ class RandomHierarchy(struct.PyTreeNode):
           A batch of inputs (n, d), labels (n,) and latents: for each level l from 0 to L the
           symbols (n, P_l) of its nodes, left to right, all in small unsigned types.
         """
-        labels, draws = self._draw(key, n)
-        if self.rule_probabilities is not None:
-            return self.expand(labels, draws)
-        batch = self.expand(labels, self._split(draws))
-        leaves = expand_jointly(self.rules, labels, draws)
-        return batch.replace(inputs=leaves, latents=(*batch.latents[:-1], leaves))
+        steps = [self._joint_rules(levels) for levels in joint_steps(self.spec)]
 
-    def expand(self, labels: jax.Array, draws: Sequence[jax.Array]) -> Batch:
-        """Derives strings from labels and from one draw for every node above the leaves.
+        def derive(key, first, count):
+            words = choices.random_words(key, count, self._num_words, first)
+            return self._derive(steps, words)
+
+        def in_blocks(key):
+            size = min(n, _STRINGS_AT_ONCE)
+            firsts = jnp.arange(0, n, size)
+            blocks = jax.lax.map(lambda first: derive(key, first, size), firsts)
+            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], blocks)
+
+        # On a CPU as many as its cache has room for.
+        return jax.lax.platform_dependent(key, cpu=in_blocks, default=lambda key: derive(key, 0, n))
+
+    def expand(self, labels: jax.Array, chosen: Sequence[jax.Array]) -> Batch:
+        """Derives strings level by level.
 
         Args:
           labels: (N,) classes.
-          draws: for each level l from 0 to L - 1, (N, P_l): the index of the rule taken, or,
-            where rules have probabilities, the uniform number that picks it.
+          chosen: for each level l from 0 to L - 1, (N, P_l): the index of the rule of each node.
         """
         level = labels[:, None].astype(symbol_dtype(self.spec.num_classes))
         levels = [level]
-        for depth, (rules, draw) in enumerate(zip(self.rules, draws, strict=True)):
-            if self.rule_probabilities is not None:
-                thresholds = choices.thresholds(self.rule_probabilities[depth])
-                draw = choices.invert_cdf(draw, thresholds[level])
+        for rules, choice in zip(self.rules, chosen, strict=True):
             num_rules, branching = rules.shape[1:]
-            rule = level.astype(jnp.int32) * num_rules + draw.astype(jnp.int32)
+            rule = level.astype(jnp.int32) * num_rules + choice.astype(jnp.int32)
             # A gather for each child is three times as fast on CPU as one of whole tuples.
             children = [
                 jnp.take(rules[..., child].ravel(), rule, mode="clip") for child in range(branching)
@@ -181,43 +186,69 @@ class RandomHierarchy(struct.PyTreeNode):
             levels.append(level)
         return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
 
-    def _draw(self, key: jax.Array, n: int) -> tuple[jax.Array, dict | list]:
-        """Labels (n,), and draws for the nodes above the leaves.
-
-        Of uniform rules: by the levels of each of the `joint_steps`, the joint choices (P_l, n) of
-        the nodes of the first; else as `expand` takes them.
-        """
-        spec = self.spec
-        steps = joint_steps(spec) if self.rule_probabilities is None else []
-        nodes = [spec.nodes(levels[0]) for levels in steps]
-        options = [math.prod(joint_options(spec, levels)) for levels in steps]
-        kinds = [each for each, count in zip(options, nodes, strict=True) for _ in range(count)]
-        if self.class_prior is None:
-            kinds.insert(0, spec.num_classes)
-        drawn = choices.draw_choices(jax.random.fold_in(key, 0), n, tuple(kinds))
-
-        if self.class_prior is None:
-            labels, drawn = drawn[0], drawn[1:]
-        else:
-            uniforms = choices.draw_uniforms(jax.random.fold_in(key, 1), n, 1)[:, 0]
-            labels = choices.invert_cdf(uniforms, choices.thresholds(self.class_prior)[None])
-        labels = labels.astype(symbol_dtype(spec.num_classes))
+    def _joint_rules(self, levels: tuple[int, ...]) -> JointRules:
+        rules = [self.rules[level] for level in levels]
         if self.rule_probabilities is None:
-            taken = jnp.split(drawn, np.cumsum(nodes)[:-1])
-            return labels, dict(zip(steps, taken, strict=True))
-        nodes = [spec.nodes(level) for level in range(spec.depth)]
-        uniforms = choices.draw_uniforms(jax.random.fold_in(key, 2), n, sum(nodes))
-        return labels, jnp.split(uniforms, np.cumsum(nodes)[:-1], axis=1)
+            return joint_rules(rules)
+        return joint_rules(rules, [self.rule_probabilities[level] for level in levels])
 
-    def _split(self, joint: dict[tuple[int, ...], jax.Array]) -> list[jax.Array]:
-        """Joint choices as `expand` takes them."""
-        draws = []
-        for levels, choice in joint.items():
+    def _derive(self, steps: Sequence[JointRules], words: jax.Array) -> Batch:
+        """Strings from (W, N) random words."""
+        labels, draws = self._read(words)
+        symbols, chosen = labels[None], []
+        for step, draw in zip(steps, draws, strict=True):
+            chosen.append(step.choose(symbols, draw))
+            made = step.look_up(symbols, chosen[-1])
+            symbols = step.unpack(made)
+        leaves = step.in_a_row(made)
+        batch = self.expand(labels, self._split(chosen))
+        return batch.replace(inputs=leaves, latents=(*batch.latents[:-1], leaves))
+
+    @property
+    def _options(self) -> tuple[int, ...]:
+        """Of all uniform choices of a string: its class, then the joint choices of each step."""
+        options = [self.spec.num_classes] if self.class_prior is None else []
+        if self.rule_probabilities is None:
+            for levels in joint_steps(self.spec):
+                joint = math.prod(joint_options(self.spec, levels))
+                options += [joint] * self.spec.nodes(levels[0])
+        return tuple(options)
+
+    @property
+    def _num_words(self) -> int:
+        """Random words of a string: of uniform choices, then for the class, then for the rules."""
+        num_words = len(choices.word_layout(self._options)) + (self.class_prior is not None)
+        if self.rule_probabilities is None:
+            return num_words
+        return num_words + sum(self.spec.nodes(levels[0]) for levels in joint_steps(self.spec))
+
+    def _read(self, words: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        """Labels (N,), and (P_l, N) for each step: joint choices, or the words to choose by."""
+        draws = choices.read_choices(words, self._options)
+        words = words[len(choices.word_layout(self._options)) :]
+        if self.class_prior is None:
+            labels, draws = draws[0], draws[1:]
+        else:
+            prior = alias.alias_tables(self.class_prior[None])
+            labels, words = (
+                alias.choose(prior, jnp.zeros(words.shape[1:], int), words[0]),
+                words[1:],
+            )
+        if self.rule_probabilities is not None:
+            draws = words
+        nodes = [self.spec.nodes(levels[0]) for levels in joint_steps(self.spec)]
+        labels = labels.astype(symbol_dtype(self.spec.num_classes))
+        return labels, jnp.split(draws, np.cumsum(nodes)[:-1])
+
+    def _split(self, joint: Sequence[jax.Array]) -> list[jax.Array]:
+        """Joint choices of each step as `expand` takes them."""
+        chosen = []
+        for levels, choice in zip(joint_steps(self.spec), joint, strict=True):
             own, *below = choices.split_choices(choice, joint_options(self.spec, levels))
-            draws.append(own.T)
+            chosen.append(own.T)
             if below:
-                draws.append(jnp.stack(below, axis=1).reshape(-1, choice.shape[1]).T)
-        return draws
+                chosen.append(jnp.stack(below, axis=1).reshape(-1, choice.shape[1]).T)
+        return chosen
 
 
 def symbol_dtype(num_symbols: int) -> np.dtype:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax.extend.random import threefry_2x32
 from scipy import stats
 
 from hierjax.tasks import choices
@@ -25,12 +26,27 @@ def test_powers_of_two_fill_words():
     assert len(choices.word_layout((16, 8, *(512,) * 10))) == 4
 
 
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (200, 12)])
-def test_words_are_those_of_jax(shape, impl):
+def test_words_are_both_halves_of_blocks_of_threefry(shape):
+    key, (n, num) = jax.random.key(7), shape
+    block, example = np.indices((-(-num // 2), n), dtype=np.uint32)
+    counters = np.concatenate([block.ravel(), example.ravel()])
+    halves = threefry_2x32(jax.random.key_data(key), counters)
+    expected = np.asarray(halves).reshape(2, -1, n).swapaxes(0, 1).reshape(-1, n)
+    np.testing.assert_array_equal(choices.random_words(key, n, num), expected[:num])
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+def test_words_of_later_examples_are_others(impl):
     key = jax.random.key(7, impl=impl)
-    words = choices.random_words(key, *shape)
-    np.testing.assert_array_equal(words.T, jax.random.bits(key, shape, jnp.uint32))
+    words = [choices.random_words(key, 40, 3, first) for first in (0, 40)]
+    assert len(np.unique(words)) == 240
+
+
+def test_words_of_examples_do_not_depend_on_where_they_begin():
+    key = jax.random.key(7)
+    later = choices.random_words(key, 30, 3, jnp.int32(10))
+    np.testing.assert_array_equal(choices.random_words(key, 40, 3)[:, 10:], later)
 
 
 def test_words_of_many_keys_are_those_of_each():
@@ -40,13 +56,18 @@ def test_words_of_many_keys_are_those_of_each():
         np.testing.assert_array_equal(own, choices.random_words(key, 4, 2))
 
 
+def draw_choices(key, n, options):
+    words = choices.random_words(key, n, len(choices.word_layout(options)))
+    return choices.read_choices(words, options)
+
+
 def test_choices_are_the_mixed_radix_digits_of_their_word():
     options = (16, 6, *(216,) * 3, 65536)
     key = jax.random.key(0)
-    drawn = np.asarray(choices.draw_choices(key, 200, options))
+    drawn = np.asarray(draw_choices(key, 200, options))
     layout = choices.word_layout(options)
     assert layout == ((16, 6, 216), (216, 216), (65536,))
-    words = np.asarray(jax.random.bits(key, (200, len(layout)), jnp.uint32)).astype(object)
+    words = np.asarray(choices.random_words(key, 200, len(layout))).T.astype(object)
     rows = iter(drawn)
     for word, held in enumerate(layout):
         product = math.prod(held)
@@ -64,7 +85,7 @@ def test_choices_drawn_as_one_are_taken_apart():
 
 @pytest.mark.parametrize("options", [(8, 3, 16, 5), (7,) * 12, (2,) * 40, (65535, 65535)])
 def test_choices_are_uniform_and_independent(options):
-    drawn = np.asarray(choices.draw_choices(jax.random.key(5), 40_000, options)).astype(int)
+    drawn = np.asarray(draw_choices(jax.random.key(5), 40_000, options)).astype(int)
     for each, row in zip(options, drawn, strict=True):
         bins = min(each, 50)
         edges = np.histogram(row * bins // each, bins, (0, bins))[0]
@@ -73,18 +94,3 @@ def test_choices_are_uniform_and_independent(options):
     first, second = drawn[0] * 2 // options[0], drawn[1] * 2 // options[1]
     table = np.histogram2d(first, second, 2)[0]
     assert stats.chi2_contingency(table).pvalue > 1e-5
-
-
-def test_cdf_is_inverted():
-    thresholds = choices.thresholds(jnp.array([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]]))
-    quarter = 2**22
-    uniforms = jnp.array([0, quarter - 1, quarter, 3 * quarter - 1, 3 * quarter, 2**24 - 1])
-    picked = choices.invert_cdf(uniforms.astype(jnp.uint32), thresholds)
-    assert picked.tolist() == [1, 1, 3, 3, 4, 4]
-
-
-def test_options_of_probability_zero_never_come_up():
-    # Probabilities that round: their sum in units of 2^-24 is not 2^24.
-    thresholds = choices.thresholds(jnp.array([[0.0] + [1 / 11] * 11 + [0.0]], jnp.float32))
-    extremes = jnp.array([0, 2**24 - 1], jnp.uint32)
-    assert choices.invert_cdf(extremes, thresholds).tolist() == [1, 11]

@@ -1,12 +1,16 @@
 """Levels that are skipped, against level by level."""
 
+import itertools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hierjax.tasks.grammars import draw_random_hierarchy
-from hierjax.tasks.joint_rules import joint_options, joint_steps
+from hierjax.tasks.joint_rules import joint_options, joint_probabilities, joint_steps
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from tests.tasks.derivations import taken_rules
 
 SPECS = {
     "one level": (RandomHierarchySpec(3, 3, 3, 2, 1), [(0,)]),
@@ -26,18 +30,43 @@ SPECS = {
 
 
 @pytest.mark.parametrize(("spec", "steps"), SPECS.values(), ids=SPECS)
-def test_strings_are_those_of_the_same_choices_level_by_level(spec, steps):
+@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
+def test_strings_are_those_of_the_same_choices_level_by_level(spec, steps, weighted):
     assert joint_steps(spec) == steps
-    grammar, key = draw_random_hierarchy(jax.random.key(0), spec), jax.random.key(1)
-
-    @jax.jit
-    def both_ways(grammar, key):
-        labels, joint = grammar._draw(key, 100)
-        return grammar.sample(key, 100), grammar.expand(labels, grammar._split(joint))
-
-    batch, plain = both_ways(grammar, key)
+    weights = random_weights(spec) if weighted else None
+    grammar, key = draw_random_hierarchy(jax.random.key(0), spec, weights), jax.random.key(1)
+    batch = grammar.sample(key, 100)
+    chosen = [
+        taken_rules(rules, batch.latents[level], batch.latents[level + 1])
+        for level, rules in enumerate(grammar.rules)
+    ]
+    plain = grammar.expand(batch.labels, chosen)
     jax.tree.map(np.testing.assert_array_equal, batch, plain)
     assert batch.inputs.dtype == plain.inputs.dtype
+    alone = jax.jit(lambda key: grammar.sample(key, 100).inputs)(key)
+    np.testing.assert_array_equal(alone, plain.inputs)
+
+
+def random_weights(spec):
+    return [
+        jax.random.dirichlet(jax.random.key(level), jnp.ones(num_rules), (spec.symbols(level),))
+        for level, num_rules in enumerate(spec.num_rules)
+    ]
+
+
+def test_joint_probabilities_are_products():
+    spec = RandomHierarchySpec(4, (5, 6), (3, 2), (2, 2), 2)
+    weights = [np.asarray(each) for each in random_weights(spec)]
+    grammar = draw_random_hierarchy(jax.random.key(0), spec)
+    joint = np.asarray(joint_probabilities(grammar.rules, weights))
+    options = joint_options(spec, (0, 1))
+    for symbol, (own, left, right) in itertools.product(range(4), np.ndindex(options)):
+        children = grammar.rules[0][symbol, own]
+        product = (
+            weights[0][symbol, own] * weights[1][children[0], left] * weights[1][children[1], right]
+        )
+        column = np.ravel_multi_index((own, left, right), options)
+        assert joint[symbol, column] == pytest.approx(product, rel=1e-6)
 
 
 def test_a_step_chooses_for_a_symbol_and_its_children():

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from hierjax.tasks import random_hierarchy
 from hierjax.tasks.grammars import draw_random_hierarchy, from_rules
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from tests.tasks.derivations import taken_rules
 from tests.tasks.laws import check_task_laws
 
 SPECS = {
@@ -92,13 +94,25 @@ def test_every_node_has_a_choice_of_its_own(depth):
     """Rule choices of different nodes are independent: their joint counts are flat."""
     spec = RandomHierarchySpec(3, 3, 3, 2, depth)
     grammar = draw_random_hierarchy(jax.random.key(0), spec)
-    _, joint = grammar._draw(jax.random.key(1), 5000)
-    draws = grammar._split(joint)
+    batch = grammar.sample(jax.random.key(1), 5000)
+    draws = [
+        taken_rules(rules, batch.latents[level], batch.latents[level + 1])
+        for level, rules in enumerate(grammar.rules)
+    ]
     assert [draw.shape for draw in draws] == [(5000, 2**level) for level in range(depth)]
     columns = np.concatenate([np.asarray(draw) for draw in draws], axis=1).astype(int)
     for one, other in itertools.combinations(range(columns.shape[1]), 2):
         joint = np.bincount(columns[:, one] * 3 + columns[:, other], minlength=9)
         assert stats.chisquare(joint).pvalue > 1e-6
+
+
+def test_strings_are_the_same_in_blocks_of_any_size(monkeypatch):
+    """The blocks of a CPU are not seen, nor that other devices have none."""
+    grammar, key = draw_random_hierarchy(jax.random.key(0), SPECS["plain"]), jax.random.key(1)
+    whole = grammar.sample(key, 100)
+    monkeypatch.setattr(random_hierarchy, "_STRINGS_AT_ONCE", 32)
+    blocks = jax.jit(lambda: grammar.sample.__wrapped__(grammar, key, 100))()
+    jax.tree.map(np.testing.assert_array_equal, whole, blocks)
 
 
 def test_sampling_traces_once_for_all_grammars_and_keys():
