@@ -3,13 +3,16 @@
 import dataclasses
 import functools
 import os
+import resource
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from benchmarks.ceilings import Ceilings
+from benchmarks.memory import peak_bytes
 from hierjax.record import environment
 
 
@@ -27,9 +30,13 @@ class Case:
       items: what one call makes or uses up, in `unit`.
       unit: name of the items, plural.
       make_ours: compiles our code and returns the call, all arguments bound; timed apart.
-      baseline: a call that does the same work by other means, ready to go; None for no baseline.
       check: takes what ours and what the baseline (else None) returned; raises WrongResult
         unless both are right.
+      baseline: a call that does the same work by other means, ready to go; None for no baseline.
+      against: what the baseline is; empty where there is none, or where it is not installed.
+      flops: floating-point operations that the work cannot do without, of one call; 0 if they are
+        not what it costs.
+      num_bytes: read and written, likewise.
     """
 
     suite: str
@@ -37,8 +44,29 @@ class Case:
     items: int
     unit: str
     make_ours: Callable[[], Callable[[], Any]]
-    baseline: Callable[[], Any] | None
     check: Callable[[Any, Any], None]
+    baseline: Callable[[], Any] | None = None
+    against: str = ""
+    flops: float = 0.0
+    num_bytes: float = 0.0
+
+
+class Growth(NamedTuple):
+    """A quantity that users scale, and the work that it scales.
+
+    Attributes:
+      quantity: its name.
+      values: ascending.
+      exponent: of the cost in the quantity, as the algorithm has it where the quantity is large.
+      make_case: value -> work, without a baseline.
+      cost: "seconds" of a call, or its "peak_bytes".
+    """
+
+    quantity: str
+    values: tuple[int, ...]
+    exponent: float
+    make_case: Callable[[int], Case]
+    cost: str = "seconds"
 
 
 def compiled(function: Callable, *args) -> Callable[[], Any]:
@@ -46,7 +74,7 @@ def compiled(function: Callable, *args) -> Callable[[], Any]:
     return functools.partial(jax.jit(function).lower(*args).compile(), *args)
 
 
-def measure(case: Case, repeats: int) -> dict:
+def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
     """Compiles, warms up, checks the results of the warm-up, and only then times calls.
 
     Calls of ours and of the baseline take turns, so that a change of the machine's load falls on
@@ -55,13 +83,16 @@ def measure(case: Case, repeats: int) -> dict:
     Args:
       case: the work.
       repeats: timed calls of each.
+      ceilings: what the device was measured to be capable of.
 
     Returns:
       A JSON-able record. "ours" and "baseline" (or None) hold "seconds" of a call (median and
-      quartiles), median "cpu_seconds" of a call (all threads of the process), "compile_seconds"
-      (tracing included; None where nothing is compiled) and "items_per_second" for each device
-      used; "ratio" is how many times faster ours is: the median over pairs of seconds of the
-      baseline over seconds of ours.
+      quartiles), median "cpu_seconds" of a call (all threads, and processes it started),
+      "compile_seconds" (tracing included; None where nothing is compiled), "peak_bytes" of memory
+      that a call adds, and "items_per_second" for each device used. "achieved" holds the rates of
+      `flops` and `num_bytes`, "floor_seconds" what a call would take at the ceilings, "share" the
+      floor over the median. "ratio" is how many times less ours costs: the median over pairs, of
+      CPU-seconds on a CPU and of seconds elsewhere.
 
     Raises:
       WrongResult: by the check of the case.
@@ -71,9 +102,11 @@ def measure(case: Case, repeats: int) -> dict:
     ours = case.make_ours()
     compile_seconds = time.perf_counter() - start
 
-    output = jax.block_until_ready(ours())
+    output, our_bytes = peak_bytes(ours)
     num_devices = _num_devices(output)
-    baseline_output = None if case.baseline is None else jax.block_until_ready(case.baseline())
+    baseline_output, baseline_bytes = None, 0
+    if case.baseline is not None:
+        baseline_output, baseline_bytes = peak_bytes(case.baseline)
     case.check(output, baseline_output)
     del output, baseline_output
 
@@ -82,25 +115,33 @@ def measure(case: Case, repeats: int) -> dict:
         our_times.append(_time(ours))
         if case.baseline is not None:
             baseline_times.append(_time(case.baseline))
+    machine = _machine()
+    ours = {
+        **_summary(our_times, case.items / num_devices),
+        "compile_seconds": compile_seconds,
+        "peak_bytes": our_bytes,
+    }
+    baseline = None
+    if baseline_times:
+        baseline = {
+            **_summary(baseline_times, case.items),
+            "compile_seconds": None,
+            "peak_bytes": baseline_bytes,
+        }
     return {
         "suite": case.suite,
         "case": case.name,
+        "against": case.against if baseline else None,
         "items": case.items,
         "unit": case.unit,
         "repeats": repeats,
-        "ours": {
-            **_summary(our_times, case.items / num_devices),
-            "compile_seconds": compile_seconds,
-        },
-        "baseline": (
-            {**_summary(baseline_times, case.items), "compile_seconds": None}
-            if baseline_times
-            else None
-        ),
-        "ratio": _ratio(our_times, baseline_times) if baseline_times else None,
+        "ours": ours,
+        "baseline": baseline,
+        "ratio": _ratio(our_times, baseline_times, machine["platform"]) if baseline else None,
+        **_against_ceilings(case, ours["seconds"]["median"] * num_devices, ceilings),
         "devices_used": num_devices,
         "load_average": load_average,
-        **_machine(),
+        **machine,
     }
 
 
@@ -112,9 +153,15 @@ def _num_devices(output: Any) -> int:
 
 def _time(call: Callable[[], Any]) -> tuple[float, float]:
     """Wall and CPU seconds of one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), cpu_seconds()
     jax.block_until_ready(call())
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return time.perf_counter() - wall, cpu_seconds() - cpu
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of the processes that it has started and seen end."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _summary(times: list[tuple[float, float]], items: float) -> dict:
@@ -127,10 +174,21 @@ def _summary(times: list[tuple[float, float]], items: float) -> dict:
     }
 
 
-def _ratio(
-    our_times: list[tuple[float, float]], baseline_times: list[tuple[float, float]]
-) -> float:
-    return float(np.median(np.array(baseline_times)[:, 0] / np.array(our_times)[:, 0]))
+def _ratio(our_times: list, baseline_times: list, platform: str) -> float:
+    clock = 1 if platform == "cpu" else 0
+    return float(np.median(np.array(baseline_times)[:, clock] / np.array(our_times)[:, clock]))
+
+
+def _against_ceilings(case: Case, device_seconds: float, ceilings: Ceilings) -> dict:
+    work = {"flops_per_second": case.flops, "bytes_per_second": case.num_bytes}
+    limits = ceilings._asdict()
+    floor = max(amount / limits[name] for name, amount in work.items())
+    return {
+        "achieved": {name: amount / device_seconds or None for name, amount in work.items()},
+        "ceilings": limits,
+        "floor_seconds": floor or None,
+        "share": floor / device_seconds or None,
+    }
 
 
 def _machine() -> dict:

@@ -5,72 +5,34 @@ to the screen, and a line of JSON with all figures, versions and the machine to 
 
     python -m benchmarks.run
 
-takes about a minute and a half on two idle cores, with --quick about ten seconds.
+takes about TODO minutes on an idle machine, and --quick less than one. On a CPU everything is
+pinned to one core, and "times less" compares CPU-seconds; on other devices seconds. "of floor" is
+the share of a call's time that its arithmetic or its memory traffic would take at the measured
+ceilings. Baselines need PyTorch: pip install '.[bench]'.
 """
 
-import datetime
-import json
-from pathlib import Path
-
-import jax
-from absl import flags
-
-from benchmarks import layerwise, sampler
-from benchmarks.harness import WrongResult, measure
-from experiments import cli
-
-SUITES = {"sampler": sampler.cases, "layerwise": layerwise.cases}
-_RESULTS = Path(__file__).parent / "results"
-_REPEATS, _REPEATS_QUICK = 7, 3
-
-flags.DEFINE_enum("suite", None, list(SUITES), "The one suite to run; default all.")
-flags.DEFINE_bool("quick", False, "Few repeats of little work: shows that all runs, not how fast.")
-flags.DEFINE_string("out", None, "File to append to; default named for suite, platform and date.")
-FLAGS = flags.FLAGS
+from benchmarks import session
+from benchmarks.ceilings import Ceilings, measure_ceilings
+from benchmarks.harness import measure
 
 
 def main() -> None:
-    """Runs what the flags ask for."""
-    cli.parse_flags(__doc__)
-    # A cache of the user's would pass for a fast compiler.
-    jax.config.update("jax_enable_compilation_cache", False)
-    try:
-        path = Path(FLAGS.out) if FLAGS.out is not None else default_path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a"):
-            pass  # A file that cannot be written is refused before any work.
-    except OSError as error:
-        cli.end(str(error), 2)
-    try:
-        with open(path, "a") as file:
-            run(file)
-    except WrongResult as error:
-        cli.end(str(error), 1)
-    print(f"wrote {path}")
-
-
-def default_path() -> Path:
-    """The results file for the suite, the platform and today, in UTC as the records have it."""
-    parts = [FLAGS.suite] if FLAGS.suite else []
-    parts += ["quick"] if FLAGS.quick else []
-    today = datetime.datetime.now(datetime.UTC).date()
-    return _RESULTS / f"{'-'.join([*parts, jax.default_backend(), str(today)])}.jsonl"
-
-
-def run(file) -> None:
     """Measures every case of the suites asked for, and writes each when it is done."""
-    print(_HEADER)
-    for suite in [FLAGS.suite] if FLAGS.suite else SUITES:
-        for case in SUITES[suite](FLAGS.quick):
-            record = measure(case, _REPEATS_QUICK if FLAGS.quick else _REPEATS)
-            file.write(json.dumps(record, allow_nan=False) + "\n")
-            file.flush()
-            print(row(record), flush=True)
+    with session.measuring(__doc__) as path:
+        ceilings = measure_ceilings(session.FLAGS.quick)
+        print(_ceilings_line(ceilings))
+        print(_HEADER)
+        for suite in session.suites():
+            for case in suite.cases(session.FLAGS.quick):
+                record = measure(case, session.repeats(), ceilings)
+                session.append(path, record)
+                print(row(record), flush=True)
 
 
 _HEADER = (
-    f"{'suite':10} {'case':22} {'ms a call':>10} {'(quartiles)':>20} {'cpu ms':>9} "
-    f"{'compile s':>9} {'items/s/device':>14} {'baseline ms':>11} {'times faster':>12}"
+    f"{'suite':10} {'case':46} {'ms a call':>10} {'(quartiles)':>20} {'cpu ms':>9} "
+    f"{'compile s':>9} {'items/s/device':>14} {'of floor':>8} {'MB':>7} {'baseline cpu ms':>15} "
+    f"{'times less':>10}"
 )
 
 
@@ -78,12 +40,21 @@ def row(record: dict) -> str:
     """A record as a line under `_HEADER`."""
     ours, baseline = record["ours"], record["baseline"]
     quartiles = f"({1e3 * ours['seconds']['q1']:.2f} - {1e3 * ours['seconds']['q3']:.2f})"
-    against = f"{1e3 * baseline['seconds']['median']:.2f}" if baseline else "-"
+    share = "-" if record["share"] is None else f"{record['share']:.0%}"
+    megabytes = "-" if ours["peak_bytes"] is None else f"{ours['peak_bytes'] / 1e6:.0f}"
+    against = f"{1e3 * baseline['cpu_seconds']:.2f}" if baseline else "-"
     ratio = f"{record['ratio']:.2f}" if baseline else "-"
     return (
-        f"{record['suite']:10} {record['case']:22} {1e3 * ours['seconds']['median']:10.2f} "
+        f"{record['suite']:10} {record['case']:46} {1e3 * ours['seconds']['median']:10.2f} "
         f"{quartiles:>20} {1e3 * ours['cpu_seconds']:9.2f} {ours['compile_seconds']:9.2f} "
-        f"{ours['items_per_second']:14,.0f} {against:>11} {ratio:>12}"
+        f"{ours['items_per_second']:14,.0f} {share:>8} {megabytes:>7} {against:>15} {ratio:>10}"
+    )
+
+
+def _ceilings_line(ceilings: Ceilings) -> str:
+    return (
+        f"ceilings: {ceilings.flops_per_second / 1e9:.0f} GFLOP/s of a large matrix product, "
+        f"{ceilings.bytes_per_second / 1e9:.1f} GB/s of a large copy"
     )
 
 

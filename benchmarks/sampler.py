@@ -1,11 +1,15 @@
-"""Strings drawn in a second, tokens only, against a level-by-level sampler in numpy."""
+"""Strings drawn in a second, tokens only, against level-by-level samplers in PyTorch and numpy.
+
+One PyTorch sampler is written as published ones are, another as fast as an afternoon made it.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 
-from benchmarks.harness import Case, WrongResult, compiled
+from benchmarks import torch_baselines
+from benchmarks.harness import Case, Growth, WrongResult, compiled
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
@@ -15,67 +19,120 @@ _GRAMMARS = (
     ("C16 V16 M8 S2 L5 Zipf", RandomHierarchySpec(16, 16, 8, 2, 5), True),
     ("C8 V8 M4 S2 L3", RandomHierarchySpec(8, 8, 4, 2, 3), False),
 )
-_NUM_STRINGS, _NUM_STRINGS_QUICK = 65_536, 2_048
+_NUM_STRINGS, _NUM_STRINGS_QUICK, _NUM_STRINGS_ON_ACCELERATOR = 65_536, 2_048, 2**24
 _NUM_CHECKED = 1_024
 _STANDARD_ERRORS = 5
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """One case for each grammar; `quick` draws fewer strings."""
+    """Every grammar against every baseline; `quick` draws fewer strings."""
     for name, spec, zipf in _GRAMMARS:
-        probabilities = [_zipf(spec, level) for level in range(spec.depth)] if zipf else None
-        grammar = draw_random_hierarchy(jax.random.key(0), spec, probabilities)
-        yield _case(name, grammar, _NUM_STRINGS_QUICK if quick else _NUM_STRINGS)
+        for against in _baselines():
+            yield _case(name, spec, zipf, _num_strings(quick), against)
 
 
-def _zipf(spec: RandomHierarchySpec, level: int) -> np.ndarray:
-    """(V, M) probabilities p_k ~ 1 / k^2 of the rules of a level, the same for every symbol."""
-    weights = np.arange(1, spec.num_rules[level] + 1) ** -2.0
-    return np.tile(weights / weights.sum(), (spec.symbols(level), 1)).astype(np.float32)
+def growths(quick: bool) -> list[Growth]:
+    """Of a call with the number of strings, their length, the rules and the symbols."""
+
+    def case(vocab_size=16, num_rules=8, depth=5, num_strings=None):
+        num_strings = num_strings or _num_strings(quick)
+        spec = RandomHierarchySpec(vocab_size, vocab_size, num_rules, 2, depth)
+        return _case(f"V{vocab_size} M{num_rules} L{depth}", spec, False, num_strings, "")
+
+    leaves = (4, 8) if quick else (4, 8, 16, 32, 64, 128)
+    return [
+        Growth(
+            "strings, n",
+            (512, 1024) if quick else (2**12, 2**14, 2**16, 2**18, 2**20),
+            1.0,
+            lambda num_strings: case(num_strings=num_strings),
+        ),
+        Growth("leaves, 2^L", leaves, 1.0, lambda leaves: case(depth=leaves.bit_length() - 1)),
+        Growth("rules, M", (2, 4) if quick else (2, 4, 8, 16), 0.0, lambda m: case(num_rules=m)),
+        Growth(
+            "symbols, V",
+            (8, 16) if quick else (8, 16, 32, 64, 128, 256),
+            0.0,
+            lambda vocab_size: case(vocab_size=vocab_size),
+        ),
+    ]
 
 
-def _case(name: str, grammar: RandomHierarchy, num_strings: int) -> Case:
+def _num_strings(quick: bool) -> int:
+    if quick:
+        return _NUM_STRINGS_QUICK
+    on_cpu = jax.default_backend() == "cpu"
+    return _NUM_STRINGS if on_cpu else _NUM_STRINGS_ON_ACCELERATOR
+
+
+def _zipf(num_rules: int) -> np.ndarray:
+    """(M,) probabilities p_k ~ 1 / k^2."""
+    weights = np.arange(1, num_rules + 1) ** -2.0
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, against: str) -> Case:
+    rows = [_zipf(num_rules) for num_rules in spec.num_rules] if zipf else None
+    tables = rows and [np.tile(row, (spec.symbols(level), 1)) for level, row in enumerate(rows)]
+    grammar = draw_random_hierarchy(jax.random.key(0), spec, tables)
     key = jax.random.key(1)
 
     def draw(grammar, key):
         return grammar.sample(key, num_strings).inputs
 
     def check(tokens, baseline_tokens):
-        first = jax.jit(lambda grammar, key: grammar.sample(key, _NUM_CHECKED))(grammar, key)
-        labels = parse(grammar, np.asarray(tokens[:_NUM_CHECKED]))
+        num_checked = min(_NUM_CHECKED, num_strings)
+        first = jax.jit(lambda grammar, key: grammar.sample(key, num_checked))(grammar, key)
+        labels = parse(grammar, np.asarray(tokens[:num_checked]))
         if not np.array_equal(labels, first.labels):
             raise WrongResult(f"{name}: strings do not derive from their labels")
-        parse(grammar, baseline_tokens[:_NUM_CHECKED])
+        if baseline_tokens is not None:
+            parse(grammar, baseline_tokens[:num_checked])
 
     return Case(
         suite="sampler",
-        name=name,
+        name=f"{name}, {against}" if against else name,
         items=num_strings,
         unit="strings",
         make_ours=lambda: compiled(draw, grammar, key),
-        baseline=numpy_sampler(grammar, num_strings),
         check=check,
+        baseline=_baselines()[against](grammar, num_strings, rows) if against else None,
+        against=against,
+        num_bytes=num_strings * spec.num_leaves * grammar.rules[-1].dtype.itemsize,
     )
 
 
-def numpy_sampler(grammar: RandomHierarchy, num_strings: int) -> Callable[[], np.ndarray]:
+def _baselines() -> dict[str, Callable]:
+    return {
+        "PyTorch, plain": torch_baselines.plain_sampler,
+        "PyTorch, tuned": torch_baselines.sampler,
+        "numpy": numpy_sampler,
+    }
+
+
+def numpy_sampler(
+    grammar: RandomHierarchy, num_strings: int, probabilities: Sequence[np.ndarray] | None
+) -> Callable[[], np.ndarray]:
     """What draws (num_strings, d) tokens as a practised user of numpy would.
 
     Small types, rows of a flat table by `take` (several times faster than indexing with two
-    arrays), and one cumulative distribution for all symbols: rules of unequal probability must
-    have the same ones for every symbol.
+    arrays), and one cumulative distribution for all symbols.
+
+    Args:
+      grammar: what is drawn from.
+      num_strings: of a call.
+      probabilities: for each level (M,), those of every symbol's rules; None for uniform.
     """
     spec, rng = grammar.spec, np.random.default_rng(0)
     tables = [np.asarray(rules).reshape(-1, rules.shape[-1]) for rules in grammar.rules]
-    probabilities = _first_probabilities(grammar)
 
     def sample():
         level = rng.integers(spec.num_classes, size=(num_strings, 1), dtype=np.uint8)
-        for table, num_rules, row in zip(tables, spec.num_rules, probabilities, strict=True):
-            if grammar.rule_probabilities is None:
+        for depth, (table, num_rules) in enumerate(zip(tables, spec.num_rules, strict=True)):
+            if probabilities is None:
                 rule = rng.integers(num_rules, size=level.shape, dtype=np.uint8)
             else:
-                rule = _draw_unequal(rng, level.shape, row)
+                rule = _draw_unequal(rng, level.shape, probabilities[depth])
             index_type = np.min_scalar_type(len(table) - 1).type
             level = table.take(level * index_type(num_rules) + rule, axis=0)
             level = level.reshape(num_strings, -1)
@@ -96,13 +153,6 @@ def _draw_unequal(rng: np.random.Generator, shape: tuple, probabilities: np.ndar
     return options
 
 
-def _first_probabilities(grammar: RandomHierarchy) -> Sequence[np.ndarray]:
-    """For each level (M,): the probabilities of the rules of its first symbol."""
-    if grammar.rule_probabilities is None:
-        return [np.full(num_rules, 1 / num_rules) for num_rules in grammar.spec.num_rules]
-    return [np.asarray(table[0]) for table in grammar.rule_probabilities]
-
-
 def parse(grammar: RandomHierarchy, tokens: np.ndarray) -> np.ndarray:
     """Reads strings from the leaves up, and checks how often each rule was taken.
 
@@ -118,7 +168,6 @@ def parse(grammar: RandomHierarchy, tokens: np.ndarray) -> np.ndarray:
         further from their probabilities than chance allows.
     """
     spec, symbols = grammar.spec, tokens
-    probabilities = _first_probabilities(grammar)
     for level in reversed(range(spec.depth)):
         parents = _production_table(np.asarray(grammar.rules[level]), spec.symbols(level + 1))
         children = symbols.reshape(len(tokens), -1, spec.branching[level])
@@ -126,8 +175,16 @@ def parse(grammar: RandomHierarchy, tokens: np.ndarray) -> np.ndarray:
         if (found < 0).any():
             raise WrongResult(f"a tuple of level {level + 1} is made by no rule")
         symbols, rules = np.divmod(found, spec.num_rules[level])
-        _require_frequencies(rules, probabilities[level])
+        _require_frequencies(rules, _probabilities(grammar, level))
     return symbols[:, 0]
+
+
+def _probabilities(grammar: RandomHierarchy, level: int) -> np.ndarray:
+    """(M,): of the rules of the first symbol of a level."""
+    num_rules = grammar.spec.num_rules[level]
+    if grammar.rule_probabilities is None:
+        return np.full(num_rules, 1 / num_rules)
+    return np.asarray(grammar.rule_probabilities[level][0])
 
 
 def _production_table(rules: np.ndarray, num_symbols: int) -> np.ndarray:

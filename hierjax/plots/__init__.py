@@ -1,6 +1,7 @@
 """Figures, drawn from run folders alone."""
 
 from hierjax.plots.complexity import complexity_figure
+from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import staircase_figure
@@ -8,6 +9,7 @@ from hierjax.plots.strings import layerwise_figure
 
 __all__ = [
     "complexity_figure",
+    "growth_figure",
     "label_figure",
     "layerwise_figure",
     "representation_figure",

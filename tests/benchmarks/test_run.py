@@ -1,4 +1,4 @@
-"""What the harness reports, when it refuses, and the command line. No timing is asserted."""
+"""What the harness reports, when it refuses, and the command lines. No timing is asserted."""
 
 import json
 import subprocess
@@ -10,12 +10,15 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import harness, sampler
+from benchmarks import growth, harness, memory, sampler
+from benchmarks.ceilings import Ceilings, measure_ceilings
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITES = ("sampler", "layerwise", "end_to_end", "sweep", "checkpoint")
 SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
+CEILINGS = Ceilings(flops_per_second=100.0, bytes_per_second=10.0)
 
 
 class FakeMachine:
@@ -43,7 +46,7 @@ class FakeMachine:
         return function
 
 
-def fake_case(machine, ours=(), baseline=None, check=None):
+def fake_case(machine, ours=(), baseline=None, check=None, **work):
     our_call = machine.call("ours", (50.0, *ours))
     return harness.Case(
         suite="fake",
@@ -53,6 +56,7 @@ def fake_case(machine, ours=(), baseline=None, check=None):
         make_ours=machine.call("compile", (3.0,), our_call),
         baseline=None if baseline is None else machine.call("baseline", (70.0, *baseline)),
         check=check or machine.call("check"),
+        **work,
     )
 
 
@@ -60,7 +64,8 @@ def test_quartiles_and_ratio_leave_out_compiling_and_warming_up(monkeypatch):
     machine = FakeMachine(monkeypatch)
     # The median of the ratios of pairs (2, 3, 1, 4, 1) is not the ratio of the medians (6 / 4).
     case = fake_case(machine, ours=(1, 2, 4, 5, 10), baseline=(2, 6, 4, 20, 10))
-    record = harness.measure(case, repeats=5)
+    record = harness.measure(case, 5, CEILINGS)
+    assert record["ours"].pop("peak_bytes") >= 0
     assert record["ours"] == {
         "seconds": {"median": 4, "q1": 2, "q3": 5},
         "cpu_seconds": 8,
@@ -74,13 +79,15 @@ def test_quartiles_and_ratio_leave_out_compiling_and_warming_up(monkeypatch):
 
 def test_calls_take_turns_after_the_check(monkeypatch):
     machine = FakeMachine(monkeypatch)
-    harness.measure(fake_case(machine, ours=(1, 1), baseline=(1, 1)), repeats=2)
+    harness.measure(fake_case(machine, ours=(1, 1), baseline=(1, 1)), repeats=2, ceilings=CEILINGS)
     warm_up = ["compile", "ours", "baseline", "check"]
     assert machine.calls == [*warm_up, "ours", "baseline", "ours", "baseline"]
 
 
 def test_a_case_may_have_no_baseline(monkeypatch):
-    record = harness.measure(fake_case(FakeMachine(monkeypatch), ours=(1, 1, 1)), repeats=3)
+    record = harness.measure(
+        fake_case(FakeMachine(monkeypatch), ours=(1, 1, 1)), repeats=3, ceilings=CEILINGS
+    )
     assert record["baseline"] is None
     assert record["ratio"] is None
 
@@ -92,8 +99,61 @@ def test_a_failing_check_raises_before_any_timing(monkeypatch):
         raise harness.WrongResult("wrong")
 
     with pytest.raises(harness.WrongResult, match="wrong"):
-        harness.measure(fake_case(machine, ours=(1,), baseline=(1,), check=check), repeats=1)
+        harness.measure(
+            fake_case(machine, ours=(1,), baseline=(1,), check=check), repeats=1, ceilings=CEILINGS
+        )
     assert machine.calls == ["compile", "ours", "baseline"]
+
+
+@pytest.mark.parametrize(
+    ("work", "floor", "share"),
+    [
+        ({}, None, None),
+        ({"flops": 200.0}, 2, 0.5),
+        ({"num_bytes": 10.0}, 1, 0.25),
+        ({"flops": 200.0, "num_bytes": 30.0}, 3, 0.75),
+    ],
+)
+def test_the_floor_is_what_the_ceilings_imply(monkeypatch, work, floor, share):
+    case = fake_case(FakeMachine(monkeypatch), ours=(4,), **work)
+    record = harness.measure(case, repeats=1, ceilings=CEILINGS)
+    assert (record["floor_seconds"], record["share"]) == (floor, share)
+    rates = {"flops_per_second": "flops", "bytes_per_second": "num_bytes"}
+    for rate, name in rates.items():
+        assert record["achieved"][rate] == (work[name] / 4 if name in work else None)
+
+
+def test_ceilings_are_rates_of_this_machine():
+    ceilings = measure_ceilings(quick=True)
+    # From a slow phone to a rack.
+    assert 1e8 < ceilings.flops_per_second < 1e17
+    assert 1e7 < ceilings.bytes_per_second < 1e15
+
+
+def test_cpu_seconds_count_processes_that_have_ended():
+    before = harness.cpu_seconds()
+    work = "sum(range(10**7))"
+    subprocess.run([sys.executable, "-c", work], check=True)
+    children = harness.cpu_seconds() - before
+    before = harness.cpu_seconds()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    assert children > harness.cpu_seconds() - before
+
+
+def test_peak_memory_is_that_of_the_call_alone():
+    def call(num_bytes):
+        return lambda: float(np.ones(num_bytes // 8).sum())
+
+    _, large = memory.peak_bytes(call(2**28))
+    _, small = memory.peak_bytes(call(2**24))
+    assert 2**28 <= large < 2**28 + 2**24
+    assert small < 2**26
+
+
+def test_exponents_are_fitted_to_large_values():
+    values = np.array([1, 2, 4, 8, 16, 32.0])
+    costs = np.where(values < 8, 5, 0.1 * values**1.5)
+    assert growth.fitted_exponent(values, costs) == pytest.approx(1.5)
 
 
 def test_compiled_binds_its_arguments():
@@ -120,7 +180,7 @@ def test_parsing_finds_the_labels(probabilities):
 
 def test_strings_outside_the_language_are_refused():
     grammar = grammar_of()
-    tokens = sampler.numpy_sampler(grammar, 500)()
+    tokens = sampler.numpy_sampler(grammar, 500, None)()
     sampler.parse(grammar, tokens)
     tokens[7] = np.random.default_rng(0).permutation(SPEC.num_leaves)
     with pytest.raises(harness.WrongResult, match="made by no rule"):
@@ -128,15 +188,16 @@ def test_strings_outside_the_language_are_refused():
 
 
 def test_rules_at_wrong_frequencies_are_refused():
-    tokens = sampler.numpy_sampler(grammar_of(skewed()), 500)()
+    rows = [table[0] for table in skewed()]
+    tokens = sampler.numpy_sampler(grammar_of(skewed()), 500, rows)()
     sampler.parse(grammar_of(skewed()), tokens)
     with pytest.raises(harness.WrongResult, match="do not have probabilities"):
         sampler.parse(grammar_of(), tokens)
 
 
-def command(*arguments):
+def command(module, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "benchmarks.run", *map(str, arguments)],
+        [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -154,44 +215,79 @@ def strict_json(line):
 
 def test_quick_run_appends_a_whole_record_for_every_case(tmp_path):
     out = tmp_path / "new" / "results.jsonl"
-    finished = command("--quick", "--out", out)
+    finished = command("run", "--quick", "--out", out)
     assert finished.returncode == 0, finished.stderr
     records = [strict_json(line) for line in out.read_text().splitlines()]
-    assert [record["suite"] for record in records] == ["sampler"] * 4 + ["layerwise"]
+    suites = [record["suite"] for record in records]
+    assert list(dict.fromkeys(suites)) == list(SUITES)
     assert len({(record["suite"], record["case"]) for record in records}) == len(records)
     for record in records:
         assert record["case"] in finished.stdout
-        assert record["unit"] == "strings"
         assert record["repeats"] == 3
         assert record["versions"]["jax"] == jax.__version__
-        assert record["platform"] in ("cpu", "gpu", "tpu")
+        assert record["platform"] == "cpu"
         assert record["device"]
         assert record["date"]
         assert len(record["load_average"]) == 3
         assert (record["baseline"] is None) == (record["ratio"] is None)
+        assert (record["baseline"] is None) == (record["against"] is None)
+        assert (record["share"] is None) == (record["floor_seconds"] is None)
         for side in filter(None, (record["ours"], record["baseline"])):
             seconds = side["seconds"]
             assert 0 < seconds["q1"] <= seconds["median"] <= seconds["q3"]
             rate = record["items"] / seconds["median"] / record["devices_used"]
             assert side["items_per_second"] == pytest.approx(rate)
             assert side["cpu_seconds"] >= 0
-        assert record["ours"]["compile_seconds"] > 0
-    assert [record["ratio"] is None for record in records] == [False] * 4 + [True]
+        assert record["ours"]["compile_seconds"] >= 0
+    without_pytorch = {record["against"] for record in records if record["baseline"]}
+    assert without_pytorch >= {"numpy", "ours, a seed at a time", "nothing saved"}
 
 
+def test_growth_of_every_suite_is_recorded_and_drawn(tmp_path):
+    out = tmp_path / "growth.jsonl"
+    finished = command("growth", "--quick", "--out", out)
+    assert finished.returncode == 0, finished.stderr
+    records = [strict_json(line) for line in out.read_text().splitlines()]
+    assert list(dict.fromkeys(record["suite"] for record in records)) == list(SUITES)
+    for record in records:
+        assert record["values"] == sorted(record["values"])
+        assert len(record["costs"]) == len(record["values"])
+        assert record["quantity"] in finished.stdout
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_committed_results_parse():
+    files = sorted((ROOT / "benchmarks" / "results").glob("*.jsonl"))
+    assert files
+    for file in files:
+        for line in file.read_text().splitlines():
+            assert strict_json(line).keys() >= {"suite", "device", "versions", "date"}
+
+
+@pytest.mark.parametrize("module", ["run", "growth"])
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["--suite", "nonesuch"], "suite"),
+        (["--device", "abacus"], "device"),
         (["--nonesuch"], "nonesuch"),
         (["sampler"], "sampler"),
         (["--out", "."], "'.'"),
     ],
 )
-def test_a_bad_flag_ends_in_one_line(arguments, named):
-    finished = command(*arguments)
+def test_a_bad_flag_ends_in_one_line(module, arguments, named):
+    finished = command(module, *arguments)
     assert finished.returncode == 2
     assert finished.stdout == ""
     (line,) = finished.stderr.splitlines()
-    assert line.startswith("run: ")
+    assert line.startswith(f"{module}: ")
     assert named in line
+
+
+def test_a_device_that_is_not_there_ends_in_one_line():
+    if jax.default_backend() == "tpu":
+        pytest.skip("it is there")
+    finished = command("run", "--device", "tpu")
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert "--device=tpu" in line

@@ -1,0 +1,112 @@
+"""What saving every layer adds to layerwise training."""
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from benchmarks.harness import Case, Growth, WrongResult
+from hierjax import (
+    LayerCheckpoints,
+    RandomHierarchySpec,
+    draw_random_hierarchy,
+    forward,
+    make_split,
+    map_seeds,
+    patch_layers,
+    predicted_num_train,
+    seed_keys,
+)
+from hierjax.train.layerwise import layer_key
+
+_SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
+_TRAIN_MULTIPLE = 4
+_NUM_TEST = 500
+_SEEDS, _SEEDS_QUICK = 10, 1
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """The layers of a stack for many seeds, each saved when it is fitted, against none saved."""
+    count = _SEEDS_QUICK if quick else _SEEDS
+    stack = _Stack(count)
+    yield _case(stack, f"{count} seeds, every layer saved", compare=True)
+
+
+def growths(quick: bool) -> list[Growth]:
+    """Of fitting and saving with the number of seeds, and so with the bytes that are saved."""
+    return [
+        Growth(
+            "seeds saved",
+            (1, 2) if quick else (2, 5, 10, 20),
+            1.0,
+            lambda count: _case(_Stack(count), f"{count} seeds", compare=False),
+        )
+    ]
+
+
+class _Stack:
+    """Programs that fit the layers of many seeds, one after another."""
+
+    def __init__(self, count: int):
+        self._keys = seed_keys(0, count)
+        self._layers = patch_layers(_SPEC)
+        self._data = jax.jit(jax.vmap(_draw))(self._keys)
+        self._fits = []
+        below = ()
+        for index in range(len(self._layers)):
+            fit = map_seeds(functools.partial(self._fit, index))
+            lowered = fit.lower(self._keys, self._data, below)
+            self._fits.append(lowered.compile())
+            below += (lowered.out_info,)
+
+    def train(self, save: Callable[[int, list], None] = lambda index, params: None) -> list:
+        """The parameters of all layers, each handed to `save` when it is fitted."""
+        finished = []
+        for index, fit in enumerate(self._fits):
+            # The host has them, as in experiments, which go on from layers that were saved.
+            finished.append(jax.device_get(fit(self._keys, self._data, tuple(finished))))
+            save(index, finished[-1])
+        return finished
+
+    def layout(self, index: int):
+        """Shapes of the parameters of a layer."""
+        return self._fits[index].out_info
+
+    def _fit(self, index: int, key, split, below):
+        hidden = forward(self._layers, below, split.train.inputs)
+        return self._layers[index].fit(layer_key(key, index), hidden, split.train.labels)
+
+
+def _draw(key):
+    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), _SPEC)
+    num_train = _TRAIN_MULTIPLE * predicted_num_train(_SPEC)
+    return make_split(grammar, jax.random.fold_in(key, 1), num_train, _NUM_TEST)
+
+
+def _case(stack: _Stack, name: str, compare: bool) -> Case:
+    def train_and_save():
+        with tempfile.TemporaryDirectory() as folder, LayerCheckpoints(folder) as checkpoints:
+            return stack.train(checkpoints.save)
+
+    def check(ours, _):
+        with tempfile.TemporaryDirectory() as folder:
+            with LayerCheckpoints(folder) as checkpoints:
+                stack.train(checkpoints.save)
+            with LayerCheckpoints(folder) as checkpoints:
+                restored = checkpoints.restore(len(ours), stack.layout)
+        same = jax.tree.map(np.array_equal, ours, jax.device_get(restored))
+        if not jax.tree.all(same):
+            raise WrongResult(f"{name}: what was restored is not what was saved")
+
+    return Case(
+        suite="checkpoint",
+        name=name,
+        items=1,
+        unit="stacks",
+        make_ours=lambda: train_and_save,
+        check=check,
+        baseline=stack.train if compare else None,
+        against="nothing saved" if compare else "",
+    )

@@ -1,0 +1,163 @@
+"""The same work by a practised user of PyTorch; None of it where PyTorch is not installed."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hierjax.models.conv_stack import ConvStack
+from hierjax.tasks.random_hierarchy import RandomHierarchy
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+MOMENTUM = 0.9
+
+
+def plain_sampler(
+    grammar: RandomHierarchy, num_strings: int, probabilities: Sequence[np.ndarray] | None
+) -> Callable[[], np.ndarray] | None:
+    """As published code has it: 64-bit draws, tables indexed by symbol and rule.
+
+    Args:
+      grammar: what is drawn from.
+      num_strings: of a call.
+      probabilities: for each level (M,), those of every symbol's rules; None for uniform.
+    """
+    if torch is None:
+        return None
+    spec = grammar.spec
+    tables = [torch.from_numpy(np.array(rules, np.int64)) for rules in grammar.rules]
+    weights = probabilities and [torch.from_numpy(p) for p in probabilities]
+
+    def sample() -> np.ndarray:
+        symbols = torch.randint(spec.num_classes, (num_strings, 1))
+        for level, table in enumerate(tables):
+            if weights is None:
+                drawn = torch.randint(spec.num_rules[level], symbols.shape)
+            else:
+                drawn = torch.multinomial(weights[level], symbols.numel(), replacement=True)
+            symbols = table[symbols, drawn.reshape(symbols.shape)].reshape(num_strings, -1)
+        return symbols.numpy()
+
+    return sample
+
+
+def sampler(
+    grammar: RandomHierarchy, num_strings: int, probabilities: Sequence[np.ndarray] | None
+) -> Callable[[], np.ndarray] | None:
+    """With half the bits, rows of flat tables, and cumulative sums of probabilities.
+
+    Args:
+      grammar: what is drawn from.
+      num_strings: of a call.
+      probabilities: for each level (M,), those of every symbol's rules; None for uniform.
+    """
+    if torch is None:
+        return None
+    spec = grammar.spec
+    tables = [
+        torch.from_numpy(np.array(rules, np.int32).reshape(-1, rules.shape[-1]))
+        for rules in grammar.rules
+    ]
+    cumulative = probabilities and [torch.from_numpy(p.cumsum()[:-1]) for p in probabilities]
+    generator = torch.Generator().manual_seed(0)
+
+    def draw_rules(level: int, shape: tuple) -> torch.Tensor:
+        if cumulative is None:
+            num_rules = spec.num_rules[level]
+            return torch.randint(num_rules, shape, dtype=torch.int32, generator=generator)
+        uniforms = torch.rand(shape, generator=generator)
+        return torch.bucketize(uniforms, cumulative[level], out_int32=True, right=True)
+
+    def sample() -> np.ndarray:
+        shape = (num_strings, 1)
+        symbols = torch.randint(spec.num_classes, shape, dtype=torch.int32, generator=generator)
+        for level, table in enumerate(tables):
+            rows = symbols * spec.num_rules[level] + draw_rules(level, symbols.shape)
+            symbols = table.index_select(0, rows.ravel()).reshape(num_strings, -1)
+        return symbols.numpy()
+
+    return sample
+
+
+def conv_stack(module: ConvStack) -> "torch.nn.Module | None":
+    """The stack, patch convolutions as matrix products; about a tenth faster than `Conv1d`."""
+    if torch is None:
+        return None
+
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            widths = [module.vocab_size] + [module.width] * len(module.branching)
+            self.layers = torch.nn.ModuleList(
+                torch.nn.Linear(size * below, above)
+                for size, below, above in zip(module.branching, widths, widths[1:], strict=False)
+            )
+            self.head = torch.nn.Linear(module.width, module.num_classes)
+
+        def forward(self, tokens):
+            hidden = torch.nn.functional.one_hot(tokens, module.vocab_size).float()
+            for layer in self.layers:
+                hidden = torch.relu(layer(hidden.reshape(len(hidden), -1, layer.in_features)))
+            return self.head(hidden[:, 0] / module.width**0.5)
+
+    return Stack()
+
+
+def load(network: "torch.nn.Module", params: dict) -> None:
+    """Copies parameters of a `ConvStack` into what `conv_stack` made."""
+    names = [f"layers_{index}" for index in range(len(network.layers))] + ["head"]
+    for name, layer in zip(names, [*network.layers, network.head], strict=True):
+        kernel = np.array(params[name]["kernel"]).reshape(layer.in_features, layer.out_features)
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(kernel.T))
+            layer.bias.copy_(torch.from_numpy(np.array(params[name]["bias"])))
+
+
+def trainer(
+    network: "torch.nn.Module", rate: float
+) -> "Callable[[torch.Tensor, torch.Tensor], torch.Tensor]":
+    """(tokens, labels) -> loss of a step of stochastic gradient descent with momentum."""
+    optimizer = torch.optim.SGD(network.parameters(), rate, momentum=MOMENTUM, foreach=True)
+
+    def step(tokens, labels):
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(network(tokens), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def tensors(inputs, labels) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Examples as PyTorch wants them."""
+    return torch.from_numpy(np.array(inputs, np.int64)), torch.from_numpy(
+        np.array(labels, np.int64)
+    )
+
+
+def from_tensors(step, data, num_steps: int, batch_size: int) -> float:
+    """Takes steps on random rows of whole tensors; the last loss."""
+    for rows in torch.randint(len(data[0]), (num_steps, batch_size)):
+        loss = step(data[0][rows], data[1][rows])
+    return loss.item()
+
+
+def from_loader(step, data, num_steps: int, batch_size: int) -> float:
+    """Takes steps on what a DataLoader serves; the last loss."""
+    dataset = torch.utils.data.TensorDataset(*data)
+    sampler = torch.utils.data.RandomSampler(
+        dataset, replacement=True, num_samples=num_steps * batch_size
+    )
+    for batch in torch.utils.data.DataLoader(dataset, batch_size, sampler=sampler):
+        loss = step(*batch)
+    return loss.item()
+
+
+def error(network: "torch.nn.Module", data) -> float:
+    """Share of wrong labels."""
+    with torch.no_grad():
+        return (network(data[0]).argmax(dim=1) != data[1]).float().mean().item()
