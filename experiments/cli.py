@@ -1,6 +1,7 @@
 """What every experiment does about its command line: flags, exit codes, progress."""
 
 import contextlib
+import gc
 import importlib.util
 import itertools
 import logging
@@ -62,6 +63,7 @@ def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) ->
     _silence_libraries()
     _cache_compilation()
     _use_all_cores()
+    gc.freeze()  # What was imported stays; collecting garbage looks at all of it, again and again.
     try:
         plan = prepare()
     except KeyboardInterrupt:

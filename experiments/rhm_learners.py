@@ -47,7 +47,7 @@ def make_learners(
       ValueError: there are fewer devices, or they do not divide a batch.
     """
     keys = seed_keys(request.seed, request.num_seeds)
-    learner_keys = jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys)
+    learner_keys = jax.jit(jax.vmap(lambda key: jax.random.fold_in(key, 2)))(keys)
     spec, num_train = request.spec, request.num_train
 
     def draw(key):

@@ -3,6 +3,7 @@
 The devices are those of this host; see `hosts` for several.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ _LANES = {"cpu": 1}
 _LANES_ON_ACCELERATOR = 32
 
 
+@functools.partial(jax.jit, static_argnames=("seed", "num_seeds"))
 def seed_keys(seed: int, num_seeds: int) -> jax.Array:
     """(num_seeds,) typed keys; those of fewer seeds are the first ones of more."""
     return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(num_seeds))

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import log_ndtr
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import log_ndtr, ndtri, stdtrit
 
 _NUM_RESAMPLES = 2000
 _LEAST_POINTS = 3
@@ -159,9 +157,7 @@ def _widening(num_seeds: int, num_curves: int) -> float:
     """By how much a bootstrap over few seeds is too narrow, were it about normal means."""
     freedom = num_curves * (num_seeds - 1)
     return (
-        math.sqrt(num_seeds / (num_seeds - 1))
-        * student.ppf(_CONFIDENCE, freedom)
-        / norm.ppf(_CONFIDENCE)
+        math.sqrt(num_seeds / (num_seeds - 1)) * stdtrit(freedom, _CONFIDENCE) / ndtri(_CONFIDENCE)
     )
 
 
@@ -196,7 +192,7 @@ def _censored_lines(x: np.ndarray, y: np.ndarray, bounds: np.ndarray) -> tuple:
         deviation = np.sqrt(variance + _LEAST_DEVIATION**2)
         reach = side * (at_bound - line) / deviation
         # Mean and variance of what a normal number has beyond `reach`.
-        excess = np.exp(norm.logpdf(reach) - log_ndtr(-reach))
+        excess = np.exp(-(reach**2) / 2 - log_ndtr(-reach)) / np.sqrt(2 * np.pi)
         filled = np.where(known, y, line + side * deviation * excess)
         hidden = np.where(known, 0, deviation**2 * np.maximum(1 + reach * excess - excess**2, 0))
     intercept = filled.mean(axis=1) - slope * x.mean()

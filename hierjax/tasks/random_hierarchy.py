@@ -164,7 +164,7 @@ class RandomHierarchy(struct.PyTreeNode):
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], blocks)
 
         # On a CPU as many as its cache has room for.
-        return jax.lax.platform_dependent(key, cpu=in_blocks, default=lambda key: derive(key, 0, n))
+        return in_blocks(key) if jax.default_backend() == "cpu" else derive(key, 0, n)
 
     def expand(self, labels: jax.Array, chosen: Sequence[jax.Array]) -> Batch:
         """Derives strings level by level.

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from hierjax.tasks.batch import Batch
@@ -97,7 +98,7 @@ def require_filled(num_unseen: jax.Array, num_test: int) -> None:
     Raises:
       ValueError: with the number of unseen strings that were found.
     """
-    found = int(jnp.min(num_unseen))
+    found = int(np.min(num_unseen))
     if found < num_test:
         raise ValueError(
             f"only {found} of {num_test} unseen test strings were found in {_MAX_DRAWS} draws: "

@@ -25,6 +25,9 @@ PyTree = Any
 _SECONDS_BETWEEN_SAVES = 10.0
 
 
+_take = jax.jit(lambda keys, lanes: keys[lanes])
+
+
 class FittedLayer(struct.PyTreeNode):
     """A layer of every seed, numpy arrays stacked over seeds, and what it took.
 
@@ -85,7 +88,7 @@ class Seeds:
     def data(self) -> Callable[[np.ndarray], PyTree]:
         """Compiled when it is first looked at: lanes -> the data of a chunk."""
         compiled = self._traced.lower().compile()
-        return lambda lanes: compiled(self.keys[lanes])
+        return lambda lanes: compiled(_take(self.keys, lanes))
 
 
 class SeedsTrainer:
@@ -197,11 +200,11 @@ class SeedsTrainer:
         for lanes, count in self._seeds.chunks():
             data, lanes_below = draw(lanes), _rows(below, lanes)
             if rounds is None:
-                fitted = programs["finish"](self._keys[lanes], data, lanes_below)
+                fitted = programs["finish"](_take(self._keys, lanes), data, lanes_below)
                 on_seeds(count)
             else:
-                context, state = programs["start"](self._keys[lanes], data, lanes_below)
-                advance = functools.partial(programs["advance"], self._keys[lanes], context)
+                context, state = programs["start"](_take(self._keys, lanes), data, lanes_below)
+                advance = functools.partial(programs["advance"], _take(self._keys, lanes), context)
                 state = rounds.fit(advance, state, lanes[:count], on_seeds)
                 fitted = programs["finish"](data, lanes_below, context, state)
             chunks.append(_rows(jax.device_get(fitted), slice(count)))
