@@ -21,17 +21,19 @@ from hierjax import (
 )
 from hierjax.train.layerwise import layer_key
 
-_SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
+_SHORT = RandomHierarchySpec(8, 8, 4, 2, 3)
+_LONG = RandomHierarchySpec(8, 16, 4, 2, 5)
 _TRAIN_MULTIPLE = 4
 _NUM_TEST = 500
 _SEEDS, _SEEDS_QUICK = 10, 1
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """The layers of a stack for many seeds, each saved when it is fitted, against none saved."""
-    count = _SEEDS_QUICK if quick else _SEEDS
-    stack = _Stack(count)
-    yield _case(stack, f"{count} seeds, every layer saved", compare=True)
+    """Every layer of a stack saved when it is fitted, against none saved; short fits and long."""
+    sizes = ((_SHORT, _SEEDS_QUICK),) if quick else ((_SHORT, _SEEDS), (_LONG, 1))
+    for spec, count in sizes:
+        name = f"L={spec.depth}, {count} seeds, every layer saved"
+        yield _case(_Stack(spec, count), name, compare=True)
 
 
 def growths(quick: bool) -> list[Growth]:
@@ -41,7 +43,7 @@ def growths(quick: bool) -> list[Growth]:
             "seeds saved",
             (1, 2) if quick else (2, 5, 10, 20),
             1.0,
-            lambda count: _case(_Stack(count), f"{count} seeds", compare=False),
+            lambda count: _case(_Stack(_SHORT, count), f"{count} seeds", compare=False),
         )
     ]
 
@@ -49,10 +51,10 @@ def growths(quick: bool) -> list[Growth]:
 class _Stack:
     """Programs that fit the layers of many seeds, one after another."""
 
-    def __init__(self, count: int):
+    def __init__(self, spec: RandomHierarchySpec, count: int):
         self._keys = seed_keys(0, count)
-        self._layers = patch_layers(_SPEC)
-        self._data = jax.jit(jax.vmap(_draw))(self._keys)
+        self._layers = patch_layers(spec)
+        self._data = jax.jit(jax.vmap(functools.partial(_draw, spec)))(self._keys)
         self._fits = []
         below = ()
         for index in range(len(self._layers)):
@@ -79,9 +81,9 @@ class _Stack:
         return self._layers[index].fit(layer_key(key, index), hidden, split.train.labels)
 
 
-def _draw(key):
-    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), _SPEC)
-    num_train = _TRAIN_MULTIPLE * predicted_num_train(_SPEC)
+def _draw(spec: RandomHierarchySpec, key: jax.Array):
+    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
+    num_train = _TRAIN_MULTIPLE * predicted_num_train(spec)
     return make_split(grammar, jax.random.fold_in(key, 1), num_train, _NUM_TEST)
 
 

@@ -150,6 +150,20 @@ def _by_pmap(lanes: Callable[[PyTree], PyTree], mesh: Mesh) -> Callable[[PyTree]
     return shares
 
 
+def compile_for(mesh: Mesh, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
+    """The program for the devices of a mesh.
+
+    Args:
+      mesh: where it is to run.
+      traced: what `map_seeds` traced.
+      effort: of LLVM, on a CPU, where it goes up to 3. Programs at 1 were as fast, and compiled in
+        three quarters of the time; at 0, in half of it, networks took three times as long to train.
+    """
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    options = {"xla_backend_optimization_level": effort} if on_cpu else {}
+    return traced.lower().compile(options)
+
+
 def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
     """Seeds to run in one call, so that memory does not grow with their number.
 

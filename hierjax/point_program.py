@@ -8,17 +8,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hierjax.parallel import map_seeds
+from hierjax.parallel import compile_for, map_seeds
 
 PyTree = Any
 
 # Seeds that a device works on at once. On a CPU more of them are no faster than one by one.
 _LANES_ON_CPU = 1
 _MOST_LANES = 256
-# Of LLVM, on a CPU, where it goes up to 3. Programs at 1 were as fast, and compiled in three
-# quarters of the time; at 0 networks took three times as long to train.
-_DRAW_EFFORT = 0
-_MEASURE_EFFORT = 1
 
 
 class Point(NamedTuple):
@@ -109,18 +105,16 @@ class PointCompiler:
     def _compile(self, point: Point, keys: jax.Array, lanes: int, alone: bool):
         if len(keys) not in self._draws:
             traced = map_seeds(point.draw, self._mesh, self._impl, lanes).trace(keys)
-            compiled = traced.lower().compile(self._options(_DRAW_EFFORT))
+            compiled = compile_for(self._mesh, traced, effort=0)
             self._draws[len(keys)] = compiled, traced.out_info
             self._num_compiled += 1
         draw, layout = self._draws[len(keys)]
-        mapped = map_seeds(point.measure, self._first if alone else self._mesh, self._impl, lanes)
-        measure = mapped.lower(keys, layout).compile(self._options(_MEASURE_EFFORT))
+        mesh = self._first if alone else self._mesh
+        mapped = map_seeds(point.measure, mesh, self._impl, lanes)
+        measure = compile_for(mesh, mapped.trace(keys, layout))
         self._num_compiled += 1
         # Data for one device comes from all of them.
         return (lambda keys: jax.device_get(draw(keys))) if alone else draw, measure
-
-    def _options(self, effort: int) -> dict:
-        return {"xla_backend_optimization_level": effort} if self._on_cpu else {}
 
 
 def _peak(analysis) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh
 
-from hierjax.parallel import map_seeds, seed_chunks, seed_mesh
+from hierjax.parallel import compile_for, map_seeds, seed_chunks, seed_mesh
 from hierjax.train.stages import Stage
 
 PyTree = Any
@@ -75,6 +75,10 @@ class Seeds:
         """The function mapped over a chunk of seeds, traced for arguments of these shapes."""
         return map_seeds(function, self._mesh, self._impl).trace(*args)
 
+    def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
+        """The program, as `compile_for` makes it."""
+        return compile_for(self._mesh, traced, effort)
+
     @functools.cached_property
     def _traced(self) -> jax.stages.Traced:
         return self.trace(self._make_data, self.lane_keys)
@@ -87,7 +91,7 @@ class Seeds:
     @functools.cached_property
     def data(self) -> Callable[[np.ndarray], PyTree]:
         """Compiled when it is first looked at: lanes -> the data of a chunk."""
-        compiled = self._traced.lower().compile()
+        compiled = self.compile(self._traced, effort=0)
         return lambda lanes: compiled(_take(self.keys, lanes))
 
 
@@ -192,7 +196,7 @@ class SeedsTrainer:
         self._unreported_seconds = 0.0
         # Once it is compiled, what was traced only takes memory.
         traced = self._traced.pop(index)
-        programs = {name: each.lower().compile() for name, each in traced.items()}
+        programs = {name: self._seeds.compile(each) for name, each in traced.items()}
         draw = self._seeds.data
         compiled = time.perf_counter()
 
