@@ -48,7 +48,7 @@ def growths(quick: bool) -> list[Growth]:
 
     def longer(leaves: int) -> Case:
         depth = leaves.bit_length() - 1
-        return _case(f"L={depth}", RandomHierarchySpec(8, 16, 2, 2, depth), 2048)
+        return _case(f"L={depth}", RandomHierarchySpec(8, 16, 4, 2, depth), 2048)
 
     def more(num_train: int) -> Case:
         return _case(f"n={num_train}", _GRAMMARS[-1][1], num_train)
@@ -57,7 +57,7 @@ def growths(quick: bool) -> list[Growth]:
         Growth(
             "train strings, n", (256, 512) if quick else (2**13, 2**14, 2**15, 2**16), 1.0, more
         ),
-        Growth("leaves, 2^L", (4, 8) if quick else (4, 8, 16, 32, 64), 1.0, longer),
+        Growth("leaves, 2^L", (8, 16) if quick else (8, 16, 32, 64), 2.0, longer),
     ]
 
 
