@@ -154,7 +154,7 @@ class RandomHierarchy(struct.PyTreeNode):
         steps = [self._joint_rules(levels) for levels in joint_steps(self.spec)]
 
         def derive(key, first, count):
-            words = choices.random_words(key, count, self._num_words, first)
+            words = choices.random_words(jax.random.fold_in(key, 0), count, self._num_words, first)
             return self._derive(steps, words)
 
         def in_blocks(key):

@@ -27,13 +27,20 @@ def test_powers_of_two_fill_words():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (200, 12)])
-def test_words_are_both_halves_of_blocks_of_threefry(shape):
-    key, (n, num) = jax.random.key(7), shape
-    block, example = np.indices((-(-num // 2), n), dtype=np.uint32)
-    counters = np.concatenate([block.ravel(), example.ravel()])
-    halves = threefry_2x32(jax.random.key_data(key), counters)
-    expected = np.asarray(halves).reshape(2, -1, n).swapaxes(0, 1).reshape(-1, n)
-    np.testing.assert_array_equal(choices.random_words(key, n, num), expected[:num])
+def test_words_are_those_of_jax(shape):
+    key = jax.random.key(7)
+    words = choices.random_words(key, *shape)
+    np.testing.assert_array_equal(words.T, jax.random.bits(key, shape, jnp.uint32))
+
+
+@pytest.mark.parametrize("num", [5, 70_000])
+def test_words_far_off_are_those_of_counters_of_64_bits(num):
+    key, first = jax.random.key(7), 2**32 - 3
+    words = choices.random_words(key, 2, num, np.uint32(first))
+    counters = (first + np.arange(2)[None]) * num + np.arange(num)[:, None]
+    halves = np.concatenate([(counters >> 32).ravel(), (counters & (2**32 - 1)).ravel()])
+    left, right = np.split(threefry_2x32(jax.random.key_data(key), halves.astype(np.uint32)), 2)
+    np.testing.assert_array_equal(words.ravel(), left ^ right)
 
 
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
