@@ -112,8 +112,8 @@ def test_a_language_too_small_is_refused(num_train, num_test, words):
 
 
 def test_a_language_whose_mass_is_all_seen_is_refused():
-    rules = [[[[0, 1], [1, 0]], [[1, 1], [0, 0]]]]
-    rare = from_rules(rules, rule_probabilities=[[[1.0, 0.0], [1.0, 0.0]]])
-    split = make_split(rare, jax.random.key(0), 3, 1)
+    # One class and one rule that comes up: every example is the same string.
+    rare = from_rules([[[[0, 1], [1, 0]]]], rule_probabilities=[[[1.0, 0.0]]])
+    split = make_split(rare, jax.random.key(0), 1, 1)
     with pytest.raises(ValueError, match="only 0 of 1 unseen"):
         require_filled(split.num_unseen, 1)
