@@ -41,7 +41,7 @@ def growths(quick: bool) -> list[Growth]:
     return [
         Growth(
             "seeds saved",
-            (1, 2) if quick else (2, 5, 10, 20),
+            (1, 2) if quick else (2, 4, 8, 16),
             1.0,
             lambda count: _case(_Stack(_SHORT, count), f"{count} seeds", compare=False),
         )

@@ -20,6 +20,7 @@ from hierjax import (
     make_split,
     map_seeds,
     seed_keys,
+    seed_mesh,
 )
 from hierjax.models.conv_stack import ConvStack
 
@@ -39,8 +40,8 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def growths(quick: bool) -> list[Growth]:
-    """Of the time with seeds, and of the memory with points and seeds."""
-    return [
+    """Of the time with seeds and devices, and of the memory with points and seeds."""
+    growths = [
         Growth(
             "seeds",
             (1, 2) if quick else (8, 16, 32, 64),
@@ -62,9 +63,21 @@ def growths(quick: bool) -> list[Growth]:
             "peak_bytes",
         ),
     ]
+    powers = [2**power for power in range(jax.device_count().bit_length())]
+    if len(powers) > 1:
+        count = _SEEDS_QUICK if quick else _SEEDS
+        growths.append(
+            Growth(
+                "devices",
+                tuple(powers[:2] if quick else powers),
+                -1.0,
+                lambda devices: _case(count, "", quick, devices),
+            )
+        )
+    return growths
 
 
-def _case(count: int, against: str, quick: bool) -> Case:
+def _case(count: int, against: str, quick: bool, num_devices: int | None = None) -> Case:
     num_steps = _NUM_STEPS_QUICK if quick else _NUM_STEPS
     keys = seed_keys(0, count)
     splits = jax.jit(jax.vmap(_draw))(keys)
@@ -88,7 +101,7 @@ def _case(count: int, against: str, quick: bool) -> Case:
         name=f"{count} seeds, {against}" if against else f"{count} seeds",
         items=count,
         unit="seeds",
-        make_ours=lambda: compiled(map_seeds(train), keys, splits),
+        make_ours=lambda: compiled(map_seeds(train, seed_mesh(num_devices)), keys, splits),
         check=check,
         baseline=baselines[against]() if against else None,
         against=against,

@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from hierjax.plots.style import STYLE
 
@@ -31,10 +32,14 @@ def growth_figure(records: list[dict]) -> Figure:
 def _draw(axis, record: dict) -> None:
     name, unit = _UNITS[record["cost"]]
     values, costs = np.array(record["values"], float), unit * np.array(record["costs"])
-    axis.loglog(values, costs, "o", color="tab:blue", markersize=4)
+    powers_of_two = np.all(np.log2(values) % 1 == 0)
+    axis.set_xscale("log", base=2 if powers_of_two else 10)
+    axis.set_yscale("log")
+    axis.plot(values, costs, "o", color="tab:blue", markersize=4)
     law = costs[-1] * (values / values[-1]) ** record["exponent"]
-    axis.loglog(values, law, "--", color="gray", linewidth=1, zorder=0)
-    axis.set_ylim(costs.min() / 3, 3 * costs.max())
+    axis.plot(values, law, "--", color="gray", linewidth=1, zorder=0)
+    axis.set_ylim(costs.min() / 4, 4 * costs.max())
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set(xlabel=record["quantity"], ylabel=name)
     axis.set_title(
         f"{record['suite'].replace('_', ' ')}: {record['fitted']:.2f} "

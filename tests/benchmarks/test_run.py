@@ -243,12 +243,14 @@ def test_quick_run_appends_a_whole_record_for_every_case(tmp_path):
     assert without_pytorch >= {"numpy", "ours, a seed at a time", "nothing saved"}
 
 
-def test_growth_of_every_suite_is_recorded_and_drawn(tmp_path):
+def test_growth_of_every_suite_is_recorded_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     out = tmp_path / "growth.jsonl"
     finished = command("growth", "--quick", "--out", out)
     assert finished.returncode == 0, finished.stderr
     records = [strict_json(line) for line in out.read_text().splitlines()]
     assert list(dict.fromkeys(record["suite"] for record in records)) == list(SUITES)
+    assert "devices" in [record["quantity"] for record in records]
     for record in records:
         assert record["values"] == sorted(record["values"])
         assert len(record["costs"]) == len(record["values"])
