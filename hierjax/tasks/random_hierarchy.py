@@ -158,7 +158,7 @@ class RandomHierarchy(struct.PyTreeNode):
             return self._derive(steps, words)
 
         def in_blocks(key):
-            size = min(n, _STRINGS_AT_ONCE)
+            size = min(max(n, 1), _STRINGS_AT_ONCE)
             firsts = jnp.arange(0, n, size)
             blocks = jax.lax.map(lambda first: derive(key, first, size), firsts)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], blocks)

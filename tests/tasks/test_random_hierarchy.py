@@ -115,6 +115,12 @@ def test_strings_are_the_same_in_blocks_of_any_size(monkeypatch):
     jax.tree.map(np.testing.assert_array_equal, whole, blocks)
 
 
+def test_no_strings_at_all_are_an_empty_batch():
+    batch = draw_random_hierarchy(jax.random.key(0), SPECS["plain"]).sample(jax.random.key(1), 0)
+    assert batch.inputs.shape == (0, SPECS["plain"].num_leaves)
+    assert batch.labels.shape == (0,)
+
+
 def test_sampling_traces_once_for_all_grammars_and_keys():
     chex.clear_trace_counter()
     sample = jax.jit(chex.assert_max_traces(lambda grammar, key: grammar.sample(key, 10), n=1))
