@@ -56,6 +56,9 @@ class _Stack:
         self._layers = patch_layers(spec)
         self._data = jax.jit(jax.vmap(functools.partial(_draw, spec)))(self._keys)
         self._fits = []
+
+    def compile(self) -> None:
+        """Before all else."""
         below = ()
         for index in range(len(self._layers)):
             fit = map_seeds(functools.partial(self._fit, index))
@@ -88,6 +91,10 @@ def _draw(spec: RandomHierarchySpec, key: jax.Array):
 
 
 def _case(stack: _Stack, name: str, compare: bool) -> Case:
+    def make_ours():
+        stack.compile()
+        return train_and_save
+
     def train_and_save():
         with tempfile.TemporaryDirectory() as folder, LayerCheckpoints(folder) as checkpoints:
             return stack.train(checkpoints.save)
@@ -107,7 +114,7 @@ def _case(stack: _Stack, name: str, compare: bool) -> Case:
         name=name,
         items=1,
         unit="stacks",
-        make_ours=lambda: train_and_save,
+        make_ours=make_ours,
         check=check,
         baseline=stack.train if compare else None,
         against="nothing saved" if compare else "",

@@ -22,7 +22,7 @@ _NUM_TRAIN = 4096
 _NUM_STEPS, _NUM_STEPS_QUICK = 100, 5
 _RATE = 0.01
 _TOLERANCE = 1e-3
-_PASSES = 3  # Of products: forwards, and backwards to what was read and to the weights.
+_MAX_LOSS = 1.5  # Over that of guessing: of the last, or the mean loss of a few steps.
 _LOADERS = {
     "PyTorch, DataLoader": torch_baselines.from_loader,
     "PyTorch, tensors": torch_baselines.from_tensors,
@@ -33,7 +33,7 @@ def cases(quick: bool) -> Iterator[Case]:
     """Two depths, each against both ways to feed PyTorch; a wide stack on an accelerator."""
     width = _WIDTH_QUICK if quick else _WIDTH
     for depth in (3,) if quick else (3, 4):
-        for against in _LOADERS:
+        for against in _LOADERS if torch_baselines.here() else [""]:
             yield _case(depth, width, against, quick)
     if jax.default_backend() != "cpu" and not quick:
         yield _case(4, _WIDTH_ON_ACCELERATOR, "", quick)
@@ -75,7 +75,7 @@ def _case(depth: int, width: int, against: str, quick: bool) -> Case:
         baseline=_baseline(module, batch, num_steps, against),
         against=against,
         check=lambda ours, baseline: _check(name, module, batch, ours, baseline),
-        flops=num_steps * _PASSES * _BATCH * _forward_flops(module),
+        flops=num_steps * _BATCH * _flops(module),
     )
 
 
@@ -102,29 +102,34 @@ def _descent(num_steps: int, batch_size: int, in_order: bool = False) -> Descent
 def _baseline(
     module: ConvStack, batch: Batch, num_steps: int, against: str
 ) -> Callable[[], float] | None:
-    network = torch_baselines.conv_stack(module) if against else None
-    if network is None:
+    if not against:
         return None
+    network = torch_baselines.conv_stack(module)
     data = torch_baselines.tensors(batch.inputs, batch.labels)
     step = torch_baselines.trainer(network, _RATE)
     return lambda: _LOADERS[against](step, data, num_steps, _BATCH)
 
 
-def _forward_flops(module: ConvStack) -> int:
-    """Of the products for one string, forwards; one-hot leaves are a product like others."""
-    positions, inputs, flops = math.prod(module.branching), module.vocab_size, 0
+def _flops(module: ConvStack) -> int:
+    """Of the products for one string; one-hot leaves are a product like others.
+
+    A layer has three: forwards, to its weights and to what it reads, but for the leaves.
+    """
+    positions, inputs, forwards = math.prod(module.branching), module.vocab_size, []
     for size in module.branching:
         positions //= size
-        flops += 2 * positions * size * inputs * module.width
+        forwards.append(2 * positions * size * inputs * module.width)
         inputs = module.width
-    return flops + 2 * module.width * module.num_classes
+    forwards.append(2 * module.width * module.num_classes)
+    return 3 * sum(forwards) - forwards[0]
 
 
 def _check(name: str, module: ConvStack, batch: Batch, ours, baseline: float | None) -> None:
     """The loss is that of learning; two steps on the same batch are those of PyTorch."""
     losses = [float(ours)] + ([] if baseline is None else [baseline])
-    if not all(0 < loss < 2 * math.log(module.num_classes) for loss in losses):
-        raise WrongResult(f"{name}: losses {losses} are not those of learning")
+    bound = _MAX_LOSS * math.log(module.num_classes)
+    if not all(0 < loss < bound for loss in losses):
+        raise WrongResult(f"{name}: not all of the losses {losses} are below {bound:.3f}")
     if baseline is None:
         return
     inputs, labels = batch.inputs[:_BATCH], batch.labels[:_BATCH]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from benchmarks import torch_baselines
 from benchmarks.ceilings import Ceilings
 from benchmarks.memory import peak_bytes
 from hierjax.record import environment
@@ -33,10 +34,12 @@ class Case:
       check: takes what ours and what the baseline (else None) returned; raises WrongResult
         unless both are right.
       baseline: a call that does the same work by other means, ready to go; None for no baseline.
-      against: what the baseline is; empty where there is none, or where it is not installed.
+      against: what the baseline is; empty where there is none.
       flops: floating-point operations that the work cannot do without, of one call; 0 if they are
         not what it costs.
       num_bytes: read and written, likewise.
+      in_process: whether a call of ours works in this process; compile time and memory of others
+        are not told.
     """
 
     suite: str
@@ -49,6 +52,7 @@ class Case:
     against: str = ""
     flops: float = 0.0
     num_bytes: float = 0.0
+    in_process: bool = True
 
 
 class Growth(NamedTuple):
@@ -89,10 +93,10 @@ def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
       A JSON-able record. "ours" and "baseline" (or None) hold "seconds" of a call (median and
       quartiles), median "cpu_seconds" of a call (all threads, and processes it started),
       "compile_seconds" (tracing included; None where nothing is compiled), "peak_bytes" of memory
-      that a call adds, and "items_per_second" for each device used. "achieved" holds the rates of
-      `flops` and `num_bytes`, "floor_seconds" what a call would take at the ceilings, "share" the
-      floor over the median. "ratio" is how many times less ours costs: the median over pairs, of
-      CPU-seconds on a CPU and of seconds elsewhere.
+      that the first call adds, and "items_per_second" for each device used. "achieved" holds the
+      rates of `flops` and `num_bytes`, "floor_seconds" what a call would take at the ceilings,
+      "share" the floor over the median. "ratio" is how many times less ours costs: the median over
+      pairs, of CPU-seconds on a CPU and of seconds elsewhere.
 
     Raises:
       WrongResult: by the check of the case.
@@ -115,11 +119,11 @@ def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
         our_times.append(_time(ours))
         if case.baseline is not None:
             baseline_times.append(_time(case.baseline))
-    machine = _machine()
+    where = machine()
     ours = {
         **_summary(our_times, case.items / num_devices),
-        "compile_seconds": compile_seconds,
-        "peak_bytes": our_bytes,
+        "compile_seconds": compile_seconds if case.in_process else None,
+        "peak_bytes": our_bytes if case.in_process else None,
     }
     baseline = None
     if baseline_times:
@@ -131,17 +135,17 @@ def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
     return {
         "suite": case.suite,
         "case": case.name,
-        "against": case.against if baseline else None,
+        "against": case.against or None,
         "items": case.items,
         "unit": case.unit,
         "repeats": repeats,
         "ours": ours,
         "baseline": baseline,
-        "ratio": _ratio(our_times, baseline_times, machine["platform"]) if baseline else None,
+        "ratio": _ratio(our_times, baseline_times, where["platform"]) if baseline else None,
         **_against_ceilings(case, ours["seconds"]["median"] * num_devices, ceilings),
         "devices_used": num_devices,
         "load_average": load_average,
-        **machine,
+        **where,
     }
 
 
@@ -191,7 +195,11 @@ def _against_ceilings(case: Case, device_seconds: float, ceilings: Ceilings) -> 
     }
 
 
-def _machine() -> dict:
-    """Date, versions and device."""
+@functools.cache
+def machine() -> dict:
+    """Date, versions, device and commit when first asked for, and what malloc was told."""
     where = environment()
-    return {"date": where.pop("started"), **where}
+    if torch_baselines.torch is not None:
+        where["versions"]["torch"] = torch_baselines.torch.__version__
+    malloc = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")}
+    return {"date": where.pop("started"), "malloc": malloc, **where}

@@ -28,7 +28,8 @@ _GRAMMARS = (
 )
 _TRAIN_MULTIPLE = 4
 _NUM_TEST = 2_000
-_MAX_TEST_ERROR = 0.1
+_MAX_ERROR = 0.1
+_MAX_ERROR_SEEN = 0.75
 _COMMAND = (sys.executable, "-m", "experiments.layerwise_rhm", "--num_seeds=1", "--nobaselines")
 _MAX_COMMAND_ERROR = 0.01
 _ROOT = Path(__file__).resolve().parents[1]
@@ -74,13 +75,16 @@ def _case(name: str, spec: RandomHierarchySpec, num_train: int) -> Case:
         return train_layerwise(layers, batch, key)
 
     @jax.jit
-    def test_error(params, test):
-        return error_rate(forward(layers, params, test.inputs), test.labels)
+    def error_on(batch, params):
+        return error_rate(forward(layers, params, batch.inputs), batch.labels)
+
+    # Of strings seen in training where there are too few to learn from.
+    batch, bound = (split.test, _MAX_ERROR) if learnable else (split.train, _MAX_ERROR_SEEN)
 
     def check(params, _):
-        error = float(test_error(params, split.test))
-        if not error < (_MAX_TEST_ERROR if learnable else 1):
-            raise WrongResult(f"{name}: test error {error:.4f} is not below {_MAX_TEST_ERROR}")
+        error = float(error_on(batch, params))
+        if not error < bound:
+            raise WrongResult(f"{name}: error {error:.4f} is not below {bound}")
 
     return Case(
         suite="layerwise",
@@ -114,6 +118,7 @@ def _command(name: str, cached: bool) -> Case:
         unit="strings",
         make_ours=make_ours,
         check=check,
+        in_process=False,
     )
 
 
@@ -124,6 +129,7 @@ def _run_command(cache: str | None) -> float:
             "JAX_PLATFORMS": jax.default_backend().replace("gpu", "cuda"),
             "XDG_CACHE_HOME": cache or f"{folder}/cache",
         }
+        environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # It would be used in its place.
         command = (*_COMMAND, f"--workdir={folder}/run")
         finished = subprocess.run(
             command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=False

@@ -1,5 +1,6 @@
 """How much memory a call needs at its peak."""
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,12 @@ import jax
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
+_LIBC = ctypes.CDLL(None)
+
+
+def is_known() -> bool:
+    """Whether the peak of a single call can be told, as on a CPU under Linux."""
+    return jax.default_backend() == "cpu" and _CLEAR.exists()
 
 
 def peak_bytes(call: Callable[[], Any]) -> tuple[Any, int | None]:
@@ -31,6 +38,8 @@ def _held(reset: bool = True) -> tuple[int | None, int | None]:
         return stats.get("bytes_in_use"), stats.get("peak_bytes_in_use")
     try:
         if reset:
+            if hasattr(_LIBC, "malloc_trim"):
+                _LIBC.malloc_trim(0)  # What was freed and is kept would be used unseen.
             _CLEAR.write_text(_RESET_PEAK)
         lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     except OSError:

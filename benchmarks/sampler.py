@@ -3,6 +3,7 @@
 One PyTorch sampler is written as published ones are, another as fast as an afternoon made it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 
 from benchmarks import torch_baselines
 from benchmarks.harness import Case, Growth, WrongResult, compiled
+from hierjax.tasks import choices
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
@@ -20,15 +22,18 @@ _GRAMMARS = (
     ("C8 V8 M4 S2 L3", RandomHierarchySpec(8, 8, 4, 2, 3), False),
 )
 _NUM_STRINGS, _NUM_STRINGS_QUICK, _NUM_STRINGS_ON_ACCELERATOR = 65_536, 2_048, 2**24
+_NUM_WORDS = 4  # For a string of the first grammar.
+_WORDS_AT_ONCE = 4_096  # Strings whose words fit into a cache.
 _NUM_CHECKED = 1_024
 _STANDARD_ERRORS = 5
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """Every grammar against every baseline; `quick` draws fewer strings."""
+    """Every grammar against every baseline, and what its random words cost; `quick` draws fewer."""
     for name, spec, zipf in _GRAMMARS:
-        for against in _baselines():
+        for against in _baselines() or [""]:
             yield _case(name, spec, zipf, _num_strings(quick), against)
+    yield _words_case(_NUM_WORDS, _num_strings(quick))
 
 
 def growths(quick: bool) -> list[Growth]:
@@ -66,7 +71,7 @@ def _num_strings(quick: bool) -> int:
 
 
 def _zipf(num_rules: int) -> np.ndarray:
-    """(M,) probabilities p_k ~ 1 / k^2."""
+    """(M,) probabilities p_k ~ 1 / k^2 of the kth rule."""
     weights = np.arange(1, num_rules + 1) ** -2.0
     return (weights / weights.sum()).astype(np.float32)
 
@@ -81,13 +86,14 @@ def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, ag
         return grammar.sample(key, num_strings).inputs
 
     def check(tokens, baseline_tokens):
-        num_checked = min(_NUM_CHECKED, num_strings)
-        first = jax.jit(lambda grammar, key: grammar.sample(key, num_checked))(grammar, key)
-        labels = parse(grammar, np.asarray(tokens[:num_checked]))
-        if not np.array_equal(labels, first.labels):
+        # Of all parts of the call.
+        some = slice(None, None, max(num_strings // _NUM_CHECKED, 1))
+        tokens = np.asarray(tokens)[some]
+        whole = jax.jit(lambda grammar, key: grammar.sample(key, num_strings))(grammar, key)
+        if not np.array_equal(parse(grammar, tokens), whole.labels[some]):
             raise WrongResult(f"{name}: strings do not derive from their labels")
         if baseline_tokens is not None:
-            parse(grammar, baseline_tokens[:num_checked])
+            parse(grammar, baseline_tokens[some])
 
     return Case(
         suite="sampler",
@@ -102,12 +108,41 @@ def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, ag
     )
 
 
+def _words_case(num_words: int, num_strings: int) -> Case:
+    """The random words of strings, in blocks, which is how the sampler draws them on a CPU."""
+    size = min(num_strings, _WORDS_AT_ONCE)
+
+    def draw(key):
+        return jax.lax.map(
+            lambda first: choices.random_words(key, size, num_words, first),
+            np.arange(0, num_strings, size),
+        )
+
+    def check(words, _):
+        expected = jax.random.bits(jax.random.key(1), (num_strings, num_words), np.uint32)
+        if not np.array_equal(np.moveaxis(words, 1, 2).reshape(expected.shape), expected):
+            raise WrongResult("random words are not those of jax.random.bits")
+
+    return Case(
+        suite="sampler",
+        name=f"random words alone, {num_words} a string",
+        items=num_strings,
+        unit="strings",
+        make_ours=lambda: compiled(draw, jax.random.key(1)),
+        check=check,
+        num_bytes=4 * num_strings * num_words,
+    )
+
+
 def _baselines() -> dict[str, Callable]:
-    return {
+    """Those that run here; none beside an accelerator, as all are of the host."""
+    if jax.default_backend() != "cpu":
+        return {}
+    pytorch = {
         "PyTorch, plain": torch_baselines.plain_sampler,
         "PyTorch, tuned": torch_baselines.sampler,
-        "numpy": numpy_sampler,
     }
+    return (pytorch if torch_baselines.here() else {}) | {"numpy": numpy_sampler}
 
 
 def numpy_sampler(
@@ -115,30 +150,38 @@ def numpy_sampler(
 ) -> Callable[[], np.ndarray]:
     """What draws (num_strings, d) tokens as a practised user of numpy would.
 
-    Small types, rows of a flat table by `take` (several times faster than indexing with two
-    arrays), and one cumulative distribution for all symbols.
+    Small types, pairs of children looked up as one number by `take` (several times faster than
+    indexing with two arrays), bytes for draws of powers of two, and one cumulative distribution
+    for all symbols.
 
     Args:
-      grammar: what is drawn from.
+      grammar: what is drawn from, of branching 2 and at most 256 symbols.
       num_strings: of a call.
       probabilities: for each level (M,), those of every symbol's rules; None for uniform.
     """
     spec, rng = grammar.spec, np.random.default_rng(0)
-    tables = [np.asarray(rules).reshape(-1, rules.shape[-1]) for rules in grammar.rules]
+    tables = [torch_baselines.pairs_of_children(rules) for rules in grammar.rules]
 
     def sample():
-        level = rng.integers(spec.num_classes, size=(num_strings, 1), dtype=np.uint8)
+        level = _draw_equal(rng, (num_strings, 1), spec.num_classes)
         for depth, (table, num_rules) in enumerate(zip(tables, spec.num_rules, strict=True)):
             if probabilities is None:
-                rule = rng.integers(num_rules, size=level.shape, dtype=np.uint8)
+                rule = _draw_equal(rng, level.shape, num_rules)
             else:
                 rule = _draw_unequal(rng, level.shape, probabilities[depth])
             index_type = np.min_scalar_type(len(table) - 1).type
-            level = table.take(level * index_type(num_rules) + rule, axis=0)
-            level = level.reshape(num_strings, -1)
+            pairs = table.take(level * index_type(num_rules) + rule)
+            level = pairs.view(np.uint8).reshape(num_strings, -1)
         return level
 
     return sample
+
+
+def _draw_equal(rng: np.random.Generator, shape: tuple, num_options: int) -> np.ndarray:
+    if 256 % num_options:
+        return rng.integers(num_options, size=shape, dtype=np.uint8)
+    drawn = np.frombuffer(rng.bytes(math.prod(shape)), np.uint8)
+    return drawn.reshape(shape) & np.uint8(num_options - 1)
 
 
 def _draw_unequal(rng: np.random.Generator, shape: tuple, probabilities: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax
 from absl import flags
 
 from benchmarks import checkpoint, end_to_end, layerwise, sampler, sweep, torch_baselines
-from benchmarks.harness import WrongResult
+from benchmarks.harness import WrongResult, machine
 from experiments import cli
 
 SUITES = {
@@ -37,6 +37,8 @@ FLAGS = flags.FLAGS
 def measuring(doc: str, kind: str = "") -> Iterator[Path]:
     """Reads the flags, readies the machine, and yields the results file, which can be written.
 
+    So can a figure beside it, of the same name and the suffix .png.
+
     What goes wrong ends the process with one line.
     """
     cli.parse_flags(doc)
@@ -46,10 +48,13 @@ def measuring(doc: str, kind: str = "") -> Iterator[Path]:
     name = "-".join(filter(None, [*parts, today])) + ".jsonl"
     try:
         path = RESULTS / name if FLAGS.out is None else Path(FLAGS.out)
+        figure = path.with_suffix(".png")
+        if figure in (path, path.parent) or figure.is_dir():
+            raise OSError(f"--out={path} leaves no file for a figure beside it: name another")
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a"):
             pass  # A file that cannot be written is refused before any work.
-    except OSError as error:
+    except (OSError, ValueError) as error:
         cli.end(str(error), 2)
     try:
         yield path
@@ -86,6 +91,6 @@ def _ready() -> None:
         if torch_baselines.torch is not None:
             torch_baselines.torch.set_num_threads(1)
     try:
-        jax.devices()
+        machine()  # Before work begins, during which files may change.
     except RuntimeError as error:
         cli.end(f"--device={FLAGS.device} is not to be had: {str(error).splitlines()[0]}", 2)

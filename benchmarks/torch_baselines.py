@@ -1,7 +1,9 @@
-"""The same work by a practised user of PyTorch; None of it where PyTorch is not installed."""
+"""The same work by a practised user of PyTorch, on the CPU."""
 
+import math
 from collections.abc import Callable, Sequence
 
+import jax
 import numpy as np
 
 from hierjax.models.conv_stack import ConvStack
@@ -15,9 +17,14 @@ except ImportError:
 MOMENTUM = 0.9
 
 
+def here() -> bool:
+    """Whether PyTorch is installed, and the CPU is what is measured."""
+    return torch is not None and jax.default_backend() == "cpu"
+
+
 def plain_sampler(
     grammar: RandomHierarchy, num_strings: int, probabilities: Sequence[np.ndarray] | None
-) -> Callable[[], np.ndarray] | None:
+) -> Callable[[], np.ndarray]:
     """As published code has it: 64-bit draws, tables indexed by symbol and rule.
 
     Args:
@@ -25,8 +32,6 @@ def plain_sampler(
       num_strings: of a call.
       probabilities: for each level (M,), those of every symbol's rules; None for uniform.
     """
-    if torch is None:
-        return None
     spec = grammar.spec
     tables = [torch.from_numpy(np.array(rules, np.int64)) for rules in grammar.rules]
     weights = probabilities and [torch.from_numpy(p) for p in probabilities]
@@ -46,46 +51,50 @@ def plain_sampler(
 
 def sampler(
     grammar: RandomHierarchy, num_strings: int, probabilities: Sequence[np.ndarray] | None
-) -> Callable[[], np.ndarray] | None:
-    """With half the bits, rows of flat tables, and cumulative sums of probabilities.
+) -> Callable[[], np.ndarray]:
+    """With small types, pairs of children as one number, and bytes for draws of powers of two.
 
     Args:
-      grammar: what is drawn from.
+      grammar: what is drawn from, of branching 2 and at most 256 symbols.
       num_strings: of a call.
       probabilities: for each level (M,), those of every symbol's rules; None for uniform.
     """
-    if torch is None:
-        return None
     spec = grammar.spec
-    tables = [
-        torch.from_numpy(np.array(rules, np.int32).reshape(-1, rules.shape[-1]))
-        for rules in grammar.rules
-    ]
+    tables = [torch.from_numpy(pairs_of_children(rules).view(np.int16)) for rules in grammar.rules]
     cumulative = probabilities and [torch.from_numpy(p.cumsum()[:-1]) for p in probabilities]
     generator = torch.Generator().manual_seed(0)
 
+    def draw(num_options: int, shape: tuple) -> torch.Tensor:
+        if 256 % num_options:
+            return torch.randint(num_options, shape, dtype=torch.uint8, generator=generator)
+        count, limits = math.prod(shape), torch.iinfo(torch.int64)
+        words = torch.randint(limits.min, limits.max, (-(-count // 8),), generator=generator)
+        return words.view(torch.uint8)[:count].reshape(shape) & (num_options - 1)
+
     def draw_rules(level: int, shape: tuple) -> torch.Tensor:
         if cumulative is None:
-            num_rules = spec.num_rules[level]
-            return torch.randint(num_rules, shape, dtype=torch.int32, generator=generator)
+            return draw(spec.num_rules[level], shape)
         uniforms = torch.rand(shape, generator=generator)
         return torch.bucketize(uniforms, cumulative[level], out_int32=True, right=True)
 
     def sample() -> np.ndarray:
-        shape = (num_strings, 1)
-        symbols = torch.randint(spec.num_classes, shape, dtype=torch.int32, generator=generator)
+        symbols = draw(spec.num_classes, (num_strings, 1))
         for level, table in enumerate(tables):
-            rows = symbols * spec.num_rules[level] + draw_rules(level, symbols.shape)
-            symbols = table.index_select(0, rows.ravel()).reshape(num_strings, -1)
+            rows = symbols.int() * spec.num_rules[level] + draw_rules(level, symbols.shape)
+            pairs = table.index_select(0, rows.ravel())
+            symbols = pairs.view(torch.uint8).reshape(num_strings, -1)
         return symbols.numpy()
 
     return sample
 
 
-def conv_stack(module: ConvStack) -> "torch.nn.Module | None":
+def pairs_of_children(rules: jax.Array) -> np.ndarray:
+    """(V * M,) uint16 of rules (V, M, 2), each pair of bytes as one number."""
+    return np.array(rules, np.uint8).reshape(-1, 2).view(np.uint16).ravel()
+
+
+def conv_stack(module: ConvStack) -> "torch.nn.Module":
     """The stack, patch convolutions as matrix products; about a tenth faster than `Conv1d`."""
-    if torch is None:
-        return None
 
     class Stack(torch.nn.Module):
         def __init__(self):

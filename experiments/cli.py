@@ -167,9 +167,8 @@ def agreement(hosts: Hosts, request: Any) -> Iterator[None]:
 def parse_flags(doc: str) -> None:
     """Reads the command line; --help prints, and anything unknown or out of bounds ends, here."""
     if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
-        rooms = sorted(
-            name for name in flags.FLAGS.flags_by_module_dict() if "experiments." in name
-        )
+        modules = flags.FLAGS.flags_by_module_dict()
+        rooms = sorted(name for name in modules if name.startswith(("experiments.", "benchmarks.")))
         shared = "\n".join(flags.FLAGS.module_help(name) for name in rooms)
         print(f"{doc}{flags.FLAGS.main_module_help()}\n{shared}")
         sys.exit(0)

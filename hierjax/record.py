@@ -178,7 +178,7 @@ class RunFolder:
 
 def environment() -> dict:
     """Versions, device and commit: where a run runs."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
         "started": _now(),
         "python": platform.python_version(),
@@ -207,7 +207,9 @@ def device_name() -> str:
 
 
 def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """Of the checkout, with "-dirty" behind it where tracked files have changed since."""
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    command = ["git", "-C", str(Path(__file__).parent), *describe]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):

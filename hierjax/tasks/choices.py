@@ -64,8 +64,9 @@ def read_choices(words: jax.Array, options: tuple[int, ...]) -> jax.Array:
     """
     layout = word_layout(options)
     word_of = [word for word, held in enumerate(layout) for _ in held]
-    # What is left of a word once the choices before are read off: its fraction times these.
-    read = [math.prod(held[:place]) for held in layout for place in range(len(held))]
+    # What is left of a word once the choices before are read off: its fraction times these. Of a
+    # word read to its last bit nothing is left, and only choices of one option may follow.
+    read = [math.prod(held[:place]) % _WORD for held in layout for place in range(len(held))]
     own = words.at[np.array(word_of, np.int32)].get(mode="promise_in_bounds")
     return _multiply_high(
         own * np.array(read, np.uint32)[:, None], np.array(options, np.uint32)[:, None]

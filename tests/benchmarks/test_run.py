@@ -275,6 +275,7 @@ def test_committed_results_parse():
         (["--nonesuch"], "nonesuch"),
         (["sampler"], "sampler"),
         (["--out", "."], "'.'"),
+        (["--out", "results.png"], "results.png"),
     ],
 )
 def test_a_bad_flag_ends_in_one_line(module, arguments, named):
@@ -284,6 +285,14 @@ def test_a_bad_flag_ends_in_one_line(module, arguments, named):
     (line,) = finished.stderr.splitlines()
     assert line.startswith(f"{module}: ")
     assert named in line
+
+
+@pytest.mark.parametrize("module", ["run", "growth"])
+def test_help_explains_every_flag(module):
+    finished = command(module, "--help")
+    assert finished.returncode == 0
+    for flag in ("--suite", "--device", "--[no]quick", "--out"):
+        assert flag in finished.stdout
 
 
 def test_a_device_that_is_not_there_ends_in_one_line():
