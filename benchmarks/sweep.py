@@ -50,11 +50,11 @@ def growths(quick: bool) -> list[Growth]:
         )
     ]
     if memory.is_known():
-        sizes = (1, 2) if quick else (1, 3, 10, 30, 100)
-        for name, case in (
-            ("points of a sweep", lambda count: _memory(count, 2)),
-            ("seeds of a sweep", lambda count: _memory(2, count)),
+        for name, sizes, case in (
+            ("points of a sweep", (1, 3, 10, 30, 100), lambda count: _memory(count, 2)),
+            ("seeds of a sweep", (1, 3, 10, 30, 100, 300), lambda count: _memory(2, count)),
         ):
+            sizes = (1, 2) if quick else sizes
             growths.append(Growth(name, sizes, 0.0, case, "peak_bytes"))
     powers = [2**power for power in range(jax.device_count().bit_length())]
     if len(powers) > 1:
