@@ -20,7 +20,7 @@ from absl import flags
 from tqdm import tqdm
 
 from hierjax import Hosts, meet, meet_on_tpu
-from hierjax.parallel import IMPLS
+from hierjax.runs.parallel import IMPLS
 
 _SECONDS_BETWEEN_LINES = 10.0
 _ROUNDING = 1e-3

@@ -22,8 +22,8 @@ from hierjax import (
     require_balanced,
     seed_keys,
 )
-from hierjax.lattice import window_size
 from hierjax.models.activations import ACTIVATIONS
+from hierjax.tasks.lattice import window_size
 from hierjax.train.block_layer import ACCEPT, BLOCK_SOLVERS
 from hierjax.train.losses import LABEL_LOSSES
 

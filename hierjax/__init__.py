@@ -4,8 +4,6 @@ The public face: what is imported here is what examples and experiments build on
 documented where it is defined.
 """
 
-from hierjax.checkpoint import LayerCheckpoints
-from hierjax.hosts import HostLostError, Hosts, meet, meet_on_tpu
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
@@ -16,18 +14,21 @@ from hierjax.models.residual_stack import ResidualStack, check_stack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import empirical_ntk, linearize, quadratic
 from hierjax.models.two_layer_net import TwoLayerNet
-from hierjax.parallel import (
+from hierjax.runs.checkpoint import LayerCheckpoints
+from hierjax.runs.hosts import HostLostError, Hosts, meet, meet_on_tpu
+from hierjax.runs.parallel import (
     data_mesh,
     free_memory,
     map_seeds,
     seed_chunks,
     seed_keys,
     seed_mesh,
-    share_batch,
 )
-from hierjax.point_program import Point
-from hierjax.record import RunFolder, device_name
-from hierjax.sweep import Measured, Sweep
+from hierjax.runs.point_program import Point
+from hierjax.runs.record import RunFolder, device_name
+from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
+from hierjax.runs.stages import Stage, layer_stage
+from hierjax.runs.sweep import Measured, Sweep
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.grammars import (
@@ -105,8 +106,7 @@ from hierjax.train.representation import (
     Representation,
     RepresentationLayer,
 )
-from hierjax.train.seeds import FittedLayer, Seeds, SeedsTrainer
-from hierjax.train.stages import Stage, layer_stage
+from hierjax.train.share_batch import share_batch
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 
 __all__ = [

@@ -8,32 +8,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
-    "lattice": set(),
-    "tasks": {"tasks", "lattice"},
+    "tasks": {"tasks"},
     "theory": {"theory", "tasks"},
-    "models": {"models", "lattice"},
+    "models": {"models", "tasks"},
+    "train": {"train", "models", "tasks"},
     "measure": {"measure", "tasks"},
-    "train": {"train", "models", "tasks", "parallel", "lattice"},
-    "parallel": set(),
-    "record": set(),
-    "checkpoint": set(),
-    "hosts": set(),
-    "point_program": {"parallel"},
-    "sweep": {"point_program", "parallel", "record", "hosts"},
+    "runs": {"runs", "train", "tasks"},
     "plots": {"plots"},
-    "__init__": {
-        "tasks",
-        "theory",
-        "models",
-        "train",
-        "measure",
-        "parallel",
-        "record",
-        "checkpoint",
-        "hosts",
-        "point_program",
-        "sweep",
-    },
+    "__init__": {"tasks", "theory", "models", "train", "measure", "runs"},
 }
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from hierjax.lattice import check_lattice, gather_windows, window_size
 from hierjax.models.activations import ACTIVATIONS
+from hierjax.tasks.lattice import check_lattice, gather_windows, window_size
 
 _MAX_LISTED = 2**20
 

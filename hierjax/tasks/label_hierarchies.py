@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hierjax.lattice import check_lattice
 from hierjax.tasks.label_hierarchy import (
     LabelHierarchy,
     LabelLevel,
     walsh_coefficients,
     walsh_monomials,
 )
+from hierjax.tasks.lattice import check_lattice
 
 REVERSIBLE = ("cnot", "tof", "mix")
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from hierjax.lattice import num_locations, window_table
 from hierjax.tasks.batch import Batch
+from hierjax.tasks.lattice import num_locations, window_table
 
 Monomials = tuple[tuple[int, ...], ...]
 

@@ -12,8 +12,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from hierjax.lattice import check_lattice, num_locations, window_size, window_table
 from hierjax.tasks.label_hierarchy import LabelHierarchy, LabelLevel, Monomials, draw_signs
+from hierjax.tasks.lattice import check_lattice, num_locations, window_size, window_table
 
 KINDS = ("parity", "and", "majority", "random")
 

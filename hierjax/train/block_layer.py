@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from flax import struct
 
-from hierjax.lattice import gather_windows, num_locations
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
+from hierjax.tasks.lattice import gather_windows, num_locations
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.losses import LABEL_LOSSES

@@ -11,7 +11,7 @@ import optax
 from flax import struct
 from jax.sharding import Mesh
 
-from hierjax.parallel import share_batch
+from hierjax.train.share_batch import share_batch
 from hierjax.train.validation import num_fitted
 
 PyTree = Any

@@ -6,8 +6,8 @@ hierarchy really is: what they know of it is a simple function of the raw input.
 
 import optax
 
-from hierjax.lattice import num_locations, window_size
 from hierjax.models.residual_stack import ResidualStack
+from hierjax.tasks.lattice import num_locations, window_size
 from hierjax.train.block_layer import BlockConfig, BlockLayer
 from hierjax.train.descent import Descent
 from hierjax.train.losses import label_loss

@@ -10,7 +10,7 @@ import pytest
 from flax import struct
 
 from hierjax.models.two_layer_net import TwoLayerNet
-from hierjax.parallel import map_seeds, seed_keys
+from hierjax.runs.parallel import map_seeds, seed_keys
 from hierjax.train.best_of import BestOf, Candidate
 from hierjax.train.descent import Descent
 from hierjax.train.taylor_layer import TaylorLayer

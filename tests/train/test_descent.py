@@ -5,7 +5,7 @@ import numpy as np
 import optax
 import pytest
 
-from hierjax.parallel import data_mesh
+from hierjax.runs.parallel import data_mesh
 from hierjax.train.descent import Descent, Objective
 
 KEY = jax.random.key(0)

@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from hierjax.models.conv_stack import ConvStack
-from hierjax.parallel import data_mesh
+from hierjax.runs.parallel import data_mesh
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent

@@ -19,10 +19,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hierjax.hosts import Hosts
-from hierjax.parallel import free_memory, seed_mesh
-from hierjax.point_program import Point, PointCompiler, PointProgram
-from hierjax.record import RunFolder
+from hierjax.runs.hosts import Hosts
+from hierjax.runs.parallel import free_memory, seed_mesh
+from hierjax.runs.point_program import Point, PointCompiler, PointProgram
+from hierjax.runs.record import RunFolder
 
 _MOST_COMPILERS = 4
 _SHARE_OF_MEMORY = 0.8

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hierjax.parallel import compile_for, map_seeds
+from hierjax.runs.parallel import compile_for, map_seeds
 
 PyTree = Any
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hierjax.hosts import HostLostError, Hosts, meet
+from hierjax.runs.hosts import HostLostError, Hosts, meet
 
 SOON = 20
 

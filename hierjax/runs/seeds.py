@@ -17,8 +17,8 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh
 
-from hierjax.parallel import compile_for, map_seeds, seed_chunks, seed_mesh
-from hierjax.train.stages import Stage
+from hierjax.runs.parallel import compile_for, map_seeds, seed_chunks, seed_mesh
+from hierjax.runs.stages import Stage
 
 PyTree = Any
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.record import RunFolder
+from hierjax.runs.record import RunFolder
 
 REQUEST = {"spec": {"depth": 3, "branching": (2, 2, 2)}, "seed": 0}
 

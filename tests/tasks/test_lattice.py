@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from hierjax.lattice import (
+from hierjax.tasks.lattice import (
     check_lattice,
     gather_windows,
     num_locations,

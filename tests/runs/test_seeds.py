@@ -9,10 +9,10 @@ import pytest
 from flax import struct
 
 import hierjax as hj
-from hierjax import parallel
-from hierjax.parallel import seed_keys, seed_mesh
-from hierjax.train.seeds import Seeds, SeedsTrainer
-from hierjax.train.stages import Stage, layer_stage
+from hierjax.runs import parallel
+from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.seeds import Seeds, SeedsTrainer
+from hierjax.runs.stages import Stage, layer_stage
 
 ONE = seed_mesh(1)
 
@@ -131,7 +131,7 @@ def test_padding_is_dropped(monkeypatch, one_by_one, num_devices, impl):
 
 @pytest.fixture
 def save_always(monkeypatch):
-    monkeypatch.setattr("hierjax.train.seeds._SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("hierjax.runs.seeds._SECONDS_BETWEEN_SAVES", 0.0)
 
 
 def fit_walk(num_devices, saved=None, save=lambda rounds: None):

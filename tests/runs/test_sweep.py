@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax import point_program
-from hierjax.parallel import seed_keys, seed_mesh
-from hierjax.point_program import Point
-from hierjax.record import RunFolder
-from hierjax.sweep import Sweep
-from tests.test_hosts import address, meet_all  # noqa: F401
+from hierjax.runs import point_program
+from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.point_program import Point
+from hierjax.runs.record import RunFolder
+from hierjax.runs.sweep import Sweep
+from tests.runs.test_hosts import address, meet_all  # noqa: F401
 
 NUM_SEEDS = 7
 TRACES = collections.Counter()

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from hierjax.parallel import (
+from hierjax.runs.parallel import (
     IMPLS,
     data_mesh,
     map_seeds,
     seed_chunks,
     seed_keys,
     seed_mesh,
-    share_batch,
 )
+from hierjax.train.share_batch import share_batch
 
 
 def solve(key, data):

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hierjax.checkpoint import LayerCheckpoints
+from hierjax.runs.checkpoint import LayerCheckpoints
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:coroutine .* was never awaited"
