@@ -1,0 +1,41 @@
+"""Measures: what a learner knows, from its outputs and the data alone.
+
+metrics.py        error_rate, squared_loss; spread, over seeds; separation (its result is a
+                  Separation) and symbol_plane, of embeddings of symbols.
+layer_report.py   layer_report: all measures of one layer, a LayerReport; LearnerReport, those of
+                  a whole learner.
+label_report.py   label_report: accuracies of many labels, level by level, a LabelReport.
+fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
+                  threshold (its result is a Threshold), power_law (its result is a PowerLaw).
+"""
+
+from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
+from hierjax.measure.label_report import LabelReport, label_report
+from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
+from hierjax.measure.metrics import (
+    Separation,
+    error_rate,
+    separation,
+    spread,
+    squared_loss,
+    symbol_plane,
+)
+
+__all__ = [
+    "LabelReport",
+    "LayerReport",
+    "LearnerReport",
+    "PowerLaw",
+    "Separation",
+    "Threshold",
+    "crossing",
+    "error_rate",
+    "label_report",
+    "layer_report",
+    "power_law",
+    "separation",
+    "spread",
+    "squared_loss",
+    "symbol_plane",
+    "threshold",
+]

@@ -1,0 +1,63 @@
+"""Models: Flax Linen modules, and what is made of a module's derivatives.
+
+A module that is trained layer by layer has the methods `embed`, `layer` and `readout`.
+
+  conv_stack.py       ConvStack: one patch convolution for each level of a tree; PatchConv, its
+                      layer; merge_patches.
+  residual_stack.py   ResidualStack: blocks that correct estimates of all labels; ResidualBlock and
+                      RandomUnits, its parts; beta_xavier and sparse_rows, initializers;
+                      check_stack.
+  residual_net.py     ResidualNet: a residual network of the usual kind.
+  shallow_net.py      ShallowNet: one hidden layer on a string; one_hot_strings.
+  two_layer_net.py    TwoLayerNet: one hidden layer whose first weights alone are trained.
+  patch_features.py   Fixed features of patches: TupleCodes, RandomFeatures (its kinds are
+                      FEATURES).
+  taylor.py           Taylor expansions of a module in its parameters: linearize, quadratic,
+                      empirical_ntk; Term, the type of what they return.
+  activations.py      ACTIVATIONS by name; cosine, cosine_of_turns.
+  products.py         product: a matrix product whose gradient is fast on a CPU.
+"""
+
+from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
+from hierjax.models.conv_stack import ConvStack, PatchConv, merge_patches
+from hierjax.models.patch_features import FEATURES, RandomFeatures, TupleCodes
+from hierjax.models.products import product
+from hierjax.models.residual_net import ResidualNet
+from hierjax.models.residual_stack import (
+    RandomUnits,
+    ResidualBlock,
+    ResidualStack,
+    beta_xavier,
+    check_stack,
+    sparse_rows,
+)
+from hierjax.models.shallow_net import ShallowNet, one_hot_strings
+from hierjax.models.taylor import Term, empirical_ntk, linearize, quadratic
+from hierjax.models.two_layer_net import TwoLayerNet
+
+__all__ = [
+    "ACTIVATIONS",
+    "FEATURES",
+    "ConvStack",
+    "PatchConv",
+    "RandomFeatures",
+    "RandomUnits",
+    "ResidualBlock",
+    "ResidualNet",
+    "ResidualStack",
+    "ShallowNet",
+    "Term",
+    "TupleCodes",
+    "TwoLayerNet",
+    "beta_xavier",
+    "check_stack",
+    "cosine",
+    "cosine_of_turns",
+    "empirical_ntk",
+    "linearize",
+    "merge_patches",
+    "one_hot_strings",
+    "product",
+    "quadratic",
+    "sparse_rows",
+]

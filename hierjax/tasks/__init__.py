@@ -1,0 +1,143 @@
+"""Tasks: where data comes from.
+
+A task is a frozen pytree with a method `sample(key, n)` that returns a `Batch` of n examples. Its
+sizes are static, its tables are arrays, so that `jax.vmap` over keys draws many tasks at once.
+
+Strings of a random hierarchy model (arXiv 2307.02129):
+  random_hierarchy.py    RandomHierarchySpec (sizes), RandomHierarchy (the task), symbol_dtype.
+  grammars.py            Ways to come by one: draw_random_hierarchy, from_rules, save_grammar,
+                         load_grammar, latin_square_top, check_latin_square.
+
+Labels that form a hierarchy (arXiv 2601.00455):
+  label_hierarchy.py     LabelHierarchy (the task), LabelLevel, draw_signs, walsh_monomials,
+                         walsh_coefficients.
+  label_hierarchies.py   draw_reversible_hierarchy (its kinds are REVERSIBLE), automaton.
+  ptf_hierarchy.py       PTFSpec (its kinds are PTF_KINDS), draw_ptf_hierarchy, require_balanced.
+  circuits.py            BrainDumpSpec, BrainDump (the task), draw_brain_dump, draw_circuit.
+  lattice.py             Locations on a ring or grid and the windows around them: check_lattice,
+                         num_locations, window_size, window_table, gather_windows.
+
+Real-valued targets:
+  polynomials.py         PolynomialSpec (its kinds are POLYNOMIAL_KINDS), LowRankPolynomial (the
+                         task), draw_low_rank_polynomial.
+  harmonics.py           The spherical harmonics of these: num_harmonics, gegenbauer,
+                         zonal_coefficients.
+  staircases.py          CubePolynomial (the task), staircase, merged_staircase, parity,
+                         prefix_sets, leap, fourier_basis, fourier_coefficients.
+
+What all tasks share:
+  batch.py               Batch: inputs, labels and latents.
+  splits.py              Train sets with unseen test sets: make_split, Split, check_split,
+                         require_filled, contains.
+  rows.py                first_occurrence: equal rows of an array.
+
+What the sampler of strings is made of, not re-exported here:
+  choices.py             Many choices from one random word: random_words, word_layout,
+                         read_choices, split_choices.
+  alias.py               Unequal choices: alias_tables, choose, num_columns.
+  joint_rules.py         Two levels of rules in one look-up: JointRules, joint_rules, joint_steps,
+                         joint_options, joint_probabilities.
+"""
+
+from hierjax.tasks.batch import Batch
+from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
+from hierjax.tasks.grammars import (
+    check_latin_square,
+    draw_random_hierarchy,
+    from_rules,
+    latin_square_top,
+    load_grammar,
+    save_grammar,
+)
+from hierjax.tasks.harmonics import KINDS as POLYNOMIAL_KINDS
+from hierjax.tasks.harmonics import gegenbauer, num_harmonics, zonal_coefficients
+from hierjax.tasks.label_hierarchies import REVERSIBLE, automaton, draw_reversible_hierarchy
+from hierjax.tasks.label_hierarchy import (
+    LabelHierarchy,
+    LabelLevel,
+    draw_signs,
+    walsh_coefficients,
+    walsh_monomials,
+)
+from hierjax.tasks.lattice import (
+    check_lattice,
+    gather_windows,
+    num_locations,
+    window_size,
+    window_table,
+)
+from hierjax.tasks.polynomials import (
+    LowRankPolynomial,
+    PolynomialSpec,
+    draw_low_rank_polynomial,
+)
+from hierjax.tasks.ptf_hierarchy import KINDS as PTF_KINDS
+from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy, require_balanced
+from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
+from hierjax.tasks.rows import first_occurrence
+from hierjax.tasks.splits import Split, check_split, contains, make_split, require_filled
+from hierjax.tasks.staircases import (
+    CubePolynomial,
+    fourier_basis,
+    fourier_coefficients,
+    leap,
+    merged_staircase,
+    parity,
+    prefix_sets,
+    staircase,
+)
+
+__all__ = [
+    "POLYNOMIAL_KINDS",
+    "PTF_KINDS",
+    "REVERSIBLE",
+    "Batch",
+    "BrainDump",
+    "BrainDumpSpec",
+    "CubePolynomial",
+    "LabelHierarchy",
+    "LabelLevel",
+    "LowRankPolynomial",
+    "PTFSpec",
+    "PolynomialSpec",
+    "RandomHierarchy",
+    "RandomHierarchySpec",
+    "Split",
+    "automaton",
+    "check_latin_square",
+    "check_lattice",
+    "check_split",
+    "contains",
+    "draw_brain_dump",
+    "draw_circuit",
+    "draw_low_rank_polynomial",
+    "draw_ptf_hierarchy",
+    "draw_random_hierarchy",
+    "draw_reversible_hierarchy",
+    "draw_signs",
+    "first_occurrence",
+    "fourier_basis",
+    "fourier_coefficients",
+    "from_rules",
+    "gather_windows",
+    "gegenbauer",
+    "latin_square_top",
+    "leap",
+    "load_grammar",
+    "make_split",
+    "merged_staircase",
+    "num_harmonics",
+    "num_locations",
+    "parity",
+    "prefix_sets",
+    "require_balanced",
+    "require_filled",
+    "save_grammar",
+    "staircase",
+    "symbol_dtype",
+    "walsh_coefficients",
+    "walsh_monomials",
+    "window_size",
+    "window_table",
+    "zonal_coefficients",
+]

@@ -1,0 +1,32 @@
+"""Theory: what is predicted of learners, in closed form.
+
+random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_train, the number
+                      of examples that a deep network needs, and class_signal, the correlation
+                      of a symbol with the class.
+brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
+                      vote_weight, vote_coefficients, estimate_vote_coefficients,
+                      recovery_coefficients.
+kernels.py            Kernels of infinitely wide networks, NNGP and NTK: fully_connected_kernels,
+                      Kernels (its result), EXPECTATIONS (the activations that it knows).
+"""
+
+from hierjax.theory.brain_dump import (
+    estimate_vote_coefficients,
+    recovery_coefficients,
+    vote_coefficients,
+    vote_weight,
+)
+from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernels
+from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
+
+__all__ = [
+    "EXPECTATIONS",
+    "Kernels",
+    "class_signal",
+    "estimate_vote_coefficients",
+    "fully_connected_kernels",
+    "predicted_num_train",
+    "recovery_coefficients",
+    "vote_coefficients",
+    "vote_weight",
+]
