@@ -1,42 +1,43 @@
-"""A grid of points measured for many seeds: few programs, all devices and hosts, resumable.
+"""A grid of points measured for many seeds, by this process or by many, resumable.
 
-A point is one shape, so one program, in which seeds are mapped; another number of examples is
-another point. (A program for all of them would compute on masked examples: on a CPU that takes
-twice as long once it is compiled, and here programs are compiled while others run.) Points of the
-same data share the program that draws it.
+A sweep is divided into tasks, some seeds of a point each. Whoever measures them, this process alone
+writes what comes back.
 """
 
 import collections
+import contextlib
 import gc
-import itertools
-import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from hierjax.runs.hosts import Hosts
-from hierjax.runs.parallel import free_memory, seed_mesh
-from hierjax.runs.point_program import Point, PointCompiler, PointProgram
+from hierjax.runs.executors import LocalThreads, check_sendable, outcomes
+from hierjax.runs.parallel import seed_mesh
+from hierjax.runs.points import Outcome, Point, Task, Terms, options_here
+from hierjax.runs.programs import Programs
 from hierjax.runs.record import RunFolder
+from hierjax.runs.workers import measure_seeds, usable_memory, versions
 
-_MOST_COMPILERS = 4
-_SHARE_OF_MEMORY = 0.8
+# For an executor. Enough to be worth the compilation of a program, few enough for many workers to
+# share a point; and a worker that is killed loses at most the seeds of a minute.
+_SEEDS_OF_A_TASK = 32
+_SECONDS_OF_A_TASK = 60.0
 
 
 class Measured(NamedTuple):
     """A point of a finished sweep.
 
     Attributes:
-      values: (num_seeds,) for each name, NaN where it is not finite.
-      seconds: wall-clock: to "compile" (some points are compiled at the same time), to "run", and
-        "wall", what the sweep waited for both; interrupted runs included.
+      values: (num_seeds, ...) for each name, NaN where it is not finite.
+      seconds: to "compile" and to "run", summed over the processes that did it, and "wall", what
+        the sweep waited for both; interrupted runs included.
       num_compiled: programs, interrupted runs included.
-      skipped: why nothing was measured; else empty.
+      skipped: why it was not measured for all seeds; else empty.
     """
 
     values: dict[str, np.ndarray]
@@ -46,34 +47,31 @@ class Measured(NamedTuple):
 
 
 class Sweep:
-    """Points, seeds, and who works on them.
+    """Points and seeds.
 
     Args:
-      points: of different names; those of the same data next to each other.
+      points: of different names.
       keys: (num_seeds,) typed keys.
-      hosts: between which seeds are divided; by default this one alone.
-      mesh: a `seed_mesh` of this host.
-      impl: as for `map_seeds`.
-      memory: bytes that a device may use, or all devices of a CPU together; by default four
-        fifths of what is free.
+      num_devices: of this process, by default all; other processes use all that they see.
+      impl: how seeds are divided between devices, see `map_seeds`.
+      memory: bytes that a device of a process may use, or all devices of a CPU together; by
+        default four fifths of what is free there.
 
     Raises:
-      ValueError: two points have the same name.
+      ValueError: two points have the same name, or there are fewer devices.
     """
 
     def __init__(
         self,
         points: Sequence[Point],
         keys: jax.Array,
-        hosts: Hosts | None = None,
-        mesh: Mesh | None = None,
+        num_devices: int | None = None,
         impl: str = "shard_map",
         memory: int | None = None,
     ):
         self._points, self._keys = tuple(points), keys
-        self._hosts = hosts or Hosts()
-        self._mesh, self._impl = mesh or seed_mesh(), impl
-        self._memory = memory or int(_SHARE_OF_MEMORY * free_memory())
+        self._num_devices, self._mesh = num_devices, seed_mesh(num_devices)
+        self._impl, self._memory = impl, memory
         self._kept: dict[str, dict[int, dict]] = {point.name: {} for point in self._points}
         if len(self._kept) < len(self._points):
             raise ValueError("points of a sweep have the same name: give each its own")
@@ -87,7 +85,7 @@ class Sweep:
         return sum(point.work for point in self._points) * len(self._keys)
 
     def restore(self, folder: RunFolder) -> float:
-        """Reads, on host 0, what an earlier run has measured; returns how much work it was.
+        """Reads what an earlier run has measured; returns how much work it was.
 
         Raises:
           ValueError: it has measured a point that is none of this sweep's.
@@ -102,71 +100,89 @@ class Sweep:
         return sum(point.work * len(self._kept[point.name]) for point in self._points)
 
     def run(
-        self, folder: RunFolder | None = None, advance: Callable[[float], None] = lambda work: None
+        self,
+        folder: RunFolder | None = None,
+        advance: Callable[[float], None] = lambda work: None,
+        executor: Executor | None = None,
     ) -> dict[str, Measured]:
         """Measures what is missing.
 
         Args:
-          folder: of host 0: each chunk of seeds is added to its events; None to keep nothing.
+          folder: its events get what was measured, as it is measured; None to keep nothing.
           advance: called with the work that was done since the last call.
+          executor: of the processes that measure, for instance one of `workers_of`; by default
+            this process measures.
 
         Returns:
-          What was measured, by the names of the points; on host 0 all of it.
+          What was measured, by the names of the points.
 
         Raises:
-          HostLostError: another host has ended.
-          OSError: the folder cannot be written.
+          ValueError: a point cannot be sent to the executor's processes; there is an executor and
+            a number of this process's devices; a worker's versions differ from those here.
+          OSError: the folder cannot be written, or a process of the executor has ended.
         """
-        missing = self._hosts.gather([self._missing(point) for point in self._points])[0]
-        todo = [(point, seeds) for point, seeds in zip(self._points, missing, strict=True) if seeds]
-        groups = [list(each) for _, each in itertools.groupby(todo, key=lambda pair: pair[0].draw)]
-        for programs in _ahead(self._compile, groups):
-            for program, seeds in programs:
-                self._run(program, seeds, folder, advance)
-            del program, programs
-            # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
-            gc.collect()
+        if executor is None:
+            results = self._measured_here()
+        else:
+            if self._num_devices is not None:
+                raise ValueError(
+                    f"num_devices={self._num_devices} is of this process, but others are to "
+                    "measure, on all their devices: leave it out"
+                )
+            check_sendable(self._points, executor)
+            tasks = self._tasks(_SEEDS_OF_A_TASK, _SECONDS_OF_A_TASK)
+            # The longest first, so that in the end no worker waits for long.
+            tasks.sort(key=lambda task: -task.point.work * len(task.seeds))
+            results = outcomes(executor, measure_seeds, tasks)
+        with contextlib.closing(results):
+            for task, outcome in results:
+                self._record(task, outcome, folder)
+                advance(task.point.work * (len(task.seeds) if outcome.skipped else outcome.count))
         return {point.name: self._measured(point.name) for point in self._points}
 
-    def _missing(self, point: Point) -> list[int]:
-        return [seed for seed in range(len(self._keys)) if seed not in self._kept[point.name]]
+    def _measured_here(self) -> Iterator[tuple[Task, Outcome]]:
+        """A task comes back after each batch of seeds, to be recorded, and its rest goes next."""
+        programs = Programs(self._mesh, self._impl, self._memory or usable_memory())
+        tasks = self._tasks(len(self._keys), seconds=0)
+        with LocalThreads() as threads:
+            yield from outcomes(threads, programs.measure, tasks, at_once=threads.count)
+        del programs
+        gc.collect()  # See `Programs`.
 
-    def _compile(self, group: list[tuple[Point, list[int]]]) -> list[tuple]:
-        """The programs of points that share data."""
-        compiler = PointCompiler(self._mesh, self._impl, self._memory)
-        programs = []
-        for point, seeds in group:
-            share = -(-len(seeds) // self._hosts.count)
-            programs.append((compiler(point, self._keys[:share]), seeds))
-        return programs
+    def _tasks(self, most: int, seconds: float) -> list[Task]:
+        """What is missing, in tasks of at most so many seeds."""
+        terms = Terms(
+            uuid.uuid4().hex, self._impl, self._memory, seconds, options_here(), versions()
+        )
+        prng, keys = str(jax.random.key_impl(self._keys)), jax.random.key_data(self._keys)
+        keys, data, tasks = np.asarray(keys), {}, []
+        for point in self._points:
+            kept = self._kept[point.name]
+            missing = np.array([seed for seed in range(len(keys)) if seed not in kept], int)
+            number = data.setdefault(point.draw, len(data))
+            # Nearly equal ones, all of which the program of the largest can do.
+            shares = np.array_split(missing, -(-len(missing) // most)) if len(missing) else []
+            tasks += [
+                Task(terms, point, number, tuple(map(int, s)), keys[s], prng, len(shares[0]))
+                for s in shares
+            ]
+        return tasks
 
-    def _run(self, program: PointProgram, seeds: list[int], folder: RunFolder | None, advance):
-        point, hosts = program.point, self._hosts
-        # Hosts keep step: a chunk is what the one with the least memory can do.
-        count, needed, memory = min(hosts.gather([program.count, program.num_bytes, self._memory]))
-        if count == 0:
-            self._skipped[point.name] = (
-                f"a seed takes {needed / 1e9:.3g} GB of memory, and {memory / 1e9:.3g} GB may be "
-                "used"
-            )
-            advance(point.work * len(seeds))
+    def _record(self, task: Task, outcome: Outcome, folder: RunFolder | None) -> None:
+        name, now = task.point.name, time.perf_counter()
+        costs = outcome.costs | {"wall": now - self._clock}
+        self._clock = now
+        if outcome.skipped:
+            self._skipped[name] = outcome.skipped
             return
-        costs = {"compile": program.compile_seconds, "programs": program.num_compiled}
-        for begin in range(0, len(seeds), count * hosts.count):
-            start = time.perf_counter()
-            chunk = seeds[begin : begin + count * hosts.count]
-            mine = chunk[hosts.index :: hosts.count]
-            values = program(self._keys[_padded(mine or chunk, program.count)])
-            shares = hosts.gather({name: x[: len(mine)].tolist() for name, x in values.items()})
-            merged = {name: _interleaved([share[name] for share in shares]) for name in values}
-            end = time.perf_counter()
-            costs |= {"run": end - start, "wall": end - self._clock}
-            self._clock = end
-            if folder is not None:
-                folder.log("chunk", point=point.name, seeds=chunk, values=merged, costs=costs)
-            self._keep(point.name, chunk, merged, costs)
-            costs = {}
-            advance(point.work * len(chunk))
+        chunk = {
+            "seeds": list(task.seeds[: outcome.count]),
+            "values": {key: values.tolist() for key, values in outcome.values.items()},
+            "costs": costs,
+        }
+        if folder is not None:
+            folder.log("chunk", point=name, **chunk, worker=outcome.worker)
+        self._keep(name, **chunk)
 
     def _keep(self, name: str, seeds: list[int], values: dict, costs: dict[str, float]) -> None:
         for row, seed in enumerate(seeds):
@@ -186,27 +202,3 @@ def _finite(values: list) -> np.ndarray:
     """NaN for null, too, as which records keep what is not finite."""
     values = np.array(values, float)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _padded(seeds: list[int], count: int) -> np.ndarray:
-    return np.array((seeds + seeds[-1:] * count)[:count])
-
-
-def _interleaved(shares: list[list]) -> list:
-    """Rows in the order of their seeds, which hosts take in turn."""
-    return [share[row] for row in range(len(shares[0])) for share in shares if row < len(share)]
-
-
-def _ahead(function: Callable, items: Sequence) -> Iterator:
-    """The function of each item, in order, computed by threads while earlier ones are used."""
-    workers = min(os.cpu_count() or 1, _MOST_COMPILERS)
-    pool, futures = ThreadPoolExecutor(workers), collections.deque()
-    try:
-        for item in items:
-            futures.append(pool.submit(function, item))
-            if len(futures) > workers:
-                yield futures.popleft().result()
-        while futures:
-            yield futures.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
