@@ -1,4 +1,4 @@
-"""Strict arithmetic for all tests, and the order in which they run."""
+"""Strict arithmetic and types for all tests, and the order in which they run."""
 
 import os
 
@@ -11,8 +11,13 @@ os.environ["XLA_FLAGS"] = (
 )
 
 import jax
+import jaxtyping
 import pytest
 from hypothesis import settings
+
+from tests.typecheck import PACKAGES
+
+jaxtyping.install_import_hook(PACKAGES, "tests.typecheck.checked")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr, ndtri, stdtrit
+
+Sizes = Sequence[float] | Float[np.ndarray, " sizes"] | Int[np.ndarray, " sizes"]
 
 _NUM_RESAMPLES = 2000
 _LEAST_POINTS = 3
@@ -54,7 +57,9 @@ class PowerLaw(NamedTuple):
     scales: tuple[float, ...]
 
 
-def crossing(sizes: Sequence[float], errors: np.ndarray, level: float) -> float:
+def crossing(
+    sizes: Sizes, errors: Sequence[float] | Float[np.ndarray, " sizes"], level: float
+) -> float:
     """Where errors fall below a level, and stay there, between two sizes linear in log size.
 
     Args:
@@ -79,7 +84,9 @@ def crossing(sizes: Sequence[float], errors: np.ndarray, level: float) -> float:
     return math.exp(low + share * (high - low))
 
 
-def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: int = 0) -> Threshold:
+def threshold(
+    sizes: Sizes, errors: Float[np.ndarray, "sizes seeds"], level: float, seed: int = 0
+) -> Threshold:
     """Where the mean error over seeds crosses a level, with a bootstrap interval.
 
     Args:
@@ -101,9 +108,9 @@ def threshold(sizes: Sequence[float], errors: np.ndarray, level: float, seed: in
 
 
 def power_law(
-    scales: Sequence[float],
-    sizes: Sequence[Sequence[float]],
-    errors: Sequence[np.ndarray],
+    scales: Sequence[float] | np.ndarray,
+    sizes: Sequence[Sizes],
+    errors: Sequence[Float[np.ndarray, "_ _"]],
     level: float,
     seed: int = 0,
 ) -> PowerLaw:
@@ -139,14 +146,19 @@ def power_law(
     )
 
 
-def _mean(errors: np.ndarray) -> np.ndarray:
+def _mean(errors: Float[np.ndarray, "*sizes seeds"]) -> Float[np.ndarray, "*sizes"]:
     """Over the seeds that did not diverge; NaN where all did."""
     finite = np.isfinite(errors)
     with np.errstate(invalid="ignore"):
         return np.where(finite, errors, 0).sum(axis=-1) / finite.sum(axis=-1)
 
 
-def _resampled(sizes, errors: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
+def _resampled(
+    sizes: Sizes,
+    errors: Float[np.ndarray, "sizes seeds"],
+    level: float,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, " resamples"]:
     """(num_resamples,) crossings of means over seeds drawn with replacement."""
     num_seeds = errors.shape[1]
     rows = rng.integers(num_seeds, size=(_NUM_RESAMPLES, num_seeds))
@@ -161,11 +173,15 @@ def _widening(num_seeds: int, num_curves: int) -> float:
     )
 
 
-def _known(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+def _known(
+    values: Float[np.ndarray, "*lines K"], bounds: Float[np.ndarray, "K 2"]
+) -> Bool[np.ndarray, "*lines K"]:
     return np.isfinite(values) & (values > bounds[:, 0])
 
 
-def _censored_lines(x: np.ndarray, y: np.ndarray, bounds: np.ndarray) -> tuple:
+def _censored_lines(
+    x: Float[np.ndarray, " K"], y: Float[np.ndarray, "lines K"], bounds: Float[np.ndarray, "K 2"]
+) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]]:
     """Lines through points with normal errors, some of them only known to lie beyond a bound.
 
     Expectation maximisation: a censored point stands for its mean given the line and the bound.

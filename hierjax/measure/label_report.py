@@ -1,9 +1,9 @@
 """What a learner of many labels knows of each level."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Float
 
 from hierjax.tasks.batch import Batch
 
@@ -17,12 +17,12 @@ class LabelReport(struct.PyTreeNode):
       chance: (r,) accuracy of always guessing the more frequent sign of each label.
     """
 
-    accuracy: jax.Array
-    accuracy_min_label: jax.Array
-    chance: jax.Array
+    accuracy: Array
+    accuracy_min_label: Array
+    chance: Array
 
 
-def label_report(scores: jax.Array, test: Batch) -> LabelReport:
+def label_report(scores: Float[Array | np.ndarray, "N ... K"], test: Batch) -> LabelReport:
     """Compares the signs of scores (N, ..., K) with the labels of each level."""
     right = ((scores > 0) == (test.labels > 0)).astype(jnp.float32)
     positive = (test.labels > 0).astype(jnp.float32)
@@ -36,7 +36,7 @@ def label_report(scores: jax.Array, test: Batch) -> LabelReport:
     )
 
 
-def _levels(values: jax.Array, test: Batch) -> list[jax.Array]:
+def _levels(values: Float[Array, " K"], test: Batch) -> list[Float[Array, " _"]]:
     """Values (K,) of labels, level by level."""
     sizes = [level.shape[-1] for level in test.latents[1:]]
     return jnp.split(values, np.cumsum(sizes)[:-1])

@@ -1,7 +1,7 @@
 """What a learner, or one layer of it, knows."""
 
-import jax
 from flax import struct
+from jaxtyping import Array, Float
 
 from hierjax.measure.metrics import Separation, error_rate, separation, symbol_plane
 from hierjax.tasks.batch import Batch
@@ -17,8 +17,8 @@ class LearnerReport(struct.PyTreeNode):
       train_loss: on the train set, of the kind that was minimised.
     """
 
-    test_error: jax.Array
-    train_loss: jax.Array
+    test_error: Array
+    train_loss: Array
 
 
 class LayerReport(struct.PyTreeNode):
@@ -31,15 +31,15 @@ class LayerReport(struct.PyTreeNode):
       symbols: (n, P) symbols that these embeddings stand for.
     """
 
-    test_error: jax.Array
+    test_error: Array
     separation: Separation
-    plane: jax.Array
-    symbols: jax.Array
+    plane: Array
+    symbols: Array
 
 
 def layer_report(
-    votes: jax.Array,
-    embeddings: jax.Array,
+    votes: Float[Array, "N C"],
+    embeddings: Float[Array, "N *P E"],
     test: Batch,
     level: int,
     num_symbols: int,

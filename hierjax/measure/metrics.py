@@ -1,25 +1,33 @@
 """Errors, and how far a learner's embeddings tell symbols apart."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Integer
+from numpy.typing import ArrayLike
 
 _PLANE_RIDGE = 1e-6
 _TINY = 1e-12
 
 
-def error_rate(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def error_rate(
+    scores: Float[Array | np.ndarray, "N C"], labels: Integer[Array | np.ndarray, " N"]
+) -> Float[Array, ""]:
     """Share of examples whose largest of (N, C) scores is not the label (N,)."""
     return jnp.mean(scores.argmax(axis=-1) != labels)
 
 
-def squared_loss(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def squared_loss(
+    scores: Float[Array | np.ndarray, "N C"], labels: Integer[Array | np.ndarray, " N"]
+) -> Float[Array, ""]:
     """Squared distance of (N, C) scores to the one-hot labels (N,), mean over examples."""
     return jnp.mean(jnp.sum((scores - jax.nn.one_hot(labels, scores.shape[-1])) ** 2, axis=-1))
 
 
-def spread(values: np.ndarray) -> dict:
+def spread(values: ArrayLike) -> dict[str, Any]:
     """Mean, standard deviation and maximum over seeds (num_seeds,), and the values themselves."""
     values = np.asarray(values, np.float64)
     return {
@@ -41,13 +49,17 @@ class Separation(struct.PyTreeNode):
         embedding itself left out of it.
     """
 
-    within_rms: jax.Array
-    between_min: jax.Array
-    between_mean: jax.Array
-    purity: jax.Array
+    within_rms: Array
+    between_min: Array
+    between_mean: Array
+    purity: Array
 
 
-def separation(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> Separation:
+def separation(
+    embeddings: Float[Array, "*N E"],
+    symbols: Integer[Array, "*N"],
+    num_symbols: int,
+) -> Separation:
     """Measures the separation of the symbols that occur.
 
     Args:
@@ -83,7 +95,9 @@ def separation(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> S
     )
 
 
-def _squared_distances(points: jax.Array, others: jax.Array) -> jax.Array:
+def _squared_distances(
+    points: Float[Array, "N E"], others: Float[Array, "V E"]
+) -> Float[Array, "N V"]:
     """(N, K) squared distances of points (N, E) to others (K, E)."""
     with jax.default_matmul_precision("highest"):
         products = points @ others.T
@@ -91,7 +105,11 @@ def _squared_distances(points: jax.Array, others: jax.Array) -> jax.Array:
     return jnp.maximum(squares - 2 * products, 0)
 
 
-def symbol_plane(embeddings: jax.Array, symbols: jax.Array, num_symbols: int) -> jax.Array:
+def symbol_plane(
+    embeddings: Float[Array, "*N E"],
+    symbols: Integer[Array, "*N"],
+    num_symbols: int,
+) -> Float[Array, "*N 2"]:
     """Coordinates of embeddings in the plane that best sets the symbols on a circle.
 
     A linear map, fitted by least squares to send every embedding to its symbol's corner of a

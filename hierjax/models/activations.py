@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 # Least squares on [0, 1/4] in the square of the angle; error below 4e-7.
 _COSINE = (
@@ -18,7 +19,7 @@ _COSINE = (
 )
 
 
-def cosine_of_turns(turns: jax.Array) -> jax.Array:
+def cosine_of_turns(turns: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """cos(2 pi t) in float32 to within 1e-6: four times as fast as `jnp.cos` on CPU."""
     square = (turns - jnp.round(turns)) ** 2
     value = jnp.full_like(square, _COSINE[-1])
@@ -28,7 +29,7 @@ def cosine_of_turns(turns: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def cosine(u: jax.Array) -> jax.Array:
+def cosine(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """cos(u) by `cosine_of_turns`, and so are its derivatives."""
     return cosine_of_turns(u / (2 * jnp.pi))
 
@@ -39,7 +40,7 @@ def _cosine_jvp(primals, tangents):
     return cosine(u), cosine(u + jnp.pi / 2) * du
 
 
-ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "erf": jax.lax.erf,

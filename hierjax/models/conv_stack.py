@@ -4,6 +4,7 @@ import math
 
 import jax
 from flax import linen as nn
+from jaxtyping import Array, Float, Integer, Shaped
 
 from hierjax.models.activations import ACTIVATIONS
 from hierjax.models.products import product
@@ -11,7 +12,9 @@ from hierjax.models.products import product
 _READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
 
 
-def merge_patches(inputs: jax.Array, branching: int) -> jax.Array:
+def merge_patches(
+    inputs: Shaped[Array, "*N P D"], branching: int
+) -> Shaped[Array, "*N patches merged"]:
     """Concatenates the features of neighbouring positions: (..., P, D) to (..., P/S, S*D)."""
     *batch, positions, features = inputs.shape
     if positions % branching:
@@ -35,7 +38,7 @@ class PatchConv(nn.Module):
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "*N P D"]) -> Float[Array, "*N patches W"]:
         patches = merge_patches(inputs, self.branching)
         shape = (self.branching, inputs.shape[-1], self.width)
         kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
@@ -72,19 +75,19 @@ class ConvStack(nn.Module):
         self.layers = [PatchConv(self.width, size) for size in self.branching]
         self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))
 
-    def embed(self, tokens: jax.Array) -> jax.Array:
+    def embed(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N d V"]:
         """One-hot leaves: (N, d) integers to (N, d, V) float32."""
         return jax.nn.one_hot(tokens, self.vocab_size)
 
-    def layer(self, hidden: jax.Array, index: int) -> jax.Array:
+    def layer(self, hidden: Float[Array, "N P D"], index: int) -> Float[Array, "N patches W"]:
         """Layer `index` (0 at the leaves): (N, P, D) to (N, P/S, W)."""
         return ACTIVATIONS[self.activation](self.layers[index](hidden))
 
-    def readout(self, hidden: jax.Array) -> jax.Array:
+    def readout(self, hidden: Float[Array, "N 1 W"]) -> Float[Array, "N C"]:
         """Class scores (N, C) from the top features (N, 1, W)."""
         return self.head(hidden[:, 0] / self.width ** _READOUT_POWER[self.scaling])
 
-    def __call__(self, tokens: jax.Array) -> jax.Array:
+    def __call__(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N C"]:
         """Class scores (N, C) of strings (N, d).
 
         Raises:

@@ -7,6 +7,7 @@ Both modules map (..., P, D) inputs to features at P/S positions, and `linear` a
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float, Int, Integer
 
 from hierjax.models.activations import cosine_of_turns
 from hierjax.models.conv_stack import PatchConv
@@ -34,13 +35,15 @@ class TupleCodes(nn.Module):
         """Number of codes, V^S."""
         return self.vocab_size**self.branching
 
-    def __call__(self, symbols: jax.Array) -> jax.Array:
+    def __call__(self, symbols: Integer[Array, "N P"]) -> Int[Array, "N patches"]:
         """Codes (N, P/S) int32 of symbols (N, P), first symbol most significant."""
         tuples = symbols.reshape(symbols.shape[0], -1, self.branching).astype(jnp.int32)
         place_values = self.vocab_size ** jnp.arange(self.branching)[::-1]
         return tuples @ place_values
 
-    def linear(self, codes: jax.Array, kernel: jax.Array) -> jax.Array:
+    def linear(
+        self, codes: Int[Array, "*N patches"], kernel: Float[Array, "codes K"]
+    ) -> Float[Array, "*N patches K"]:
         """Rows of the (V^S, K) kernel."""
         return kernel[codes]
 
@@ -63,7 +66,7 @@ class RandomFeatures(nn.Module):
     kind: str = "fourier"
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "*N P E"]) -> Float[Array, "*N patches D"]:
         """(..., P, E) embeddings to (..., P/S, D) features, scaled so that D does not matter."""
 
         def kernel_init(key, shape):
@@ -82,6 +85,8 @@ class RandomFeatures(nn.Module):
         nonlinearity = cosine_of_turns if self.kind == "fourier" else nn.relu
         return jnp.sqrt(2 / self.num_features) * nonlinearity(conv(inputs))
 
-    def linear(self, features: jax.Array, kernel: jax.Array) -> jax.Array:
+    def linear(
+        self, features: Float[Array, "*N patches D"], kernel: Float[Array, "D K"]
+    ) -> Float[Array, "*N patches K"]:
         """Features times the (D, K) kernel."""
         return features @ kernel

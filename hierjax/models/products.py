@@ -1,9 +1,10 @@
 """A matrix product whose gradient suits the CPU."""
 
 import jax
+from jaxtyping import Array, Float
 
 
-def product(rows: jax.Array, kernel: jax.Array) -> jax.Array:
+def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
     """(N, D) @ (D, W), differentiable in every way and order."""
     if jax.default_backend() == "cpu":
         return _product(rows, kernel)
@@ -11,7 +12,7 @@ def product(rows: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def _product(rows: jax.Array, kernel: jax.Array) -> jax.Array:
+def _product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
     return rows @ kernel
 
 

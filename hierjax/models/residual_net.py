@@ -1,7 +1,7 @@
 """A residual network of the usual kind, all of whose weights are trained."""
 
-import jax
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 
 class ResidualNet(nn.Module):
@@ -28,19 +28,19 @@ class ResidualNet(nn.Module):
         self.second = [nn.Dense(self.width) for _ in range(self.num_blocks)]
         self.output = nn.Dense(self.num_outputs)
 
-    def embed(self, inputs: jax.Array) -> jax.Array:
+    def embed(self, inputs: Float[Array, "N d"]) -> Float[Array, "N W"]:
         """The stream (N, W) of inputs (N, d)."""
         return self.embedding(inputs)
 
-    def layer(self, stream: jax.Array, index: int) -> jax.Array:
+    def layer(self, stream: Float[Array, "N W"], index: int) -> Float[Array, "N W"]:
         """The stream after block `index`, from 0."""
         return stream + self.second[index](nn.relu(self.first[index](stream)))
 
-    def readout(self, stream: jax.Array) -> jax.Array:
+    def readout(self, stream: Float[Array, "N W"]) -> Float[Array, "N C"]:
         """Outputs (N, C)."""
         return self.output(stream)
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "N d"]) -> Float[Array, "N C"]:
         """Outputs (N, C) of inputs (N, d)."""
         stream = self.embed(inputs)
         for index in range(self.num_blocks):

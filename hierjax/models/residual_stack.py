@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from hierjax.models.activations import ACTIVATIONS
 from hierjax.tasks.lattice import check_lattice, gather_windows, window_size
@@ -65,7 +66,7 @@ class RandomUnits(nn.Module):
     beta: float
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "*N D"]) -> Float[Array, "*N W"]:
         init = beta_xavier(self.beta) if self.fan_in is None else sparse_rows(self.fan_in)
         kernel = self.param("kernel", init, (inputs.shape[-1] + 1, self.width))
         bias = kernel[-1].reshape((1,) * (inputs.ndim - 1) + (-1,))
@@ -88,7 +89,7 @@ class ResidualBlock(nn.Module):
         self.first = RandomUnits(self.width, self.activation, self.fan_in, self.beta)
         self.second = nn.Dense(self.num_labels, kernel_init=nn.initializers.zeros)
 
-    def __call__(self, stream: jax.Array) -> jax.Array:
+    def __call__(self, stream: Float[Array, "*N D"]) -> Float[Array, "*N D"]:
         """The stream (..., d + K), its estimates corrected."""
         inputs, estimates = stream[..., : -self.num_labels], stream[..., -self.num_labels :]
         estimates += self.second(self.first(gather_windows(stream, self.lattice, self.radius)))
@@ -145,20 +146,20 @@ class ResidualStack(nn.Module):
             for _ in range(self.num_blocks)
         ]
 
-    def embed(self, inputs: jax.Array) -> jax.Array:
+    def embed(self, inputs: Float[Array, "*N d"]) -> Float[Array, "*N D"]:
         """The stream (..., d + K), all estimates zero."""
         estimates = jnp.zeros((*inputs.shape[:-1], self.num_labels))
         return jnp.concatenate([inputs, estimates], axis=-1)
 
-    def layer(self, stream: jax.Array, index: int) -> jax.Array:
+    def layer(self, stream: Float[Array, "*N D"], index: int) -> Float[Array, "*N D"]:
         """The stream after block `index`, from 0."""
         return self.blocks[index](stream)
 
-    def readout(self, stream: jax.Array) -> jax.Array:
+    def readout(self, stream: Float[Array, "*N D"]) -> Float[Array, "*N K"]:
         """The estimates (..., K)."""
         return stream[..., -self.num_labels :]
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "*N d"]) -> Float[Array, "*N K"]:
         """Estimates of all labels after the last block."""
         stream = self.embed(inputs)
         for index in range(self.num_blocks):

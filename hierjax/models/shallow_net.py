@@ -2,11 +2,12 @@
 
 import jax
 from flax import linen as nn
+from jaxtyping import Array, Float, Integer
 
 from hierjax.models.activations import ACTIVATIONS
 
 
-def one_hot_strings(tokens: jax.Array, vocab_size: int) -> jax.Array:
+def one_hot_strings(tokens: Integer[Array, "N d"], vocab_size: int) -> Float[Array, "N dV"]:
     """Strings (N, d) as vectors (N, d*V) float32."""
     num_examples, length = tokens.shape
     return jax.nn.one_hot(tokens, vocab_size).reshape(num_examples, length * vocab_size)
@@ -28,7 +29,7 @@ class ShallowNet(nn.Module):
     activation: str = "relu"
 
     @nn.compact
-    def __call__(self, tokens: jax.Array) -> jax.Array:
+    def __call__(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N C"]:
         """Class scores (N, C) of strings (N, d)."""
         hidden = nn.Dense(self.width)(one_hot_strings(tokens, self.vocab_size))
         return nn.Dense(self.num_classes)(ACTIVATIONS[self.activation](hidden))

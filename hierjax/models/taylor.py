@@ -8,14 +8,15 @@ function: they take a module and return what maps (variables, change, inputs) to
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float, Key, Shaped
 
 PyTree = Any
-Term = Callable[[PyTree, PyTree, jax.Array], jax.Array]
+Term = Callable[[PyTree, PyTree, Array], Array]
 
 _NUM_PROBES = 8
 
@@ -23,7 +24,7 @@ _NUM_PROBES = 8
 def linearize(module: nn.Module) -> Term:
     """The first-order term: the gradient of the module, times a change of its variables."""
 
-    def first_order(variables: PyTree, change: PyTree, inputs: jax.Array) -> jax.Array:
+    def first_order(variables: PyTree, change: PyTree, inputs: Array) -> Array:
         return jax.jvp(lambda v: module.apply(v, inputs), (variables,), (change,))[1]
 
     return first_order
@@ -38,7 +39,7 @@ def quadratic(module: nn.Module) -> Term:
     """
     first_order = linearize(module)
 
-    def second_order(variables: PyTree, change: PyTree, inputs: jax.Array) -> jax.Array:
+    def second_order(variables: PyTree, change: PyTree, inputs: Array) -> Array:
         _require_curvature(module, variables, inputs)
 
         def first(variables):
@@ -49,7 +50,7 @@ def quadratic(module: nn.Module) -> Term:
     return second_order
 
 
-def _require_curvature(module: nn.Module, variables: PyTree, inputs: jax.Array) -> None:
+def _require_curvature(module: nn.Module, variables: PyTree, inputs: Array) -> None:
     """Looks at random points, while tracing: the values that are traced may not be known yet."""
     with jax.ensure_compile_time_eval():
         key = jax.random.key(0)
@@ -61,7 +62,7 @@ def _require_curvature(module: nn.Module, variables: PyTree, inputs: jax.Array) 
 
         def outputs(index, leaf):
             params = jax.tree.unflatten(structure, [*point[:index], leaf, *point[index + 1 :]])
-            return module.apply({**others, "params": params}, probes)
+            return cast(Array, module.apply({**others, "params": params}, probes))
 
         for index, leaf in enumerate(point):
             if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -76,7 +77,7 @@ def _require_curvature(module: nn.Module, variables: PyTree, inputs: jax.Array) 
     )
 
 
-def _second_derivative(function: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Array:
+def _second_derivative(function: Callable[[Array], Array], at: Array) -> Array:
     """Along the point itself."""
 
     def slope(point):
@@ -85,7 +86,7 @@ def _second_derivative(function: Callable[[jax.Array], jax.Array], at: jax.Array
     return jax.jvp(slope, (at,), (at,))[1]
 
 
-def _noise(key: jax.Array, like: jax.Array) -> jax.Array:
+def _noise(key: Key[Array, ""], like: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
     """Normal numbers of a size that suits weights; whole numbers stay as they are."""
     if not jnp.issubdtype(like.dtype, jnp.floating):
         return like
@@ -94,8 +95,12 @@ def _noise(key: jax.Array, like: jax.Array) -> jax.Array:
 
 
 def empirical_ntk(
-    module: nn.Module, variables: PyTree, inputs: jax.Array, others: jax.Array, block: int = 64
-) -> jax.Array:
+    module: nn.Module,
+    variables: PyTree,
+    inputs: Shaped[Array, "N ..."],
+    others: Shaped[Array, "M ..."],
+    block: int = 64,
+) -> Float[Array, "N M C C"]:
     """Products of the gradients of a module's outputs, for all pairs of two batches.
 
     Args:
@@ -115,9 +120,12 @@ def empirical_ntk(
     if block < 1:
         raise ValueError(f"block={block} must be at least 1")
 
-    def gradients(example: jax.Array) -> jax.Array:
-        outputs = jax.jacrev(lambda v: module.apply(v, example[None]).reshape(-1))(variables)
-        return jnp.concatenate([g.reshape(g.shape[0], -1) for g in jax.tree.leaves(outputs)], 1)
+    def gradients(example: Shaped[Array, "..."]) -> Float[Array, "C weights"]:
+        def outputs(v):
+            return cast(Array, module.apply(v, example[None])).reshape(-1)
+
+        slopes = jax.tree.leaves(jax.jacrev(outputs)(variables))
+        return jnp.concatenate([each.reshape(each.shape[0], -1) for each in slopes], 1)
 
     def row(example):
         own = gradients(example)

@@ -1,8 +1,8 @@
 """A network whose first weights alone are parameters, the model of arXiv 2006.13436."""
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float
 
 from hierjax.models.activations import ACTIVATIONS
 
@@ -21,7 +21,7 @@ class TwoLayerNet(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
+    def __call__(self, inputs: Float[Array, "N d"]) -> Float[Array, "N 1"]:
         """Values (N, 1) for inputs (N, d)."""
         init = nn.initializers.normal(inputs.shape[-1] ** -0.5)
         kernel = self.param("kernel", init, (inputs.shape[-1], self.width))

@@ -7,6 +7,7 @@ option, as far as that option's probability goes; the rest of it is lent to anot
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Integer, UInt32
 
 _WORD_BITS = 32
 _UNITS = 2.0**30
@@ -19,7 +20,7 @@ def num_columns(num_options: int) -> int:
     return 2 ** max(1, (num_options - 1).bit_length())
 
 
-def alias_tables(probabilities: jax.Array) -> jax.Array:
+def alias_tables(probabilities: Float[Array, "rows options"]) -> UInt32[Array, "rows columns"]:
     """Tables for `choose`, the same on every device.
 
     An option of probability zero never comes up. All others are met to within 2^-20 + K 2^-30 of
@@ -37,7 +38,11 @@ def alias_tables(probabilities: jax.Array) -> jax.Array:
     return jax.lax.map(_alias_table, padded)
 
 
-def choose(tables: jax.Array, rows: jax.Array, words: jax.Array) -> jax.Array:
+def choose(
+    tables: UInt32[Array, "rows columns"],
+    rows: Integer[Array, "*shape"],
+    words: UInt32[Array, "*shape"],
+) -> UInt32[Array, "*shape"]:
     """Options that random words fall on.
 
     Args:
@@ -61,7 +66,7 @@ def _layout(columns: int) -> tuple[np.uint32, np.uint32]:
     return np.uint32(shift), np.uint32(2**shift - 1)
 
 
-def _alias_table(probabilities: jax.Array) -> jax.Array:
+def _alias_table(probabilities: Float[Array, " columns"]) -> UInt32[Array, " columns"]:
     """Columns that lack mass borrow it, in order, from options that have too much, in order.
 
     One that has lent so much that it lacks some itself borrows from the next.
@@ -82,7 +87,7 @@ def _alias_table(probabilities: jax.Array) -> jax.Array:
     return jnp.where(whole, index << shift, alias << shift | share - borrows)
 
 
-def _masses(probabilities: jax.Array) -> jax.Array:
+def _masses(probabilities: Float[Array, " columns"]) -> UInt32[Array, " columns"]:
     """(K,) uint32 in units of 2^-32; their sum leaves some for the largest.
 
     Shares of a sum of integers, which is the same in whatever order it is taken.

@@ -1,7 +1,7 @@
 """What every task hands out."""
 
-import jax
 from flax import struct
+from jaxtyping import Array
 
 
 class Batch(struct.PyTreeNode):
@@ -13,6 +13,6 @@ class Batch(struct.PyTreeNode):
       latents: one array for each level of the hierarchy, in the task's own order.
     """
 
-    inputs: jax.Array
-    labels: jax.Array
-    latents: tuple[jax.Array, ...]
+    inputs: Array
+    labels: Array
+    latents: tuple[Array, ...]

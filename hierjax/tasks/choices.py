@@ -12,6 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, ArrayLike, Integer, Key, UInt32
 
 MAX_OPTIONS = 2**16 - 1
 """Largest number of options of one choice."""
@@ -51,7 +52,9 @@ def _fits(options: tuple[int, ...]) -> bool:
     return product <= (_WORD if product & (product - 1) == 0 else _BIASED_WORD)
 
 
-def read_choices(words: jax.Array, options: tuple[int, ...]) -> jax.Array:
+def read_choices(
+    words: UInt32[Array, "W N"], options: tuple[int, ...]
+) -> UInt32[Array, "choices N"]:
     """Reads independent uniform choices off random words.
 
     Args:
@@ -73,7 +76,9 @@ def read_choices(words: jax.Array, options: tuple[int, ...]) -> jax.Array:
     )
 
 
-def split_choices(joint: jax.Array, options: tuple[int, ...]) -> list[jax.Array]:
+def split_choices(
+    joint: Integer[Array, "*shape"], options: tuple[int, ...]
+) -> list[Integer[Array, "*shape"]]:
     """The choices that were drawn as one, the first of them its most significant digit."""
     apart = []
     for each in reversed(options):
@@ -82,7 +87,9 @@ def split_choices(joint: jax.Array, options: tuple[int, ...]) -> list[jax.Array]
     return apart[::-1]
 
 
-def _multiply_high(word: jax.Array, factor: np.ndarray) -> jax.Array:
+def _multiply_high(
+    word: UInt32[Array, "..."], factor: np.ndarray | np.uint32
+) -> UInt32[Array, "..."]:
     """Upper 32 bits of the 64-bit product of uint32 words with uint32 factors."""
     upper, lower = factor >> 16, factor & 0xFFFF
     left = (word >> 16) * lower + ((word & 0xFFFF) * lower >> 16)
@@ -92,7 +99,9 @@ def _multiply_high(word: jax.Array, factor: np.ndarray) -> jax.Array:
     return (word >> 16) * upper + (left >> 16) + (right >> 16)
 
 
-def random_words(key: jax.Array, n: int, num: int, first: jax.typing.ArrayLike = 0) -> jax.Array:
+def random_words(
+    key: Key[Array, ""], n: int, num: int, first: ArrayLike = 0
+) -> UInt32[Array, "W N"]:
     """(num, n) uint32 for the examples first, ..., first + n - 1.
 
     Those of `jax.random.bits(key, (first + n, num))`, on a CPU in a third of the time, as rounds of
@@ -114,7 +123,9 @@ def random_words(key: jax.Array, n: int, num: int, first: jax.typing.ArrayLike =
     return jax.lax.map(words, jnp.arange(max(num, 2), dtype=jnp.uint32))[:num]
 
 
-def _threefry(key: jax.Array, left: jax.Array, right: jax.Array) -> jax.Array:
+def _threefry(
+    key: UInt32[Array, "2"], left: UInt32[Array, " N"], right: UInt32[Array, " N"]
+) -> UInt32[Array, " N"]:
     """Both words of Threefry-2x32-20 (Salmon et al. 2011) of two words, by exclusive or."""
     keys = (key[0], key[1], key[0] ^ key[1] ^ np.uint32(_PARITY))
     left, right = left + keys[0], right + keys[1]

@@ -10,6 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Int, Key
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.label_hierarchy import (
@@ -76,8 +77,8 @@ class BrainDump(struct.PyTreeNode):
     """
 
     circuit: LabelHierarchy
-    members: jax.Array
-    signs: jax.Array
+    members: Array
+    signs: Array
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
@@ -85,7 +86,7 @@ class BrainDump(struct.PyTreeNode):
         return (self.members.shape[1],) * self.members.shape[0]
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: jax.Array, n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws examples, labels and latents as `LabelHierarchy.sample` does."""
         batch = self.circuit.sample(key, n)
         levels = [
@@ -96,12 +97,12 @@ class BrainDump(struct.PyTreeNode):
         ]
         return Batch(batch.inputs, jnp.concatenate(levels, axis=-1), (batch.inputs, *levels))
 
-    def gates(self, key: jax.Array, n: int) -> tuple[jax.Array, ...]:
+    def gates(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "N G"], ...]:
         """Gates (N, gates_per_level) of each level, in the examples that `sample` draws."""
         return self.circuit.sample(key, n).latents[1:]
 
 
-def draw_brain_dump(key: jax.Array, spec: BrainDumpSpec) -> BrainDump:
+def draw_brain_dump(key: Key[Array, ""], spec: BrainDumpSpec) -> BrainDump:
     """Draws circuit and votes; pure, to be jitted and mapped over keys."""
     circuit_key, votes_key, signs_key = (jax.random.fold_in(key, stream) for stream in range(3))
     shape = (spec.depth, spec.labels_per_level, spec.votes)
@@ -111,7 +112,7 @@ def draw_brain_dump(key: jax.Array, spec: BrainDumpSpec) -> BrainDump:
     return BrainDump(draw_circuit(circuit_key, spec), members, signs)
 
 
-def draw_circuit(key: jax.Array, spec: BrainDumpSpec) -> LabelHierarchy:
+def draw_circuit(key: Key[Array, ""], spec: BrainDumpSpec) -> LabelHierarchy:
     """Draws a layered circuit; all gates are labels of the hierarchy that it is.
 
     A gate reads `fan_in` different nodes of the level below. Its truth table is uniform among
@@ -136,14 +137,14 @@ def draw_circuit(key: jax.Array, spec: BrainDumpSpec) -> LabelHierarchy:
     return LabelHierarchy(tuple(levels), spec.num_inputs)
 
 
-def _choices(key, count: int, size: int, number: int) -> jax.Array:
+def _choices(key: Key[Array, ""], count: int, size: int, number: int) -> Int[Array, "count number"]:
     """(count, number) int32, different ones of range(size) in each row."""
     keys = jax.random.split(key, count)
     choose = jax.vmap(lambda k: jax.random.choice(k, size, (number,), replace=False))
     return choose(keys).astype(jnp.int32)
 
 
-def _draw_table(key, fan_in: int) -> jax.Array:
+def _draw_table(key: Key[Array, ""], fan_in: int) -> Float[Array, " entries"]:
     """(2^f,) signs."""
     tables = jax.random.rademacher(key, (_CANDIDATES, 2**fan_in), jnp.float32)
     cubes = tables.reshape(_CANDIDATES, *[2] * fan_in)

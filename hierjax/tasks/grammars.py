@@ -5,22 +5,28 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Integer, Key
+from numpy.typing import ArrayLike
 
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
+
+Tables = Sequence[ArrayLike] | ArrayLike
+"""A table for each level, root side first: nested lists or arrays of any library."""
 
 _MAX_PERMUTED_CODES = 2**16
 
 
 def draw_random_hierarchy(
-    key: jax.Array,
+    key: Key[Array, ""],
     spec: RandomHierarchySpec,
-    rule_probabilities: Sequence[jax.Array] | None = None,
-    class_prior: jax.Array | None = None,
+    rule_probabilities: Tables | None = None,
+    class_prior: ArrayLike | None = None,
 ) -> RandomHierarchy:
     """Draws a grammar: the tuples of each level uniformly without replacement.
 
@@ -41,7 +47,9 @@ def draw_random_hierarchy(
 
 
 @functools.partial(jax.jit, static_argnames="spec")
-def _draw_rules(key: jax.Array, spec: RandomHierarchySpec) -> tuple[jax.Array, ...]:
+def _draw_rules(
+    key: Key[Array, ""], spec: RandomHierarchySpec
+) -> tuple[Integer[Array, "V M S"], ...]:
     rules = []
     for level in range(spec.depth):
         num_symbols, num_rules = spec.symbols(level), spec.num_rules[level]
@@ -55,7 +63,9 @@ def _draw_rules(key: jax.Array, spec: RandomHierarchySpec) -> tuple[jax.Array, .
     return tuple(rules)
 
 
-def _distinct_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -> jax.Array:
+def _distinct_tuples(
+    key: Key[Array, ""], count: int, vocab_size: int, length: int
+) -> Integer[Array, "count length"]:
     """(count, length) distinct tuples over range(vocab_size), uniform without replacement.
 
     The codes of all tuples are permuted where they are few or mostly in use; elsewhere, and so
@@ -69,7 +79,9 @@ def _distinct_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -
     return tuples.astype(symbol_dtype(vocab_size))
 
 
-def _redrawn_tuples(key: jax.Array, count: int, vocab_size: int, length: int) -> jax.Array:
+def _redrawn_tuples(
+    key: Key[Array, ""], count: int, vocab_size: int, length: int
+) -> Integer[Array, "count length"]:
     """Independent tuples, repeats drawn again until there are none.
 
     No tuple is preferred, since a repeat is told by its place alone.
@@ -89,10 +101,10 @@ def _redrawn_tuples(key: jax.Array, count: int, vocab_size: int, length: int) ->
 
 
 def from_rules(
-    rules: Sequence[np.ndarray],
+    rules: Sequence[ArrayLike],
     vocab_size: int | None = None,
-    rule_probabilities: Sequence[np.ndarray] | None = None,
-    class_prior: np.ndarray | None = None,
+    rule_probabilities: Tables | None = None,
+    class_prior: ArrayLike | None = None,
 ) -> RandomHierarchy:
     """Builds a grammar from given tables, root side first.
 
@@ -106,25 +118,25 @@ def from_rules(
       ValueError: tables of wrong shape or type, symbols out of range, a tuple that two rules of
         a level share, probabilities that are negative or do not sum to one.
     """
-    rules = [np.asarray(table) for table in rules]
-    if not rules:
+    arrays = [np.asarray(table) for table in rules]
+    if not arrays:
         raise ValueError("rules is empty: give one table for each level, root side first")
-    for level, table in enumerate(rules):
+    for level, table in enumerate(arrays):
         if table.ndim != 3 or 0 in table.shape or not np.issubdtype(table.dtype, np.integer):
             raise ValueError(
                 f"rules of level {level} have shape {table.shape} and type {table.dtype}: give "
                 "integers of shape (symbols, rules, branching)"
             )
     if vocab_size is None:
-        vocab_size = int(rules[-1].max()) + 1
+        vocab_size = int(arrays[-1].max()) + 1
     spec = RandomHierarchySpec(
-        num_classes=rules[0].shape[0],
-        vocab_size=(*(table.shape[0] for table in rules[1:]), vocab_size),
-        num_rules=tuple(table.shape[1] for table in rules),
-        branching=tuple(table.shape[2] for table in rules),
-        depth=len(rules),
+        num_classes=arrays[0].shape[0],
+        vocab_size=(*(table.shape[0] for table in arrays[1:]), vocab_size),
+        num_rules=tuple(table.shape[1] for table in arrays),
+        branching=tuple(table.shape[2] for table in arrays),
+        depth=len(arrays),
     )
-    for level, table in enumerate(rules):
+    for level, table in enumerate(arrays):
         bound = spec.symbols(level + 1)
         if table.min() < 0 or table.max() >= bound:
             raise ValueError(
@@ -140,7 +152,7 @@ def from_rules(
             )
     tables = tuple(
         jnp.asarray(table, symbol_dtype(spec.symbols(level + 1)))
-        for level, table in enumerate(rules)
+        for level, table in enumerate(arrays)
     )
     return _with_probabilities(RandomHierarchy(spec, tables), rule_probabilities, class_prior)
 
@@ -179,7 +191,9 @@ def check_latin_square(spec: RandomHierarchySpec) -> None:
         )
 
 
-def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHierarchy:
+def _with_probabilities(
+    grammar: RandomHierarchy, rule_probabilities: Any, class_prior: ArrayLike | None
+) -> RandomHierarchy:
     spec = grammar.spec
     if rule_probabilities is not None:
         num_tables = len(rule_probabilities) if hasattr(rule_probabilities, "__len__") else "no"
@@ -201,7 +215,9 @@ def _with_probabilities(grammar, rule_probabilities, class_prior) -> RandomHiera
     return grammar.replace(rule_probabilities=rule_probabilities, class_prior=class_prior)
 
 
-def _checked_probabilities(name: str, table, shape: tuple[int, ...]) -> jax.Array:
+def _checked_probabilities(
+    name: str, table: ArrayLike, shape: tuple[int, ...]
+) -> Float[Array, "..."]:
     try:
         table = jnp.asarray(table, jnp.float32)
     except (TypeError, ValueError) as error:

@@ -8,9 +8,9 @@ E[Q_j(beta . x / sqrt(d)) Q_j(gamma . x / sqrt(d))] = Q_j(beta . gamma) / N(d, j
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Float64
 from numpy.polynomial import hermite_e
 
 KINDS = ("hermite", "monomial")
@@ -22,7 +22,9 @@ def num_harmonics(dim: int, degree: int) -> int:
     return math.comb(dim + degree - 1, degree) - lower
 
 
-def gegenbauer(dim: int, degree: int, cosines: jax.Array) -> list[jax.Array]:
+def gegenbauer(
+    dim: int, degree: int, cosines: Float[Array, "*shape"]
+) -> list[Float[Array, "*shape"]]:
     """Q_0 to Q_degree at each of some cosines, each with their shape."""
     values = [jnp.ones_like(cosines), cosines]
     for k in range(1, degree):
@@ -31,7 +33,7 @@ def gegenbauer(dim: int, degree: int, cosines: jax.Array) -> list[jax.Array]:
     return values[: degree + 1]
 
 
-def zonal_coefficients(kind: str, dim: int, degree: int) -> np.ndarray:
+def zonal_coefficients(kind: str, dim: int, degree: int) -> Float64[np.ndarray, " degrees"]:
     """c_0 to c_degree, float64, with p(sqrt(d) t) = sum_k c_k Q_k(t).
 
     Args:
@@ -46,7 +48,7 @@ def zonal_coefficients(kind: str, dim: int, degree: int) -> np.ndarray:
     return np.linalg.solve(_gegenbauer_powers(dim, degree).T, powers)
 
 
-def _gegenbauer_powers(dim: int, degree: int) -> np.ndarray:
+def _gegenbauer_powers(dim: int, degree: int) -> Float64[np.ndarray, "degrees degrees"]:
     """Row k has the coefficients of Q_k in powers of t."""
     rows = np.eye(degree + 1)
     for k in range(1, degree):

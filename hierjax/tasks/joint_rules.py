@@ -6,21 +6,25 @@ below. They are kept packed in 32-bit words, so that one look-up takes the place
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Integer, UInt32
 
 from hierjax.tasks import alias
 from hierjax.tasks.choices import MAX_JOINT
+
+if TYPE_CHECKING:
+    from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 
 _WORD_BYTES = 4
 _MOST_ENTRIES = 2**18
 """Of a table: more do not stay in the cache, and take longer to make than they save."""
 
 
-def joint_steps(spec) -> list[tuple[int, ...]]:
+def joint_steps(spec: "RandomHierarchySpec") -> list[tuple[int, ...]]:
     """The levels of a random hierarchy whose rules are looked up as one, root side first.
 
     Two at a time, paired from the leaves up, where their table is small enough, else one.
@@ -28,7 +32,7 @@ def joint_steps(spec) -> list[tuple[int, ...]]:
     Args:
       spec: of the random hierarchy.
     """
-    steps = [(0,)] if spec.depth % 2 else []
+    steps: list[tuple[int, ...]] = [(0,)] if spec.depth % 2 else []
     for top in range(spec.depth % 2, spec.depth, 2):
         size = math.prod(joint_options(spec, (top, top + 1)))
         small = size <= MAX_JOINT and spec.symbols(top) * size <= _MOST_ENTRIES
@@ -36,7 +40,7 @@ def joint_steps(spec) -> list[tuple[int, ...]]:
     return steps
 
 
-def joint_options(spec, levels: tuple[int, ...]) -> tuple[int, ...]:
+def joint_options(spec: "RandomHierarchySpec", levels: tuple[int, ...]) -> tuple[int, ...]:
     """Numbers of rules of the choices that a step makes for a symbol: its own, its children's."""
     top, *below = levels
     return (
@@ -55,16 +59,20 @@ class JointRules(NamedTuple):
       aliases: (V, 2^k) as `alias.alias_tables` makes them; None where choices are uniform.
     """
 
-    words: jax.Array
+    words: Array
     num_made: int
     dtype: np.dtype
-    aliases: jax.Array | None
+    aliases: Array | None
 
-    def choose(self, symbols: jax.Array, draws: jax.Array) -> jax.Array:
+    def choose(
+        self, symbols: Integer[Array, "P N"], draws: UInt32[Array, "P N"]
+    ) -> UInt32[Array, "P N"]:
         """Joint choices (P, N) of symbols, from choices that are uniform or from random words."""
         return draws if self.aliases is None else alias.choose(self.aliases, symbols, draws)
 
-    def look_up(self, symbols: jax.Array, choices: jax.Array) -> jax.Array:
+    def look_up(
+        self, symbols: Integer[Array, "P N"], choices: Integer[Array, "P N"]
+    ) -> UInt32[Array, "P W N"]:
         """(P, W, N) words of what (P, N) symbols and joint choices make."""
         row = symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
         columns = [
@@ -73,7 +81,7 @@ class JointRules(NamedTuple):
         ]
         return jnp.stack(columns, axis=1)
 
-    def unpack(self, words: jax.Array) -> jax.Array:
+    def unpack(self, words: UInt32[Array, "P W N"]) -> UInt32[Array, "made N"]:
         """(P, W, N) words as (P * num_made, N) symbols; the first is in the lowest bits."""
         bits = 8 * self.dtype.itemsize
         # By a vector of shifts: stacked symbols would keep what reads them from being vectorised.
@@ -82,7 +90,7 @@ class JointRules(NamedTuple):
         symbols = symbols.reshape(words.shape[0], -1, words.shape[2])[:, : self.num_made]
         return symbols.reshape(-1, words.shape[2])
 
-    def in_a_row(self, words: jax.Array) -> jax.Array:
+    def in_a_row(self, words: UInt32[Array, "P W N"]) -> Integer[Array, "N made"]:
         """(P, W, N) words as (N, P * num_made) symbols of their own type."""
         symbols = jax.lax.bitcast_convert_type(words.transpose(2, 0, 1), self.dtype)
         symbols = symbols.reshape(*symbols.shape[:2], -1)[..., : self.num_made]
@@ -90,7 +98,8 @@ class JointRules(NamedTuple):
 
 
 def joint_rules(
-    rules: Sequence[jax.Array], probabilities: Sequence[jax.Array] | None = None
+    rules: Sequence[Integer[Array, "_ _ _"]],
+    probabilities: Sequence[Float[Array, "_ _"]] | None = None,
 ) -> JointRules:
     """Tables of a step.
 
@@ -113,8 +122,8 @@ def joint_rules(
 
 
 def joint_probabilities(
-    rules: Sequence[jax.Array], probabilities: Sequence[jax.Array]
-) -> jax.Array:
+    rules: Sequence[Integer[Array, "_ _ _"]], probabilities: Sequence[Float[Array, "_ _"]]
+) -> Float[Array, "V K"]:
     """(V, K) probabilities of the joint choices of a step, whose arguments are as above."""
     joint, *below = probabilities
     num_symbols = joint.shape[0]
@@ -125,7 +134,9 @@ def joint_probabilities(
     return joint.reshape(num_symbols, -1)
 
 
-def _two_levels(own: jax.Array, below: jax.Array) -> jax.Array:
+def _two_levels(
+    own: Integer[Array, "M S"], below: Integer[Array, "V N T"]
+) -> Integer[Array, "K made"]:
     """(K, S * S') symbols two levels below one symbol of rules (M, S), for its joint choices."""
     num_rules, branching = own.shape
     shape = (num_rules, *(below.shape[1],) * branching)
@@ -135,7 +146,7 @@ def _two_levels(own: jax.Array, below: jax.Array) -> jax.Array:
     )
 
 
-def _packed(tuples: jax.Array) -> jax.Array:
+def _packed(tuples: Integer[Array, "K S"]) -> UInt32[Array, "K W"]:
     """(K, W) uint32 of (K, S) symbols."""
     per_word = _WORD_BYTES // tuples.dtype.itemsize
     padded = jnp.pad(tuples, ((0, 0), (0, -tuples.shape[1] % per_word)))

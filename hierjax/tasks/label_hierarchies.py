@@ -9,6 +9,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
 from hierjax.tasks.label_hierarchy import (
     LabelHierarchy,
@@ -25,7 +26,7 @@ _GATE_MONOMIALS = ((0,), (0, 1), (0, 2))
 
 
 def draw_reversible_hierarchy(
-    key: jax.Array, kind: str, num_inputs: int, depth: int, labels_per_level: int | None = None
+    key: Key[Array, ""], kind: str, num_inputs: int, depth: int, labels_per_level: int | None = None
 ) -> LabelHierarchy:
     """Draws a circuit that at each level rewrites one half of a state from the other half.
 
@@ -67,7 +68,9 @@ def draw_reversible_hierarchy(
     return LabelHierarchy(tuple(levels), num_inputs)
 
 
-def _gates(key, kind: str, own: np.ndarray, other: np.ndarray, num_labels: int) -> LabelLevel:
+def _gates(
+    key: Key[Array, ""], kind: str, own: np.ndarray, other: np.ndarray, num_labels: int
+) -> LabelLevel:
     wiring, kinds, signs = (jax.random.fold_in(key, stream) for stream in range(3))
     half = own.size
     pairs = jax.vmap(lambda k: jax.random.choice(k, half, (2,), replace=False))(

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Int, Key
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.lattice import num_locations, window_table
@@ -35,13 +36,15 @@ class LabelLevel(struct.PyTreeNode):
       num_labels: nodes that are labels, the first ones; others only stand between levels.
     """
 
-    parents: jax.Array
-    offsets: jax.Array
-    coefficients: jax.Array
+    parents: Array
+    offsets: Array
+    coefficients: Array
     monomials: Monomials = struct.field(pytree_node=False)
     num_labels: int = struct.field(pytree_node=False)
 
-    def evaluate(self, below: jax.Array, table: np.ndarray) -> jax.Array:
+    def evaluate(
+        self, below: Float[Array, "N G below"], table: Int[np.ndarray, "G window"]
+    ) -> Float[Array, "N G nodes"]:
         """(N, G, n) signs of the nodes, from (N, G, M) of all below and the (G, w) windows."""
         values = below[:, jnp.asarray(table)[:, self.offsets], self.parents]
         # Products of fewer factors are filled with ones.
@@ -80,7 +83,7 @@ class LabelHierarchy(struct.PyTreeNode):
         return tuple(level.num_labels for level in self.levels)
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: jax.Array, n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws examples; those of a smaller n are the first of a larger one.
 
         Args:
@@ -99,7 +102,7 @@ class LabelHierarchy(struct.PyTreeNode):
             latents = [each[:, 0] for each in latents]
         return Batch(latents[0], jnp.concatenate(latents[1:], axis=-1), tuple(latents))
 
-    def nodes(self, inputs: jax.Array) -> list[jax.Array]:
+    def nodes(self, inputs: Float[Array, "N G d"]) -> list[Float[Array, "N G _"]]:
         """(N, G, n) signs of the nodes of each level, labels or not, from inputs (N, G, d)."""
         table = window_table(self.lattice, self.radius)
         below, nodes = inputs, []
@@ -109,7 +112,7 @@ class LabelHierarchy(struct.PyTreeNode):
         return nodes
 
 
-def draw_signs(key: jax.Array, n: int, shape: tuple[int, ...]) -> jax.Array:
+def draw_signs(key: Key[Array, ""], n: int, shape: tuple[int, ...]) -> Float[Array, "N ..."]:
     """(n, *shape) independent uniform signs, float32; the first rows are those of a smaller n."""
     count = int(np.prod(shape))
     words = jax.random.bits(key, (n, -(-count // _WORD)), jnp.uint32)
@@ -123,7 +126,7 @@ def walsh_monomials(fan_in: int) -> Monomials:
     return tuple(tuple(j for j in range(fan_in) if code >> j & 1) for code in range(2**fan_in))
 
 
-def walsh_coefficients(tables: jax.Array) -> jax.Array:
+def walsh_coefficients(tables: Float[Array, "*nodes entries"]) -> Float[Array, "*nodes entries"]:
     """Coefficients (..., 2^f) of `walsh_monomials` that make up truth tables (..., 2^f).
 
     Entry c of a table is the sign where input j is +1 if bit j of c is set, and -1 elsewhere.

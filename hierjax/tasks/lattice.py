@@ -4,8 +4,8 @@ import itertools
 import math
 from collections.abc import Iterable
 
-import jax
 import numpy as np
+from jaxtyping import Array, Int, Shaped
 
 
 def check_lattice(lattice: tuple[int, ...], radius: int) -> None:
@@ -37,7 +37,7 @@ def window_size(lattice: tuple[int, ...], radius: int) -> int:
     return (2 * radius + 1) ** len(lattice)
 
 
-def window_table(lattice: tuple[int, ...], radius: int) -> np.ndarray:
+def window_table(lattice: tuple[int, ...], radius: int) -> Int[np.ndarray, "G window"]:
     """(G, w) the locations of each window, its own in the middle; sides wrap around."""
     places = _points(map(range, lattice))
     steps = _points([range(-radius, radius + 1)] * len(lattice))
@@ -46,12 +46,14 @@ def window_table(lattice: tuple[int, ...], radius: int) -> np.ndarray:
     return shifted @ np.array(strides, int)
 
 
-def _points(sides: Iterable[range]) -> np.ndarray:
+def _points(sides: Iterable[range]) -> Int[np.ndarray, "points axes"]:
     """(number, dimensions) in row-major order; without dimensions, the one point there is."""
     return np.array(list(itertools.product(*sides)), int)
 
 
-def gather_windows(values: jax.Array, lattice: tuple[int, ...], radius: int) -> jax.Array:
+def gather_windows(
+    values: Shaped[Array, "*N G features"], lattice: tuple[int, ...], radius: int
+) -> Shaped[Array, "*N G gathered"]:
     """(..., G, C) values at locations to (..., G, w*C) in windows; unchanged without a lattice."""
     if not lattice:
         return values

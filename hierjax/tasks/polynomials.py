@@ -10,7 +10,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Key
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.harmonics import KINDS, gegenbauer, num_harmonics, zonal_coefficients
@@ -64,12 +66,12 @@ class LowRankPolynomial(struct.PyTreeNode):
       spec: sizes.
     """
 
-    directions: jax.Array
-    weights: jax.Array
+    directions: Array
+    weights: Array
     spec: PolynomialSpec = struct.field(pytree_node=False)
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: jax.Array, n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws examples; those of a smaller n are the first of a larger one.
 
         Args:
@@ -88,7 +90,7 @@ class LowRankPolynomial(struct.PyTreeNode):
         noise = self.spec.noise * jax.random.normal(noise_key, (n,), jnp.float32)
         return Batch(inputs, sum(components) + noise, tuple(components))
 
-    def components(self, inputs: jax.Array) -> list[jax.Array]:
+    def components(self, inputs: Float[Array | np.ndarray, "N d"]) -> list[Float[Array, " N"]]:
         """Of each degree from 0 to that of p, (N,) for inputs (N, d)."""
         with jax.default_matmul_precision("highest"):
             cosines = inputs @ self.directions.T / self.spec.input_dim**0.5
@@ -97,7 +99,7 @@ class LowRankPolynomial(struct.PyTreeNode):
             return [c * (q @ self.weights) for c, q in zip(coefficients, zonal, strict=True)]
 
     @property
-    def mean_squares(self) -> jax.Array:
+    def mean_squares(self) -> Float[Array, " degrees"]:
         """E of the square of each component, (degree + 1,); all but the first add up to 1."""
         with jax.default_matmul_precision("highest"):
             cosines = self.directions @ self.directions.T
@@ -115,7 +117,7 @@ class LowRankPolynomial(struct.PyTreeNode):
         return zonal_coefficients(spec.kind, spec.input_dim, spec.degree).tolist()
 
 
-def draw_low_rank_polynomial(key: jax.Array, spec: PolynomialSpec) -> LowRankPolynomial:
+def draw_low_rank_polynomial(key: Key[Array, ""], spec: PolynomialSpec) -> LowRankPolynomial:
     """Draws orthogonal directions; pure, to be mapped over keys.
 
     Signs alternate: with equal ones a quadratic of full rank would be constant on the sphere.

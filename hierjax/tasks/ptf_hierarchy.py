@@ -11,6 +11,8 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
 
 from hierjax.tasks.label_hierarchy import LabelHierarchy, LabelLevel, Monomials, draw_signs
 from hierjax.tasks.lattice import check_lattice, num_locations, window_size, window_table
@@ -99,7 +101,9 @@ class PTFSpec:
         return tuple(itertools.chain(*(itertools.combinations(nodes, size) for size in sizes)))
 
 
-def draw_ptf_hierarchy(key: jax.Array, spec: PTFSpec) -> tuple[LabelHierarchy, jax.Array]:
+def draw_ptf_hierarchy(
+    key: Key[Array, ""], spec: PTFSpec
+) -> tuple[LabelHierarchy, Float[Array, "R labels"]]:
     """Draws a hierarchy; pure, to be jitted and mapped over keys.
 
     Of 16 candidates for a label the first that is balanced is taken, else the most balanced.
@@ -132,7 +136,9 @@ def draw_ptf_hierarchy(key: jax.Array, spec: PTFSpec) -> tuple[LabelHierarchy, j
     return hierarchy, jnp.stack(shares)
 
 
-def require_balanced(shares, min_share: float) -> None:
+def require_balanced(
+    shares: Float[Array | np.ndarray, "*seeds R labels"], min_share: float
+) -> None:
     """Refuses hierarchies some of whose labels are nearly constant.
 
     Args:
@@ -152,7 +158,7 @@ def require_balanced(shares, min_share: float) -> None:
         )
 
 
-def _draw_level(key, spec: PTFSpec, num_below: int, newest: int) -> LabelLevel:
+def _draw_level(key: Key[Array, ""], spec: PTFSpec, num_below: int, newest: int) -> LabelLevel:
     wiring, signs = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
     size = window_size(spec.lattice, spec.radius)
     places = _draw_places(wiring, spec, num_below, newest, size)
@@ -173,7 +179,9 @@ def _draw_level(key, spec: PTFSpec, num_below: int, newest: int) -> LabelLevel:
     )
 
 
-def _draw_places(key, spec: PTFSpec, num_below: int, newest: int, size: int) -> jax.Array:
+def _draw_places(
+    key: Key[Array, ""], spec: PTFSpec, num_below: int, newest: int, size: int
+) -> Int[Array, "labels fan_in"]:
     """(n, f) different places in a window, offset * num_below + node, the first of them new."""
     keys = [jax.random.fold_in(key, place) for place in range(spec.fan_in)]
     shape = (spec.labels_per_level,)
@@ -188,7 +196,9 @@ def _draw_places(key, spec: PTFSpec, num_below: int, newest: int, size: int) -> 
     return places
 
 
-def _odd_coefficients(key, shape: tuple[int, int], bound: int) -> jax.Array:
+def _odd_coefficients(
+    key: Key[Array, ""], shape: tuple[int, int], bound: int
+) -> Float[Array, "labels monomials"]:
     """Whole numbers from -bound to bound, one of each row moved by one if their sum is even."""
     drawn = jax.random.randint(key, shape, -bound, bound + 1)
     moved = drawn.at[:, -1].add(jnp.where(drawn[:, -1] > 0, -1, 1))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Integer, Key, UInt32
 
 from hierjax.tasks import alias, choices
 from hierjax.tasks.batch import Batch
@@ -20,7 +21,7 @@ _MAX_SYMBOLS = 2**24
 _STRINGS_AT_ONCE = 4096
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class RandomHierarchySpec:
     """Sizes of a random hierarchy. Levels count from the root (0) to the leaves (depth).
 
@@ -40,22 +41,31 @@ class RandomHierarchySpec:
     """
 
     num_classes: int
-    vocab_size: int | Sequence[int]
-    num_rules: int | Sequence[int]
-    branching: int | Sequence[int]
+    vocab_size: tuple[int, ...]
+    num_rules: tuple[int, ...]
+    branching: tuple[int, ...]
     depth: int
 
-    def __post_init__(self):
-        for name, bound in (("depth", _MAX_DEPTH), ("num_classes", choices.MAX_OPTIONS)):
-            _check_size(name, getattr(self, name), bound)
-            object.__setattr__(self, name, int(getattr(self, name)))
-        for name, bound in (
-            ("vocab_size", _MAX_SYMBOLS),
-            ("num_rules", choices.MAX_OPTIONS),
-            ("branching", _MAX_LEAVES),
+    def __init__(
+        self,
+        num_classes: int,
+        vocab_size: int | Sequence[int],
+        num_rules: int | Sequence[int],
+        branching: int | Sequence[int],
+        depth: int,
+    ):
+        for name, size, bound in (
+            ("depth", depth, _MAX_DEPTH),
+            ("num_classes", num_classes, choices.MAX_OPTIONS),
         ):
-            sizes = _for_each_level(name, getattr(self, name), self.depth, bound)
-            object.__setattr__(self, name, sizes)
+            _check_size(name, size, bound)
+            object.__setattr__(self, name, int(size))
+        for name, sizes, bound in (
+            ("vocab_size", vocab_size, _MAX_SYMBOLS),
+            ("num_rules", num_rules, choices.MAX_OPTIONS),
+            ("branching", branching, _MAX_LEAVES),
+        ):
+            object.__setattr__(self, name, _for_each_level(name, sizes, self.depth, bound))
         if self.num_leaves > _MAX_LEAVES:
             raise ValueError(
                 f"branching={self.branching} makes strings of {self.num_leaves} leaves, more than "
@@ -125,9 +135,9 @@ class RandomHierarchy(struct.PyTreeNode):
     """
 
     spec: RandomHierarchySpec = struct.field(pytree_node=False)
-    rules: tuple[jax.Array, ...]
-    rule_probabilities: tuple[jax.Array, ...] | None = None
-    class_prior: jax.Array | None = None
+    rules: tuple[Array, ...]
+    rule_probabilities: tuple[Array, ...] | None = None
+    class_prior: Array | None = None
 
     @property
     def num_strings(self) -> int:
@@ -135,7 +145,7 @@ class RandomHierarchy(struct.PyTreeNode):
         return self.spec.num_strings
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: jax.Array, n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws n strings with their whole trees. Jitted, and vmap-able in grammar and key.
 
         The first examples do not depend on n. Choices are packed in random words as
@@ -166,7 +176,9 @@ class RandomHierarchy(struct.PyTreeNode):
         # On a CPU as many as its cache has room for.
         return in_blocks(key) if jax.default_backend() == "cpu" else derive(key, 0, n)
 
-    def expand(self, labels: jax.Array, chosen: Sequence[jax.Array]) -> Batch:
+    def expand(
+        self, labels: Integer[Array, " N"], chosen: Sequence[Integer[Array | np.ndarray, "N _"]]
+    ) -> Batch:
         """Derives strings level by level.
 
         Args:
@@ -192,7 +204,7 @@ class RandomHierarchy(struct.PyTreeNode):
             return joint_rules(rules)
         return joint_rules(rules, [self.rule_probabilities[level] for level in levels])
 
-    def _derive(self, steps: Sequence[JointRules], words: jax.Array) -> Batch:
+    def _derive(self, steps: Sequence[JointRules], words: UInt32[Array, "W N"]) -> Batch:
         """Strings from (W, N) random words."""
         labels, draws = self._read(words)
         symbols, chosen = labels[None], []
@@ -200,7 +212,7 @@ class RandomHierarchy(struct.PyTreeNode):
             chosen.append(step.choose(symbols, draw))
             made = step.look_up(symbols, chosen[-1])
             symbols = step.unpack(made)
-        leaves = step.in_a_row(made)
+        leaves = step.in_a_row(made)  # pyrefly: ignore[unbound-name]: there is a step.
         batch = self.expand(labels, self._split(chosen))
         return batch.replace(inputs=leaves, latents=(*batch.latents[:-1], leaves))
 
@@ -222,7 +234,9 @@ class RandomHierarchy(struct.PyTreeNode):
             return num_words
         return num_words + sum(self.spec.nodes(levels[0]) for levels in joint_steps(self.spec))
 
-    def _read(self, words: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+    def _read(
+        self, words: UInt32[Array, "W N"]
+    ) -> tuple[Integer[Array, " N"], list[UInt32[Array, "_ N"]]]:
         """Labels (N,), and (P_l, N) for each step: joint choices, or the words to choose by."""
         draws = choices.read_choices(words, self._options)
         words = words[len(choices.word_layout(self._options)) :]
@@ -240,7 +254,7 @@ class RandomHierarchy(struct.PyTreeNode):
         labels = labels.astype(symbol_dtype(self.spec.num_classes))
         return labels, jnp.split(draws, np.cumsum(nodes)[:-1])
 
-    def _split(self, joint: Sequence[jax.Array]) -> list[jax.Array]:
+    def _split(self, joint: Sequence[UInt32[Array, "_ N"]]) -> list[UInt32[Array, "N _"]]:
         """Joint choices of each step as `expand` takes them."""
         chosen = []
         for levels, choice in zip(joint_steps(self.spec), joint, strict=True):

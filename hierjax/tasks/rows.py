@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int, Shaped, UInt32
 
 
-def first_occurrence(rows: jax.Array) -> jax.Array:
+def first_occurrence(rows: Shaped[Array, "N d"]) -> Int[Array, " N"]:
     """Where each row stands for the first time.
 
     Args:
@@ -23,7 +24,7 @@ def first_occurrence(rows: jax.Array) -> jax.Array:
     return jnp.zeros_like(position).at[order].set(order[head_of])
 
 
-def _as_words(rows: jax.Array) -> jax.Array:
+def _as_words(rows: Shaped[Array, "N d"]) -> UInt32[Array, "N words"]:
     """Packs (N, d) numbers of any type into (N, k) uint32 words, the same bits the same words."""
     octets = jax.lax.bitcast_convert_type(rows, jnp.uint8).reshape(rows.shape[0], -1)
     octets = jnp.pad(octets, ((0, 0), (0, -octets.shape[1] % 4)))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Bool, Int, Key, Shaped
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.rows import first_occurrence
@@ -26,7 +27,7 @@ class Split(struct.PyTreeNode):
 
     train: Batch
     test: Batch
-    num_unseen: jax.Array
+    num_unseen: Array
 
 
 def check_split(num_strings: int, num_train: int, num_test: int) -> None:
@@ -54,7 +55,7 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
 
 
 @functools.partial(jax.jit, static_argnames=("num_train", "num_test"))
-def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
+def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Split:
     """Draws a split of a task that has sample(key, n) and num_strings.
 
     Jitted, and vmap-able in task and key.
@@ -86,7 +87,7 @@ def make_split(task, key: jax.Array, num_train: int, num_test: int) -> Split:
     return Split(train, test, num_unseen)
 
 
-def require_filled(num_unseen: jax.Array, num_test: int) -> None:
+def require_filled(num_unseen: Int[Array | np.ndarray, "..."], num_test: int) -> None:
     """Refuses splits whose test set stayed short: nearly all probability mass was seen.
 
     Only grammars with very uneven probabilities come to this.
@@ -106,7 +107,9 @@ def require_filled(num_unseen: jax.Array, num_test: int) -> None:
         )
 
 
-def contains(rows: jax.Array, candidates: jax.Array) -> jax.Array:
+def contains(
+    rows: Shaped[Array, "N d"], candidates: Shaped[Array, "candidates d"]
+) -> Bool[Array, " candidates"]:
     """Whether each candidate equals one of the rows, exactly.
 
     Args:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Key
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.label_hierarchy import draw_signs
@@ -27,12 +28,12 @@ class CubePolynomial(struct.PyTreeNode):
       num_inputs: d.
     """
 
-    coefficients: jax.Array
+    coefficients: Array
     sets: Sets = struct.field(pytree_node=False)
     num_inputs: int = struct.field(pytree_node=False)
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: jax.Array, n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws examples; those of a smaller n are the first of a larger one.
 
         Args:
@@ -47,7 +48,7 @@ class CubePolynomial(struct.PyTreeNode):
         products = fourier_basis(inputs, self.sets)
         # Added up in the order of the sets, one by one: the same to the bit for any N.
         labels = sum(c * p for c, p in zip(self.coefficients, products.T, strict=True))
-        return Batch(inputs, labels, tuple(products.T))
+        return Batch(inputs, jnp.asarray(labels), tuple(products.T))
 
 
 def merged_staircase(num_inputs: int, sets: Iterable[Iterable[int]]) -> CubePolynomial:
@@ -121,12 +122,14 @@ def leap(sets: Sets) -> int:
     return most
 
 
-def fourier_basis(inputs: jax.Array, sets: Sets) -> jax.Array:
+def fourier_basis(inputs: Float[Array, "N d"], sets: Sets) -> Float[Array, "N T"]:
     """(N, T) products of the inputs (N, d) over each of the sets."""
     return jnp.stack([inputs[:, jnp.array(each)].prod(axis=-1) for each in sets], axis=-1)
 
 
-def fourier_coefficients(values: jax.Array, inputs: jax.Array, sets: Sets) -> jax.Array:
+def fourier_coefficients(
+    values: Float[Array, " N"], inputs: Float[Array, "N d"], sets: Sets
+) -> Float[Array, " T"]:
     """(T,) coefficients of a function on the cube, from its values (N,) at inputs (N, d).
 
     By least squares, N > T: exact if the inputs are the whole cube, or the function has no other

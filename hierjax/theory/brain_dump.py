@@ -2,8 +2,8 @@
 
 import math
 
-import jax
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 
 def vote_weight(votes: int) -> float:
@@ -11,7 +11,11 @@ def vote_weight(votes: int) -> float:
     return math.comb(votes - 1, (votes - 1) // 2) / 2 ** (votes - 1)
 
 
-def vote_coefficients(members: jax.Array, signs: jax.Array, num_gates: int) -> np.ndarray:
+def vote_coefficients(
+    members: Int[Array | np.ndarray, "K votes"],
+    signs: Float[Array | np.ndarray, "K votes"],
+    num_gates: int,
+) -> Float[np.ndarray, "K G"]:
     """What each gate contributes to each label, for independent unbiased gates.
 
     Args:
@@ -27,7 +31,9 @@ def vote_coefficients(members: jax.Array, signs: jax.Array, num_gates: int) -> n
     return coefficients * vote_weight(members.shape[1])
 
 
-def estimate_vote_coefficients(gates: jax.Array, labels: jax.Array) -> np.ndarray:
+def estimate_vote_coefficients(
+    gates: Float[Array | np.ndarray, "N G"], labels: Float[Array | np.ndarray, "N K"]
+) -> Float[np.ndarray, "K G"]:
     """The same for gates that are not independent or biased, by least squares on examples.
 
     Args:
@@ -40,7 +46,7 @@ def estimate_vote_coefficients(gates: jax.Array, labels: jax.Array) -> np.ndarra
     return solution.T
 
 
-def recovery_coefficients(coefficients: np.ndarray) -> np.ndarray:
+def recovery_coefficients(coefficients: Float[np.ndarray, "K G"]) -> Float[np.ndarray, "K G"]:
     """(K, G) coefficients with which labels add up to gates, from those of gates in labels.
 
     The least ones that turn the linear part of the labels into each gate, if there are enough

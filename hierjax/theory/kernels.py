@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 
 class Kernels(NamedTuple):
@@ -21,17 +22,17 @@ class Kernels(NamedTuple):
       ntk: (N, M).
     """
 
-    nngp: jax.Array
-    ntk: jax.Array
+    nngp: Array
+    ntk: Array
 
 
 def fully_connected_kernels(
-    inputs: jax.Array,
-    others: jax.Array,
+    inputs: Float[Array, "N d"],
+    others: Float[Array, "M d"],
     depth: int = 1,
     activation: str = "relu",
-    weight_std: float = 1.0,
-    bias_std: float = 0.0,
+    weight_std: float | Float[Array, ""] = 1.0,
+    bias_std: float | Float[Array, ""] = 0.0,
 ) -> Kernels:
     """NNGP and NTK of all pairs.
 

@@ -56,9 +56,10 @@ def random_weights(spec):
 
 def test_joint_probabilities_are_products():
     spec = RandomHierarchySpec(4, (5, 6), (3, 2), (2, 2), 2)
-    weights = [np.asarray(each) for each in random_weights(spec)]
+    drawn = random_weights(spec)
+    weights = [np.asarray(each) for each in drawn]
     grammar = draw_random_hierarchy(jax.random.key(0), spec)
-    joint = np.asarray(joint_probabilities(grammar.rules, weights))
+    joint = np.asarray(joint_probabilities(grammar.rules, drawn))
     options = joint_options(spec, (0, 1))
     for symbol, (own, left, right) in itertools.product(range(4), np.ndindex(options)):
         children = grammar.rules[0][symbol, own]
