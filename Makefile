@@ -1,11 +1,12 @@
 # make run    the main job: a random hierarchy learned layer by layer
-# make test   format, lint and all tests
+# make check  format, lint, imports, types and the quickest tests, within a minute
+# make test   format, lint, imports, types and all tests
 # make bench  throughput, into benchmarks/results/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test bench venv clean
+.PHONY: run check lint test bench venv clean
 .DEFAULT_GOAL := run
 
 venv: $(VENV)/.complete
@@ -20,9 +21,16 @@ $(VENV)/.complete: requirements.txt setup.cfg pyproject.toml
 run: venv
 	$(BIN)/python -m experiments.layerwise_rhm
 
-test: venv
+lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyrefly check
+
+check: lint
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m quick
+
+test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: venv
