@@ -1,7 +1,8 @@
 """Unequal choices in constant time: the alias method (Walker 1977), in integers.
 
-Of 2^32 equally likely words each of K = 2^k columns has the same share. A column stands for one
-option, as far as that option's probability goes; the rest of it is lent to another, its alias.
+A random word of 32 bits falls on one of K = 2^k columns, each equally likely. A column belongs to
+one option: the words in its lower part choose that option, those in the rest of it another one,
+the column's alias.
 """
 
 import jax
@@ -16,21 +17,23 @@ _SHARED = 2.0**32 - 2.0**11
 
 
 def num_columns(num_options: int) -> int:
-    """K: the least power of two that is at least `num_options` and 2."""
+    """Returns the number of columns, K: the least power of two not below 2 or `num_options`."""
     return 2 ** max(1, (num_options - 1).bit_length())
 
 
 def alias_tables(probabilities: Float[Array, "rows options"]) -> UInt32[Array, "rows columns"]:
-    """Tables for `choose`, the same on every device.
+    """Makes the tables by which `choose` draws options of given probabilities.
 
-    An option of probability zero never comes up. All others are met to within 2^-20 + K 2^-30 of
-    themselves and 2^-29 more; the likeliest of a row gets what that leaves.
+    The tables are the same to the bit on every device. An option of probability zero is never
+    chosen. One of probability p is chosen with a probability that differs from p by at most
+    (2^-20 + K 2^-30) p + 2^-29, but for the likeliest of its row, which gets what others leave.
 
     Args:
-      probabilities: (R, m) float32, rows that sum to about one.
+      probabilities: (rows, options) float32; each row sums to about one.
 
     Returns:
-      (R, K) uint32: in the upper k bits the alias, below them the first word that goes to it.
+      (rows, K) uint32; the upper k bits of an entry are the alias of a column, the lower ones the
+      first word within the column that goes to the alias.
     """
     missing = num_columns(probabilities.shape[1]) - probabilities.shape[1]
     padded = jnp.pad(probabilities, ((0, 0), (0, missing)))
@@ -43,15 +46,15 @@ def choose(
     rows: Integer[Array, "*shape"],
     words: UInt32[Array, "*shape"],
 ) -> UInt32[Array, "*shape"]:
-    """Options that random words fall on.
+    """Finds the options that random words fall on.
 
     Args:
-      tables: (R, K) as `alias_tables` makes them.
-      rows: (...) integers below R.
-      words: (...) uint32.
+      tables: (rows, K) uint32, as `alias_tables` makes them.
+      rows: (...) integers, the row of the tables by which each choice is made.
+      words: (...) uint32, a uniform random word for each choice.
 
     Returns:
-      (...) uint32 below m.
+      (...) uint32, the options that are chosen.
     """
     shift, mask = _layout(tables.shape[1])
     column = words >> shift
@@ -61,7 +64,7 @@ def choose(
 
 
 def _layout(columns: int) -> tuple[np.uint32, np.uint32]:
-    """Bits of a word below its column, and their mask."""
+    """Returns the number of bits of a word below its column, and their mask."""
     shift = _WORD_BITS - (columns.bit_length() - 1)
     return np.uint32(shift), np.uint32(2**shift - 1)
 
@@ -88,9 +91,9 @@ def _alias_table(probabilities: Float[Array, " columns"]) -> UInt32[Array, " col
 
 
 def _masses(probabilities: Float[Array, " columns"]) -> UInt32[Array, " columns"]:
-    """(K,) uint32 in units of 2^-32; their sum leaves some for the largest.
+    """Returns (K,) uint32 masses in units of 2^-32; their sum leaves some for the largest.
 
-    Shares of a sum of integers, which is the same in whatever order it is taken.
+    They are shares of a sum of integers, which is the same in whatever order it is taken.
     """
     units = jnp.floor(probabilities * _UNITS).astype(jnp.uint32)
     shares = units.astype(jnp.float32) / units.sum().astype(jnp.float32)

@@ -18,7 +18,7 @@ MAX_OPTIONS = 2**16 - 1
 """Largest number of options of one choice."""
 
 MAX_JOINT = 2**16
-"""Largest number of joint options of the choices that are drawn as one."""
+"""Largest number of joint options of several choices that are drawn as one."""
 
 _WORD = 2**32
 _BIASED_WORD = 2**16
@@ -27,16 +27,17 @@ _PARITY = 0x1BD11BDA
 
 
 def word_layout(options: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Packs choices into words, in order.
+    """Packs choices into 32-bit random words, in order.
 
-    A word of powers of two is filled to the last bit and is exact. Any other stops at a product
-    of 2^16, which bounds the relative bias of every joint outcome by 2^-16.
+    A word all of whose choices have powers of two as numbers of options is filled to the last bit,
+    and its choices are exactly uniform. Any other word stops at a product of 2^16 options, which
+    bounds the relative bias of every joint outcome by 2^-16.
 
     Args:
-      options: of each choice, in [1, MAX_JOINT].
+      options: number of options of each choice, from 1 to MAX_JOINT.
 
     Returns:
-      For each word the numbers of options of the choices that it holds.
+      For each word, the numbers of options of the choices that it holds.
     """
     layout: list[tuple[int, ...]] = []
     for each in options:
@@ -58,12 +59,13 @@ def read_choices(
     """Reads independent uniform choices off random words.
 
     Args:
-      words: (W, n) uint32, of which as many are read as `word_layout` has.
-      options: numbers of options, as for `word_layout`.
+      words: (W, N) uint32, W uniform words for each of N examples; the first ones are read, as
+        many as `word_layout` makes of the options.
+      options: number of options of each choice, from 1 to MAX_JOINT.
 
     Returns:
-      (number of choices, n) uint32, each row uniform below its number of options: exactly where
-      all choices of its word have powers of two, else with relative bias at most 2^-16.
+      (choices, N) uint32; each row is uniform below its number of options: exactly where all
+      choices of its word have powers of two, else with a relative bias of at most 2^-16.
     """
     layout = word_layout(options)
     word_of = [word for word, held in enumerate(layout) for _ in held]
@@ -79,7 +81,16 @@ def read_choices(
 def split_choices(
     joint: Integer[Array, "*shape"], options: tuple[int, ...]
 ) -> list[Integer[Array, "*shape"]]:
-    """The choices that were drawn as one, the first of them its most significant digit."""
+    """Takes apart choices that were drawn as one.
+
+    Args:
+      joint: (...) integers below the product of the options.
+      options: number of options of each choice.
+
+    Returns:
+      For each choice an array (...) of integers below its number of options; the first choice is
+      the most significant digit of the joint one.
+    """
     apart = []
     for each in reversed(options):
         joint, digit = joint // np.uint32(each), joint % np.uint32(each)
@@ -90,7 +101,7 @@ def split_choices(
 def _multiply_high(
     word: UInt32[Array, "..."], factor: np.ndarray | np.uint32
 ) -> UInt32[Array, "..."]:
-    """Upper 32 bits of the 64-bit product of uint32 words with uint32 factors."""
+    """Returns the upper 32 bits of the 64-bit products of uint32 words with uint32 factors."""
     upper, lower = factor >> 16, factor & 0xFFFF
     left = (word >> 16) * lower + ((word & 0xFFFF) * lower >> 16)
     if not upper.any():
@@ -102,10 +113,20 @@ def _multiply_high(
 def random_words(
     key: Key[Array, ""], n: int, num: int, first: ArrayLike = 0
 ) -> UInt32[Array, "W N"]:
-    """(num, n) uint32 for the examples first, ..., first + n - 1.
+    """Draws random words for a run of examples of an endless stream.
 
-    Those of `jax.random.bits(key, (first + n, num))`, on a CPU in a third of the time, as rounds of
-    threefry are not a loop here. Keys of another generator are folded with `first`.
+    They are rows `first` to `first + n - 1` of `jax.random.bits(key, (first + n, num))`, in a
+    third of the time on a CPU, as rounds of threefry are not a loop here. A key of another
+    generator than threefry is folded with `first` instead.
+
+    Args:
+      key: typed PRNG key.
+      n: number of examples, N.
+      num: number of words for each example, W.
+      first: index of the first example; may be traced.
+
+    Returns:
+      (W, N) uint32, uniform.
     """
     if str(jax.random.key_impl(key)) != "threefry2x32":
         return jax.random.bits(jax.random.fold_in(key, first), (n, num), jnp.uint32).T
@@ -126,7 +147,7 @@ def random_words(
 def _threefry(
     key: UInt32[Array, "2"], left: UInt32[Array, " N"], right: UInt32[Array, " N"]
 ) -> UInt32[Array, " N"]:
-    """Both words of Threefry-2x32-20 (Salmon et al. 2011) of two words, by exclusive or."""
+    """Returns the exclusive or of both words that Threefry-2x32-20 (Salmon et al. 2011) makes."""
     keys = (key[0], key[1], key[0] ^ key[1] ^ np.uint32(_PARITY))
     left, right = left + keys[0], right + keys[1]
     for group in range(5):

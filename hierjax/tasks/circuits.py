@@ -1,7 +1,7 @@
 """Boolean circuits, and teachers that show random majorities of their gates.
 
-A "brain dump" (arXiv 2601.00455) gives away an unknown circuit by many labels, each a signed
-majority vote of a few random gates.
+A "brain dump" (arXiv 2601.00455) gives away an unknown circuit by many labels, each of which is a
+signed majority vote of a few random gates.
 """
 
 import dataclasses
@@ -26,18 +26,18 @@ _CANDIDATES = 64
 
 @dataclasses.dataclass(frozen=True)
 class BrainDumpSpec:
-    """Sizes of a circuit and of what is told of it.
+    """Sizes of a circuit and of what its labels tell of it.
 
     Attributes:
-      num_inputs: d.
-      depth: t, levels of gates.
-      gates_per_level: gates of each level, which read the level below it.
-      fan_in: inputs of a gate.
-      labels_per_level: votes about each level.
-      votes: gates of a vote, k.
+      num_inputs: number of input bits, d.
+      depth: number of levels of gates, t.
+      gates_per_level: number of gates of each level, G; they read the level below theirs.
+      fan_in: number of nodes that a gate reads, from 1 to 6.
+      labels_per_level: number of labels about each level, K.
+      votes: number of gates that vote on a label, k, an odd number.
 
     Raises:
-      ValueError: a number out of bounds.
+      ValueError: a number is out of bounds.
     """
 
     num_inputs: int
@@ -68,12 +68,12 @@ class BrainDumpSpec:
 
 
 class BrainDump(struct.PyTreeNode):
-    """A circuit and the votes about its gates.
+    """A task of many labels, which are votes about the gates of a circuit.
 
     Attributes:
-      circuit: its gates are the nodes.
-      members: (t, K, k) int32 gates that vote on each label of a level.
-      signs: (t, K, k) float32 with which they vote.
+      circuit: the circuit, as a hierarchy whose labels are all of its gates.
+      members: (t, K, k) int32, the k gates of its level that vote on each of K labels.
+      signs: (t, K, k) float32, the signs with which these gates vote.
     """
 
     circuit: LabelHierarchy
@@ -82,12 +82,21 @@ class BrainDump(struct.PyTreeNode):
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
-        """Labels of each level."""
+        """Number of labels of each level, from the lowest."""
         return (self.members.shape[1],) * self.members.shape[0]
 
     @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: Key[Array, ""], n: int) -> Batch:
-        """Draws examples, labels and latents as `LabelHierarchy.sample` does."""
+        """Draws examples; those of a smaller n are the first of a larger one.
+
+        Args:
+          key: typed PRNG key.
+          n: number of examples, N, static.
+
+        Returns:
+          inputs (N, d), uniform signs; labels (N, t * K) of all levels, from the lowest; and as
+          latents the inputs and the labels (N, K) of each level; all float32.
+        """
         batch = self.circuit.sample(key, n)
         levels = [
             jnp.sign((gates[:, members] * signs[None]).sum(axis=-1))
@@ -98,12 +107,28 @@ class BrainDump(struct.PyTreeNode):
         return Batch(batch.inputs, jnp.concatenate(levels, axis=-1), (batch.inputs, *levels))
 
     def gates(self, key: Key[Array, ""], n: int) -> tuple[Float[Array, "N G"], ...]:
-        """Gates (N, gates_per_level) of each level, in the examples that `sample` draws."""
+        """Returns the gates of each level in the examples that `sample(key, n)` draws.
+
+        Args:
+          key: typed PRNG key.
+          n: number of examples, N.
+
+        Returns:
+          For each level, from the lowest, (N, G) float32 signs.
+        """
         return self.circuit.sample(key, n).latents[1:]
 
 
 def draw_brain_dump(key: Key[Array, ""], spec: BrainDumpSpec) -> BrainDump:
-    """Draws circuit and votes; pure, to be jitted and mapped over keys."""
+    """Draws a circuit and the votes about it; pure, to be jitted and mapped over keys.
+
+    Args:
+      key: typed PRNG key.
+      spec: sizes.
+
+    Returns:
+      The task.
+    """
     circuit_key, votes_key, signs_key = (jax.random.fold_in(key, stream) for stream in range(3))
     shape = (spec.depth, spec.labels_per_level, spec.votes)
     count = spec.depth * spec.labels_per_level
@@ -113,10 +138,17 @@ def draw_brain_dump(key: Key[Array, ""], spec: BrainDumpSpec) -> BrainDump:
 
 
 def draw_circuit(key: Key[Array, ""], spec: BrainDumpSpec) -> LabelHierarchy:
-    """Draws a layered circuit; all gates are labels of the hierarchy that it is.
+    """Draws a layered circuit, as a hierarchy whose labels are all of its gates.
 
     A gate reads `fan_in` different nodes of the level below. Its truth table is uniform among
     those that depend on all of them.
+
+    Args:
+      key: typed PRNG key.
+      spec: sizes, of which those of labels and votes are not used.
+
+    Returns:
+      The hierarchy.
     """
     shape = (spec.gates_per_level, spec.fan_in)
     levels, width, first = [], spec.num_inputs, 0
@@ -138,14 +170,14 @@ def draw_circuit(key: Key[Array, ""], spec: BrainDumpSpec) -> LabelHierarchy:
 
 
 def _choices(key: Key[Array, ""], count: int, size: int, number: int) -> Int[Array, "count number"]:
-    """(count, number) int32, different ones of range(size) in each row."""
+    """Draws (count, number) int32, different ones of range(size) in each row."""
     keys = jax.random.split(key, count)
     choose = jax.vmap(lambda k: jax.random.choice(k, size, (number,), replace=False))
     return choose(keys).astype(jnp.int32)
 
 
 def _draw_table(key: Key[Array, ""], fan_in: int) -> Float[Array, " entries"]:
-    """(2^f,) signs."""
+    """Draws a truth table, (2^fan_in,) signs, that depends on all nodes that a gate reads."""
     tables = jax.random.rademacher(key, (_CANDIDATES, 2**fan_in), jnp.float32)
     cubes = tables.reshape(_CANDIDATES, *[2] * fan_in)
     depends = jnp.ones(_CANDIDATES, bool)

@@ -30,17 +30,21 @@ def draw_random_hierarchy(
 ) -> RandomHierarchy:
     """Draws a grammar: the tuples of each level uniformly without replacement.
 
-    Jitted, and vmap-able in the key; every level has a stream of its own, so grammars of
-    different depth share their upper levels.
+    The function is jitted, and may be mapped over keys by `jax.vmap`. Every level has a random
+    stream of its own, so grammars of different depth share their upper levels.
 
     Args:
       key: typed PRNG key.
       spec: sizes.
-      rule_probabilities: for each level l, (V_l, M_l), rows summing to one; default uniform.
-      class_prior: (C,), summing to one; default uniform.
+      rule_probabilities: for each level l, root side first, a table (V_l, M_l) of the probability
+        of each rule of each symbol, whose rows sum to one; None for uniform rules.
+      class_prior: (C,) probabilities of the classes, which sum to one; None for uniform classes.
 
     Returns:
       The grammar.
+
+    Raises:
+      ValueError: probabilities have the wrong shape, are negative or do not sum to one.
     """
     grammar = RandomHierarchy(spec, _draw_rules(key, spec))
     return _with_probabilities(grammar, rule_probabilities, class_prior)
@@ -66,7 +70,7 @@ def _draw_rules(
 def _distinct_tuples(
     key: Key[Array, ""], count: int, vocab_size: int, length: int
 ) -> Integer[Array, "count length"]:
-    """(count, length) distinct tuples over range(vocab_size), uniform without replacement.
+    """Draws (count, length) distinct tuples over range(vocab_size), without replacement.
 
     The codes of all tuples are permuted where they are few or mostly in use; elsewhere, and so
     where a code would not fit in an integer, repeats are drawn again.
@@ -82,9 +86,9 @@ def _distinct_tuples(
 def _redrawn_tuples(
     key: Key[Array, ""], count: int, vocab_size: int, length: int
 ) -> Integer[Array, "count length"]:
-    """Independent tuples, repeats drawn again until there are none.
+    """Draws independent tuples, and repeats again until there are none.
 
-    No tuple is preferred, since a repeat is told by its place alone.
+    No tuple is preferred, since which one is redrawn depends on its place alone.
     """
     dtype = symbol_dtype(vocab_size)
 
@@ -109,14 +113,19 @@ def from_rules(
     """Builds a grammar from given tables, root side first.
 
     Args:
-      rules: for each level l, (V_l, M_l, S_l) integers: the children in level l + 1 of symbol a
-        under rule k.
-      vocab_size: number of leaf symbols; default the largest leaf in the tables plus one.
-      rule_probabilities, class_prior: as for `draw_random_hierarchy`.
+      rules: for each level l, a table (V_l, M_l, S_l) of integers: entry [a, k] holds the symbols
+        of level l + 1 that rule k makes of symbol a.
+      vocab_size: number of leaf symbols; None for the largest leaf in the tables plus one.
+      rule_probabilities: for each level l, a table (V_l, M_l) of the probability of each rule of
+        each symbol, whose rows sum to one; None for uniform rules.
+      class_prior: (C,) probabilities of the classes, which sum to one; None for uniform classes.
+
+    Returns:
+      The grammar.
 
     Raises:
-      ValueError: tables of wrong shape or type, symbols out of range, a tuple that two rules of
-        a level share, probabilities that are negative or do not sum to one.
+      ValueError: a table has the wrong shape or type, a symbol is out of range, two rules of a
+        level make the same tuple, or probabilities are negative or do not sum to one.
     """
     arrays = [np.asarray(table) for table in rules]
     if not arrays:
@@ -158,14 +167,20 @@ def from_rules(
 
 
 def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
-    """The grammar with a top rule that hides the class from every single patch.
+    """Gives a grammar a top rule that hides the class from every single patch.
 
-    Rule a of class y is the pair (a, (a + y) mod M): either child alone is independent of y, so
-    layerwise learning must stay at chance on unseen strings.
+    Rule a of class y becomes the pair (a, (a + y) mod M): either child alone is independent of y,
+    so that layerwise learning must stay at chance on unseen strings.
+
+    Args:
+      grammar: the grammar, whose lower levels are kept.
+
+    Returns:
+      The new grammar.
 
     Raises:
-      ValueError: see `check_latin_square`; or the rules have probabilities, which would tell
-        classes apart.
+      ValueError: the spec allows no such rule (see `check_latin_square`), or the rules have
+        probabilities, which would tell classes apart.
     """
     if grammar.rule_probabilities is not None:
         raise ValueError("a Latin-square top rule needs uniform rules: give no rule_probabilities")
@@ -177,10 +192,13 @@ def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
 
 
 def check_latin_square(spec: RandomHierarchySpec) -> None:
-    """Refuses a spec that has no Latin-square top rule.
+    """Refuses sizes that allow no Latin-square top rule (see `latin_square_top`).
+
+    Args:
+      spec: sizes of the grammar.
 
     Raises:
-      ValueError: the top level is not made of pairs, or not C <= M <= V at the top.
+      ValueError: the top level is not made of pairs, or C <= M <= V does not hold there.
     """
     num_classes, num_rules, symbols = spec.num_classes, spec.num_rules[0], spec.symbols(1)
     if spec.branching[0] != 2 or not num_classes <= num_rules <= symbols:
@@ -235,7 +253,15 @@ def _checked_probabilities(
 
 
 def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
-    """Writes a grammar as JSON: vocab_size of the leaves, and the tables as nested lists."""
+    """Writes a grammar to a file as JSON, for `load_grammar`.
+
+    The file has the keys "vocab_size" (number of leaf symbols), "rules", "rule_probabilities" and
+    "class_prior" (tables as nested lists, or null), with the meaning that `from_rules` documents.
+
+    Args:
+      path: the file, which is overwritten.
+      grammar: the grammar.
+    """
     tables = {
         "vocab_size": grammar.spec.vocab_size[-1],
         "rules": grammar.rules,
@@ -247,12 +273,19 @@ def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
 
 
 def load_grammar(path: str | os.PathLike) -> RandomHierarchy:
-    """Reads what `save_grammar` writes, and the same made by other code.
+    """Reads a grammar from a JSON file of the form that `save_grammar` documents.
 
-    Only "rules" is required.
+    The file may come from other code; of its keys only "rules" is required.
+
+    Args:
+      path: the file.
+
+    Returns:
+      The grammar.
 
     Raises:
       ValueError: the file is not of this form, or its tables make no grammar.
+      OSError: the file cannot be read.
     """
     try:
         tables = json.loads(Path(path).read_text())

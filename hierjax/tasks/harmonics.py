@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, Float64
 from numpy.polynomial import hermite_e
 
 KINDS = ("hermite", "monomial")
+"""Polynomials p: the probabilists' Hermite polynomial of a degree, or a power."""
 
 
 def num_harmonics(dim: int, degree: int) -> int:
-    """N(d, k), the dimension of the harmonics of degree k in d >= 2 dimensions."""
+    """Returns N(d, k), the dimension of the space of harmonics of degree k in d >= 2 dimensions."""
     lower = math.comb(dim + degree - 3, degree - 2) if degree > 1 else 0
     return math.comb(dim + degree - 1, degree) - lower
 
@@ -25,7 +26,16 @@ def num_harmonics(dim: int, degree: int) -> int:
 def gegenbauer(
     dim: int, degree: int, cosines: Float[Array, "*shape"]
 ) -> list[Float[Array, "*shape"]]:
-    """Q_0 to Q_degree at each of some cosines, each with their shape."""
+    """Evaluates the Gegenbauer polynomials Q_0 to Q_degree, scaled to Q_k(1) = 1.
+
+    Args:
+      dim: dimension of the space, d, at least 2.
+      degree: largest degree.
+      cosines: (...) numbers from -1 to 1.
+
+    Returns:
+      For each degree from 0, values (...) at the cosines.
+    """
     values = [jnp.ones_like(cosines), cosines]
     for k in range(1, degree):
         following = (2 * k + dim - 2) * cosines * values[k] - k * values[k - 1]
@@ -34,12 +44,15 @@ def gegenbauer(
 
 
 def zonal_coefficients(kind: str, dim: int, degree: int) -> Float64[np.ndarray, " degrees"]:
-    """c_0 to c_degree, float64, with p(sqrt(d) t) = sum_k c_k Q_k(t).
+    """Splits a polynomial p into zonal harmonics: p(sqrt(d) t) = sum_k c_k Q_k(t).
 
     Args:
-      kind: "hermite" for p = He_degree, the probabilists', "monomial" for p(u) = u^degree.
-      dim: d, at least 2.
-      degree: of p.
+      kind: "hermite" for the probabilists' Hermite polynomial, "monomial" for p(u) = u^degree.
+      dim: dimension of the space, d, at least 2.
+      degree: degree of p.
+
+    Returns:
+      (degree + 1,) float64 coefficients c_0 to c_degree.
     """
     powers = np.eye(degree + 1)[degree]
     if kind == "hermite":
@@ -49,7 +62,7 @@ def zonal_coefficients(kind: str, dim: int, degree: int) -> Float64[np.ndarray, 
 
 
 def _gegenbauer_powers(dim: int, degree: int) -> Float64[np.ndarray, "degrees degrees"]:
-    """Row k has the coefficients of Q_k in powers of t."""
+    """Returns a square matrix whose row k has the coefficients of Q_k in powers of t."""
     rows = np.eye(degree + 1)
     for k in range(1, degree):
         shifted = np.concatenate([[0.0], rows[k, :-1]])

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 _WORD_BYTES = 4
 _MOST_ENTRIES = 2**18
-"""Of a table: more do not stay in the cache, and take longer to make than they save."""
+"""A table of more entries does not stay in the cache, and takes longer to make than it saves."""
 
 
 def joint_steps(spec: "RandomHierarchySpec") -> list[tuple[int, ...]]:
-    """The levels of a random hierarchy whose rules are looked up as one, root side first.
+    """Groups the levels of a random hierarchy into steps, whose rules are looked up as one.
 
-    Two at a time, paired from the leaves up, where their table is small enough, else one.
+    Levels are paired from the leaves up; a pair whose table is too large is two steps.
 
     Args:
-      spec: of the random hierarchy.
+      spec: sizes of the random hierarchy.
+
+    Returns:
+      For each step, root side first, its one or two levels.
     """
     steps: list[tuple[int, ...]] = [(0,)] if spec.depth % 2 else []
     for top in range(spec.depth % 2, spec.depth, 2):
@@ -41,7 +44,15 @@ def joint_steps(spec: "RandomHierarchySpec") -> list[tuple[int, ...]]:
 
 
 def joint_options(spec: "RandomHierarchySpec", levels: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers of rules of the choices that a step makes for a symbol: its own, its children's."""
+    """Lists the choices that a step makes for one symbol.
+
+    Args:
+      spec: sizes of the random hierarchy.
+      levels: the one or two levels of the step.
+
+    Returns:
+      The number of rules of the symbol, and in a step of two levels that of each of its children.
+    """
     top, *below = levels
     return (
         spec.num_rules[top],
@@ -50,13 +61,15 @@ def joint_options(spec: "RandomHierarchySpec", levels: tuple[int, ...]) -> tuple
 
 
 class JointRules(NamedTuple):
-    """The rules of a step.
+    """The rules of one step, as tables.
 
     Attributes:
-      words: (V, K, W) uint32: of symbol and joint choice, the symbols that they make.
-      num_made: symbols that a symbol makes.
-      dtype: theirs.
-      aliases: (V, 2^k) as `alias.alias_tables` makes them; None where choices are uniform.
+      words: (V, K, W) uint32, for each symbol and each of its K joint choices the symbols that
+        they make, packed in W words.
+      num_made: number of symbols that one symbol makes.
+      dtype: type of these symbols.
+      aliases: (V, columns) uint32 as `alias.alias_tables` makes them; None where choices are
+        uniform.
     """
 
     words: Array
@@ -67,13 +80,21 @@ class JointRules(NamedTuple):
     def choose(
         self, symbols: Integer[Array, "P N"], draws: UInt32[Array, "P N"]
     ) -> UInt32[Array, "P N"]:
-        """Joint choices (P, N) of symbols, from choices that are uniform or from random words."""
+        """Makes the joint choices of symbols.
+
+        Args:
+          symbols: (P, N) symbols.
+          draws: (P, N) uniform choices, or random words where rules have probabilities.
+
+        Returns:
+          (P, N) joint choices, below K.
+        """
         return draws if self.aliases is None else alias.choose(self.aliases, symbols, draws)
 
     def look_up(
         self, symbols: Integer[Array, "P N"], choices: Integer[Array, "P N"]
     ) -> UInt32[Array, "P W N"]:
-        """(P, W, N) words of what (P, N) symbols and joint choices make."""
+        """Returns the words (P, W, N) that symbols (P, N) and their joint choices (P, N) make."""
         row = symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
         columns = [
             self.words[..., word].ravel().at[row].get(mode="promise_in_bounds")
@@ -82,7 +103,7 @@ class JointRules(NamedTuple):
         return jnp.stack(columns, axis=1)
 
     def unpack(self, words: UInt32[Array, "P W N"]) -> UInt32[Array, "made N"]:
-        """(P, W, N) words as (P * num_made, N) symbols; the first is in the lowest bits."""
+        """Unpacks words (P, W, N) into symbols (P * num_made, N), from the lowest bits up."""
         bits = 8 * self.dtype.itemsize
         # By a vector of shifts: stacked symbols would keep what reads them from being vectorised.
         shifts = np.arange(0, 32, bits, dtype=np.uint32)
@@ -91,7 +112,7 @@ class JointRules(NamedTuple):
         return symbols.reshape(-1, words.shape[2])
 
     def in_a_row(self, words: UInt32[Array, "P W N"]) -> Integer[Array, "N made"]:
-        """(P, W, N) words as (N, P * num_made) symbols of their own type."""
+        """Unpacks words (P, W, N) into rows of symbols (N, P * num_made) of type `dtype`."""
         symbols = jax.lax.bitcast_convert_type(words.transpose(2, 0, 1), self.dtype)
         symbols = symbols.reshape(*symbols.shape[:2], -1)[..., : self.num_made]
         return symbols.reshape(words.shape[2], -1)
@@ -101,11 +122,15 @@ def joint_rules(
     rules: Sequence[Integer[Array, "_ _ _"]],
     probabilities: Sequence[Float[Array, "_ _"]] | None = None,
 ) -> JointRules:
-    """Tables of a step.
+    """Makes the tables of a step.
 
     Args:
-      rules: of its levels, (V_l, M_l, S_l) each.
-      probabilities: likewise (V_l, M_l); None for uniform.
+      rules: for each of its one or two levels l, (V_l, M_l, S_l) symbols of the level below.
+      probabilities: for each of its levels l, (V_l, M_l) probabilities of the rules; None for
+        uniform rules.
+
+    Returns:
+      The tables.
     """
     top, *below = rules
 
@@ -124,7 +149,15 @@ def joint_rules(
 def joint_probabilities(
     rules: Sequence[Integer[Array, "_ _ _"]], probabilities: Sequence[Float[Array, "_ _"]]
 ) -> Float[Array, "V K"]:
-    """(V, K) probabilities of the joint choices of a step, whose arguments are as above."""
+    """Multiplies out the probabilities of the joint choices of a step.
+
+    Args:
+      rules: for each of its one or two levels l, (V_l, M_l, S_l) symbols of the level below.
+      probabilities: for each of its levels l, (V_l, M_l) probabilities of the rules.
+
+    Returns:
+      (V, K) probabilities of the K joint choices of each symbol of the upper level.
+    """
     joint, *below = probabilities
     num_symbols = joint.shape[0]
     for child in range(rules[0].shape[-1] if below else 0):
@@ -137,7 +170,7 @@ def joint_probabilities(
 def _two_levels(
     own: Integer[Array, "M S"], below: Integer[Array, "V N T"]
 ) -> Integer[Array, "K made"]:
-    """(K, S * S') symbols two levels below one symbol of rules (M, S), for its joint choices."""
+    """Returns symbols (K, S * S') two levels below a symbol of rules (M, S), by joint choice."""
     num_rules, branching = own.shape
     shape = (num_rules, *(below.shape[1],) * branching)
     first, *others = np.unravel_index(np.arange(math.prod(shape)), shape)
@@ -147,7 +180,7 @@ def _two_levels(
 
 
 def _packed(tuples: Integer[Array, "K S"]) -> UInt32[Array, "K W"]:
-    """(K, W) uint32 of (K, S) symbols."""
+    """Packs symbols (K, S) into (K, W) uint32 words."""
     per_word = _WORD_BYTES // tuples.dtype.itemsize
     padded = jnp.pad(tuples, ((0, 0), (0, -tuples.shape[1] % per_word)))
     if per_word == 1:

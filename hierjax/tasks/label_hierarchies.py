@@ -20,8 +20,9 @@ from hierjax.tasks.label_hierarchy import (
 from hierjax.tasks.lattice import check_lattice
 
 REVERSIBLE = ("cnot", "tof", "mix")
+"""Kinds of gates that `draw_reversible_hierarchy` knows."""
 
-# Of the bit that is rewritten and the two that it is rewritten with.
+# Products of the bit that is rewritten (0) with the two that it is rewritten with (1 and 2).
 _GATE_MONOMIALS = ((0,), (0, 1), (0, 2))
 
 
@@ -36,13 +37,16 @@ def draw_reversible_hierarchy(
 
     Args:
       key: typed PRNG key.
-      kind: one of `REVERSIBLE`; in "mix" each gate is of either kind.
-      num_inputs: d.
-      depth: r.
-      labels_per_level: of the d/2 rewritten bits, how many are labels; None for all.
+      kind: one of `REVERSIBLE`; in "mix" each gate is of either kind, by chance.
+      num_inputs: number of input bits, d, an even number.
+      depth: number of levels, R.
+      labels_per_level: how many of the d/2 bits that a level rewrites are labels; None for all.
+
+    Returns:
+      The hierarchy.
 
     Raises:
-      ValueError: an unknown kind, or a number out of bounds.
+      ValueError: the kind is unknown, or a number is out of bounds.
     """
     half = num_inputs // 2
     if kind not in REVERSIBLE:
@@ -93,15 +97,20 @@ def _gates(
 
 
 def automaton(rule: int, num_locations: int, depth: int) -> LabelHierarchy:
-    """An elementary cellular automaton on a ring: the labels of level i are its row i.
+    """Makes a hierarchy of an elementary cellular automaton on a ring of cells.
+
+    The labels of level i are the states of all cells after i steps; +1 is a cell that is on.
 
     Args:
-      rule: Wolfram's number; +1 is a cell that is on.
-      num_locations: G, cells of the ring.
-      depth: r.
+      rule: Wolfram's number of the automaton, from 0 to 255.
+      num_locations: number of cells, G, at least 3.
+      depth: number of steps, R.
+
+    Returns:
+      The hierarchy.
 
     Raises:
-      ValueError: a number out of bounds.
+      ValueError: a number is out of bounds.
     """
     if not 0 <= rule < 256:
         raise ValueError(f"rule={rule} must be from 0 to 255")

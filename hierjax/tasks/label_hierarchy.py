@@ -1,12 +1,13 @@
 """Labels that form a hierarchy: each the sign of a sparse polynomial of lower ones.
 
-An (r, K, M)-hierarchy of arXiv 2601.00455: every label of level 1 is a degree-K polynomial
-threshold function (PTF) of the input, every label of level i one of the labels and inputs below
-it. The learner is given all labels of an example, side by side, and not which level each is of.
+Such hierarchies are those of arXiv 2601.00455: every label of level 1 is a polynomial threshold
+function (PTF, the sign of a polynomial) of the input, every label of level i one of the labels
+and inputs below it. A learner is given all labels of an example, side by side, and is not told of
+which level each of them is.
 
-In the location form there is one copy of every label at each of G locations of a ring or grid,
-and what it depends on lies in a window around it; without a lattice G is 1 and its axis is left
-out of all arrays.
+In the location form there is one copy of every label at each of G locations of a ring or grid (the
+lattice), and what it depends on lies in a window around it. Without a lattice G is 1, and inputs
+and labels have no axis for it.
 """
 
 import functools
@@ -21,6 +22,7 @@ from hierjax.tasks.batch import Batch
 from hierjax.tasks.lattice import num_locations, window_table
 
 Monomials = tuple[tuple[int, ...], ...]
+"""Monomials of a polynomial of signs: for each of them the indices of its factors."""
 
 _WORD = 32
 
@@ -29,11 +31,13 @@ class LabelLevel(struct.PyTreeNode):
     """The nodes of one level: sign(sum_t coefficients[t] * prod_{j in monomials[t]} parent_j).
 
     Attributes:
-      parents: (n, f) int32 lower nodes that each node reads: inputs first, then level by level.
-      offsets: (n, f) int32 where in the window each of them stands; 0 without a lattice.
-      coefficients: (n, T) float32; no input may make the polynomial zero.
+      parents: (n, f) int32, the f lower nodes that each of n nodes reads; the inputs are numbered
+        first, then the nodes of one level after another.
+      offsets: (n, f) int32, where in the window each of these stands; 0 without a lattice.
+      coefficients: (n, T) float32, those of the monomials; no input may make the polynomial zero.
       monomials: T subsets of range(f), the empty one for a constant.
-      num_labels: nodes that are labels, the first ones; others only stand between levels.
+      num_labels: number of nodes that are labels, the first ones; the others are only read by
+        higher levels.
     """
 
     parents: Array
@@ -45,7 +49,15 @@ class LabelLevel(struct.PyTreeNode):
     def evaluate(
         self, below: Float[Array, "N G below"], table: Int[np.ndarray, "G window"]
     ) -> Float[Array, "N G nodes"]:
-        """(N, G, n) signs of the nodes, from (N, G, M) of all below and the (G, w) windows."""
+        """Evaluates the nodes of this level.
+
+        Args:
+          below: (N, G, nodes below) signs of the inputs and of all nodes of lower levels.
+          table: (G, window) int, the locations of each window, from `lattice.window_table`.
+
+        Returns:
+          (N, G, n) float32 signs.
+        """
         values = below[:, jnp.asarray(table)[:, self.offsets], self.parents]
         # Products of fewer factors are filled with ones.
         values = jnp.concatenate([values, jnp.ones_like(values[..., :1])], axis=-1)
@@ -63,13 +75,13 @@ class LabelLevel(struct.PyTreeNode):
 
 
 class LabelHierarchy(struct.PyTreeNode):
-    """A task of many labels.
+    """A task of many labels, level by level.
 
     Attributes:
-      levels: from the lowest.
-      num_inputs: bits of the input, at each location.
-      lattice: sides of the ring or grid; () for none.
-      radius: of the windows.
+      levels: the levels, from the lowest.
+      num_inputs: number of input bits at each location, d.
+      lattice: lengths of the sides of the ring or grid; () for none.
+      radius: radius of the windows, 0 without a lattice.
     """
 
     levels: tuple[LabelLevel, ...]
@@ -79,7 +91,7 @@ class LabelHierarchy(struct.PyTreeNode):
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
-        """Labels of each level, at each location."""
+        """Number of labels of each level at each location, from the lowest level."""
         return tuple(level.num_labels for level in self.levels)
 
     @functools.partial(jax.jit, static_argnames="n")
@@ -88,11 +100,12 @@ class LabelHierarchy(struct.PyTreeNode):
 
         Args:
           key: typed PRNG key.
-          n: N.
+          n: number of examples, N, static.
 
         Returns:
-          inputs (N, d) uniform signs, labels (N, K) of all levels and latents of each level,
-          (N, d) inputs first; all float32. With a lattice (N, G, d) and so on.
+          inputs (N, d), uniform signs; labels (N, K), those of all levels from the lowest; and as
+          latents the inputs and then the labels of each level; all float32. With a lattice all
+          have an axis of locations, as in (N, G, d).
         """
         inputs = draw_signs(key, n, (num_locations(self.lattice), self.num_inputs))
         nodes = [inputs, *self.nodes(inputs)]
@@ -103,7 +116,14 @@ class LabelHierarchy(struct.PyTreeNode):
         return Batch(latents[0], jnp.concatenate(latents[1:], axis=-1), tuple(latents))
 
     def nodes(self, inputs: Float[Array, "N G d"]) -> list[Float[Array, "N G _"]]:
-        """(N, G, n) signs of the nodes of each level, labels or not, from inputs (N, G, d)."""
+        """Evaluates all nodes, whether they are labels or not.
+
+        Args:
+          inputs: (N, G, d) signs; G is 1 without a lattice.
+
+        Returns:
+          For each level, from the lowest, (N, G, n) float32 signs of its nodes.
+        """
         table = window_table(self.lattice, self.radius)
         below, nodes = inputs, []
         for level in self.levels:
@@ -113,7 +133,16 @@ class LabelHierarchy(struct.PyTreeNode):
 
 
 def draw_signs(key: Key[Array, ""], n: int, shape: tuple[int, ...]) -> Float[Array, "N ..."]:
-    """(n, *shape) independent uniform signs, float32; the first rows are those of a smaller n."""
+    """Draws independent uniform signs; those of a smaller n are the first of a larger one.
+
+    Args:
+      key: typed PRNG key.
+      n: number of examples, N.
+      shape: shape of an example.
+
+    Returns:
+      (N, *shape) float32, each entry -1 or 1.
+    """
     count = int(np.prod(shape))
     words = jax.random.bits(key, (n, -(-count // _WORD)), jnp.uint32)
     bits = (words[..., None] >> jnp.arange(_WORD, dtype=jnp.uint32)[None, None]) & 1
@@ -122,14 +151,19 @@ def draw_signs(key: Key[Array, ""], n: int, shape: tuple[int, ...]) -> Float[Arr
 
 
 def walsh_monomials(fan_in: int) -> Monomials:
-    """All subsets of range(fan_in); subset number c has the elements that are bits of c."""
+    """Lists all subsets of range(fan_in); subset number c holds j where bit j of c is set."""
     return tuple(tuple(j for j in range(fan_in) if code >> j & 1) for code in range(2**fan_in))
 
 
 def walsh_coefficients(tables: Float[Array, "*nodes entries"]) -> Float[Array, "*nodes entries"]:
-    """Coefficients (..., 2^f) of `walsh_monomials` that make up truth tables (..., 2^f).
+    """Expands truth tables in products of inputs (the Walsh transform).
 
-    Entry c of a table is the sign where input j is +1 if bit j of c is set, and -1 elsewhere.
+    Args:
+      tables: (..., 2^f) signs; entry c is the output where input j is +1 if bit j of c is set,
+        and -1 if it is not.
+
+    Returns:
+      (..., 2^f) coefficients of the monomials that `walsh_monomials(f)` lists.
     """
     size = tables.shape[-1]
     codes = np.arange(size)

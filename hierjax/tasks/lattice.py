@@ -1,4 +1,8 @@
-"""Locations on a ring or grid, and the windows around them."""
+"""Locations on a ring or grid, and the windows around them.
+
+A lattice is given by the lengths of its sides, and () stands for none. A window of radius r holds
+the (2 r + 1)^dimensions locations around its own; sides wrap around.
+"""
 
 import itertools
 import math
@@ -9,10 +13,15 @@ from jaxtyping import Array, Int, Shaped
 
 
 def check_lattice(lattice: tuple[int, ...], radius: int) -> None:
-    """Asserts that windows fit.
+    """Refuses windows that do not fit in a lattice.
+
+    Args:
+      lattice: lengths of the sides; () for none.
+      radius: radius of the windows.
 
     Raises:
-      ValueError: a window is wider than a side, or there is a radius but no lattice.
+      ValueError: a number is negative, a window is wider than a side, or there is a radius but no
+        lattice.
     """
     if radius < 0 or min(lattice, default=1) < 1:
         raise ValueError(
@@ -28,17 +37,17 @@ def check_lattice(lattice: tuple[int, ...], radius: int) -> None:
 
 
 def num_locations(lattice: tuple[int, ...]) -> int:
-    """G; 1 without a lattice."""
+    """Returns the number of locations of a lattice, G; 1 without a lattice."""
     return math.prod(lattice)
 
 
 def window_size(lattice: tuple[int, ...], radius: int) -> int:
-    """Locations of a window."""
+    """Returns the number of locations of a window; 1 without a lattice."""
     return (2 * radius + 1) ** len(lattice)
 
 
 def window_table(lattice: tuple[int, ...], radius: int) -> Int[np.ndarray, "G window"]:
-    """(G, w) the locations of each window, its own in the middle; sides wrap around."""
+    """Lists the locations of each window, its own in the middle, as (G, window) int indices."""
     places = _points(map(range, lattice))
     steps = _points([range(-radius, radius + 1)] * len(lattice))
     shifted = (places[:, None] + steps[None]) % np.array(lattice, int)
@@ -47,14 +56,24 @@ def window_table(lattice: tuple[int, ...], radius: int) -> Int[np.ndarray, "G wi
 
 
 def _points(sides: Iterable[range]) -> Int[np.ndarray, "points axes"]:
-    """(number, dimensions) in row-major order; without dimensions, the one point there is."""
+    """Lists the points (number, dimensions) of a grid in row-major order; one without sides."""
     return np.array(list(itertools.product(*sides)), int)
 
 
 def gather_windows(
     values: Shaped[Array, "*N G features"], lattice: tuple[int, ...], radius: int
 ) -> Shaped[Array, "*N G gathered"]:
-    """(..., G, C) values at locations to (..., G, w*C) in windows; unchanged without a lattice."""
+    """Collects the values in the window of each location.
+
+    Args:
+      values: (..., G, features) values at the locations.
+      lattice: lengths of the sides; () for none.
+      radius: radius of the windows.
+
+    Returns:
+      (..., G, window * features) values, location by location; the values themselves without a
+      lattice.
+    """
     if not lattice:
         return values
     windows = values[..., window_table(lattice, radius), :]

@@ -1,7 +1,7 @@
 """Polynomials of a few directions on the sphere (arXiv 2006.13436).
 
-f(x) = sum_r weights[r] * p(directions[r] . x), x uniform on the sphere of radius sqrt(d). What a
-learner can tell of f at so many examples depends on the degree: f is kept as the sum of its
+The target is f(x) = sum_r weights[r] * p(directions[r] . x) for x uniform on the sphere of radius
+sqrt(d). How many examples a learner needs depends on the degree: f is kept as the sum of its
 components, one for each degree of spherical harmonics (see `tasks.harmonics`).
 """
 
@@ -23,17 +23,17 @@ _MAX_DEGREE = 12
 
 @dataclasses.dataclass(frozen=True)
 class PolynomialSpec:
-    """Sizes of a target.
+    """Sizes of a target that is a polynomial of a few directions.
 
     Attributes:
-      input_dim: d.
-      rank: orthogonal directions.
-      degree: of p.
-      kind: p, "hermite" for the probabilists' Hermite polynomial or "monomial" for a power.
-      noise: standard deviation of what is added to a label; that of the target is 1.
+      input_dim: dimension of the inputs, d.
+      rank: number of orthogonal directions.
+      degree: degree of the polynomial p.
+      kind: p itself, "hermite" for the probabilists' Hermite polynomial or "monomial" for a power.
+      noise: standard deviation of the noise added to a label; that of the target is 1.
 
     Raises:
-      ValueError: a number out of bounds.
+      ValueError: the kind is unknown, or a number is out of bounds.
     """
 
     input_dim: int
@@ -58,11 +58,11 @@ class PolynomialSpec:
 
 
 class LowRankPolynomial(struct.PyTreeNode):
-    """A target, scaled to variance 1.
+    """A task with real-valued labels: a target of variance 1, with noise.
 
     Attributes:
-      directions: (R, d) orthonormal rows.
-      weights: (R,) all of one size, with signs that alternate.
+      directions: (rank, d) float32, orthonormal rows.
+      weights: (rank,) float32, all of one size, with signs that alternate.
       spec: sizes.
     """
 
@@ -76,7 +76,7 @@ class LowRankPolynomial(struct.PyTreeNode):
 
         Args:
           key: typed PRNG key.
-          n: N.
+          n: number of examples, N, static.
 
         Returns:
           inputs (N, d) on the sphere of radius sqrt(d), labels (N,) with noise, and as latents
@@ -91,7 +91,7 @@ class LowRankPolynomial(struct.PyTreeNode):
         return Batch(inputs, sum(components) + noise, tuple(components))
 
     def components(self, inputs: Float[Array | np.ndarray, "N d"]) -> list[Float[Array, " N"]]:
-        """Of each degree from 0 to that of p, (N,) for inputs (N, d)."""
+        """Returns the component of each degree from 0 to that of p, (N,), at inputs (N, d)."""
         with jax.default_matmul_precision("highest"):
             cosines = inputs @ self.directions.T / self.spec.input_dim**0.5
             zonal = gegenbauer(self.spec.input_dim, self.spec.degree, cosines)
@@ -100,7 +100,7 @@ class LowRankPolynomial(struct.PyTreeNode):
 
     @property
     def mean_squares(self) -> Float[Array, " degrees"]:
-        """E of the square of each component, (degree + 1,); all but the first add up to 1."""
+        """Mean square of each component, (degree + 1,) float32; all but the first add up to 1."""
         with jax.default_matmul_precision("highest"):
             cosines = self.directions @ self.directions.T
             zonal = gegenbauer(self.spec.input_dim, self.spec.degree, cosines)
@@ -118,9 +118,17 @@ class LowRankPolynomial(struct.PyTreeNode):
 
 
 def draw_low_rank_polynomial(key: Key[Array, ""], spec: PolynomialSpec) -> LowRankPolynomial:
-    """Draws orthogonal directions; pure, to be mapped over keys.
+    """Draws a target with random orthogonal directions; pure, to be mapped over keys.
 
-    Signs alternate: with equal ones a quadratic of full rank would be constant on the sphere.
+    The signs of the weights alternate: with equal ones a quadratic of full rank would be constant
+    on the sphere.
+
+    Args:
+      key: typed PRNG key.
+      spec: sizes.
+
+    Returns:
+      The task.
     """
     normal = jax.random.normal(key, (spec.input_dim, spec.rank), jnp.float32)
     with jax.default_matmul_precision("highest"):

@@ -1,8 +1,9 @@
 """Random hierarchies of polynomial threshold functions, of any depth, degree, fan-in and width.
 
-Their wiring is random, so they may collapse: a deep label may equal a shallow function, or be
-nearly constant. Labels are drawn again until they are balanced; how shallow each level is, the
-linear and the shallow learner of `train.label_learners` tell.
+A polynomial threshold function (PTF) is the sign of a polynomial. The wiring of these hierarchies
+is random, so they may collapse: a deep label may equal a shallow function, or be nearly constant.
+Labels are drawn again until they are balanced; how shallow each level is, the linear and the
+shallow learner of `train.label_learners` tell.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from hierjax.tasks.label_hierarchy import LabelHierarchy, LabelLevel, Monomials,
 from hierjax.tasks.lattice import check_lattice, num_locations, window_size, window_table
 
 KINDS = ("parity", "and", "majority", "random")
+"""What a label makes of the nodes that it reads, see `PTFSpec`."""
 
 _CANDIDATES = 16
 _PROBES = 1024
@@ -27,26 +29,26 @@ _MAX_SIZE = 2**11  # Sums of so many coefficients of this size are exact in floa
 
 @dataclasses.dataclass(frozen=True)
 class PTFSpec:
-    """Sizes of a random hierarchy.
+    """Sizes of a random hierarchy of polynomial threshold functions.
 
     Attributes:
       kind: what every label makes of the nodes that it reads, signs drawn at random: their
         product ("parity", of degree fan_in), their conjunction ("and", a junta and of degree 1),
         the sign of their sum ("majority", of degree 1), or the sign of a "random" polynomial.
-      num_inputs: d, at each location.
-      depth: r.
-      labels_per_level: at each location.
-      fan_in: nodes that a label reads, different ones: one of the level below, the others of any
-        lower level or the input.
-      degree: K, of random polynomials.
-      max_coefficient: M, of random polynomials, whose coefficients are whole numbers with an
-        odd sum, so that none comes nearer to zero than 1.
-      lattice: sides of a ring or grid; () for none.
-      radius: of the windows in which the nodes stand.
-      min_share: least share of a label's rarer sign.
+      num_inputs: number of input bits at each location, d.
+      depth: number of levels of labels, R.
+      labels_per_level: number of labels of a level at each location.
+      fan_in: number of different nodes that a label reads: one of the level below, the others of
+        any lower level or the input.
+      degree: degree of random polynomials; other kinds ignore it.
+      max_coefficient: largest coefficient of random polynomials; these are whole numbers with an
+        odd sum, so that no polynomial comes nearer to zero than 1. Other kinds ignore it.
+      lattice: lengths of the sides of a ring or grid; () for none.
+      radius: radius of the windows in which the nodes that a label reads stand.
+      min_share: least share of the inputs on which a label may have its rarer sign.
 
     Raises:
-      ValueError: a number out of bounds.
+      ValueError: the kind is unknown, or a number is out of bounds.
     """
 
     kind: str
@@ -90,7 +92,7 @@ class PTFSpec:
 
     @property
     def monomials(self) -> Monomials:
-        """Of every label."""
+        """Monomials of the polynomial of every label, as sets of the nodes that it reads."""
         nodes = range(self.fan_in)
         if self.kind == "parity":
             return (tuple(nodes),)
@@ -108,9 +110,13 @@ def draw_ptf_hierarchy(
 
     Of 16 candidates for a label the first that is balanced is taken, else the most balanced.
 
+    Args:
+      key: typed PRNG key.
+      spec: sizes.
+
     Returns:
-      The hierarchy, and the shares (r, labels_per_level) of the rarer sign of each label among
-      1,024 random inputs; see `require_balanced`.
+      The hierarchy, and the shares (R, labels_per_level) of the rarer sign of each label among
+      1,024 random inputs, for `require_balanced`.
     """
     table = window_table(spec.lattice, spec.radius)
     count = -(-_PROBES // num_locations(spec.lattice))
@@ -142,11 +148,11 @@ def require_balanced(
     """Refuses hierarchies some of whose labels are nearly constant.
 
     Args:
-      shares: (..., r, labels_per_level) shares of the rarer signs.
-      min_share: least of them that will do.
+      shares: (..., R, labels_per_level) shares of the rarer signs, from `draw_ptf_hierarchy`.
+      min_share: least share that will do.
 
     Raises:
-      ValueError: one is less.
+      ValueError: a share is less; the lowest level where one is less is named.
     """
     least = shares.reshape(-1, *shares.shape[-2:]).min(axis=(0, 2))
     bad = [level + 1 for level, share in enumerate(least) if share < min_share]
@@ -182,7 +188,7 @@ def _draw_level(key: Key[Array, ""], spec: PTFSpec, num_below: int, newest: int)
 def _draw_places(
     key: Key[Array, ""], spec: PTFSpec, num_below: int, newest: int, size: int
 ) -> Int[Array, "labels fan_in"]:
-    """(n, f) different places in a window, offset * num_below + node, the first of them new."""
+    """Draws (labels, fan_in) different places, offset * num_below + node, the first one new."""
     keys = [jax.random.fold_in(key, place) for place in range(spec.fan_in)]
     shape = (spec.labels_per_level,)
     first = jax.random.randint(keys[0], shape, 0, size * newest)
@@ -199,7 +205,7 @@ def _draw_places(
 def _odd_coefficients(
     key: Key[Array, ""], shape: tuple[int, int], bound: int
 ) -> Float[Array, "labels monomials"]:
-    """Whole numbers from -bound to bound, one of each row moved by one if their sum is even."""
+    """Draws whole numbers up to a bound; one of a row is moved by one if their sum is even."""
     drawn = jax.random.randint(key, shape, -bound, bound + 1)
     moved = drawn.at[:, -1].add(jnp.where(drawn[:, -1] > 0, -1, 1))
     even = drawn.sum(axis=1, keepdims=True) % 2 == 0

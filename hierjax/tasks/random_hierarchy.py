@@ -1,4 +1,9 @@
-"""Random hierarchy models: grammars whose strings hide a tree (arXiv 2307.02129, Section II)."""
+"""Random hierarchy models: grammars whose strings hide a tree (arXiv 2307.02129, Section II).
+
+A class, the symbol at the root, is rewritten by a random one of its rules into a tuple of symbols,
+each of these into a tuple of symbols of the next level, and so on down to the leaves, which are
+the string. A learner sees the string and is to tell the class.
+"""
 
 import dataclasses
 import functools
@@ -25,14 +30,14 @@ _STRINGS_AT_ONCE = 4096
 class RandomHierarchySpec:
     """Sizes of a random hierarchy. Levels count from the root (0) to the leaves (depth).
 
-    vocab_size, num_rules and branching are one number or one for each of the `depth` levels,
-    root side first, and are kept as tuples of length `depth`.
+    vocab_size, num_rules and branching are given as one number, or as one for each of the `depth`
+    levels, root side first; they are kept as tuples of length `depth`.
 
     Attributes:
-      num_classes: symbols at the root, C.
-      vocab_size: symbols at levels 1 to depth, V.
-      num_rules: production rules of each symbol at levels 0 to depth - 1, M.
-      branching: children of each node at levels 0 to depth - 1, S.
+      num_classes: number of symbols at the root, C.
+      vocab_size: number of symbols at each of the levels 1 to depth, V.
+      num_rules: number of rules of each symbol at each of the levels 0 to depth - 1, M.
+      branching: number of children of each node at each of the levels 0 to depth - 1, S.
       depth: number of expansions from the root to the leaves, L.
 
     Raises:
@@ -83,11 +88,11 @@ class RandomHierarchySpec:
                 )
 
     def symbols(self, level: int) -> int:
-        """Number of symbols at a level, V_l."""
+        """Returns the number of symbols at a level, V_l."""
         return self.num_classes if level == 0 else self.vocab_size[level - 1]
 
     def nodes(self, level: int) -> int:
-        """Number of nodes at a level of one tree, P_l."""
+        """Returns the number of nodes at a level of one tree, P_l."""
         return math.prod(self.branching[:level])
 
     @property
@@ -128,10 +133,11 @@ class RandomHierarchy(struct.PyTreeNode):
 
     Attributes:
       spec: sizes, static.
-      rules: for each level l, (V_l, M_l, S_l) symbols of level l + 1 in the smallest unsigned
-        type that holds them.
-      rule_probabilities: for each level l, (V_l, M_l) float32; None for uniform.
-      class_prior: (C,) float32; None for uniform.
+      rules: for each level l, (V_l, M_l, S_l) symbols of level l + 1 that each rule makes, in the
+        smallest unsigned type that holds them.
+      rule_probabilities: for each level l, (V_l, M_l) float32 probabilities of the rules of each
+        symbol; None for uniform rules.
+      class_prior: (C,) float32 probabilities of the classes; None for uniform classes.
     """
 
     spec: RandomHierarchySpec = struct.field(pytree_node=False)
@@ -141,25 +147,27 @@ class RandomHierarchy(struct.PyTreeNode):
 
     @property
     def num_strings(self) -> int:
-        """Number of different inputs there are."""
+        """Number of different strings there are."""
         return self.spec.num_strings
 
     @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: Key[Array, ""], n: int) -> Batch:
-        """Draws n strings with their whole trees. Jitted, and vmap-able in grammar and key.
+        """Draws strings with their whole trees; those of a smaller n are the first of a larger one.
 
-        The first examples do not depend on n. Choices are packed in random words as
-        `choices.word_layout` says; rules that have probabilities are chosen as `alias` does, by a
-        word for each. In a jitted function that reads the inputs alone nothing else is computed,
-        and levels are skipped as `joint_rules` tells, which is several times faster.
+        The method is jitted, and may be mapped over grammars and keys by `jax.vmap`. Several
+        choices share a random word, as `choices.word_layout` says; rules that have probabilities
+        are chosen by a word each, as `alias` says. In a jitted function that reads the inputs
+        alone nothing else is computed, and levels are skipped as `joint_rules` says, which is
+        several times faster.
 
         Args:
           key: typed PRNG key.
-          n: number of strings, static.
+          n: number of strings, N, static.
 
         Returns:
-          A batch of inputs (n, d), labels (n,) and latents: for each level l from 0 to L the
-          symbols (n, P_l) of its nodes, left to right, all in small unsigned types.
+          inputs (N, d), the strings; labels (N,), their classes; and as latents for each level l
+          from 0 to L the symbols (N, P_l) of its nodes, left to right; all in the smallest
+          unsigned types that hold them.
         """
         steps = [self._joint_rules(levels) for levels in joint_steps(self.spec)]
 
@@ -179,11 +187,14 @@ class RandomHierarchy(struct.PyTreeNode):
     def expand(
         self, labels: Integer[Array, " N"], chosen: Sequence[Integer[Array | np.ndarray, "N _"]]
     ) -> Batch:
-        """Derives strings level by level.
+        """Derives strings from given choices of rules, level by level.
 
         Args:
           labels: (N,) classes.
-          chosen: for each level l from 0 to L - 1, (N, P_l): the index of the rule of each node.
+          chosen: for each level l from 0 to L - 1, (N, P_l) indices of the rule of each node.
+
+        Returns:
+          The batch, of the same form as that of `sample`.
         """
         level = labels[:, None].astype(symbol_dtype(self.spec.num_classes))
         levels = [level]
@@ -205,7 +216,7 @@ class RandomHierarchy(struct.PyTreeNode):
         return joint_rules(rules, [self.rule_probabilities[level] for level in levels])
 
     def _derive(self, steps: Sequence[JointRules], words: UInt32[Array, "W N"]) -> Batch:
-        """Strings from (W, N) random words."""
+        """Makes strings from (W, N) random words."""
         labels, draws = self._read(words)
         symbols, chosen = labels[None], []
         for step, draw in zip(steps, draws, strict=True):
@@ -218,7 +229,7 @@ class RandomHierarchy(struct.PyTreeNode):
 
     @property
     def _options(self) -> tuple[int, ...]:
-        """Of all uniform choices of a string: its class, then the joint choices of each step."""
+        """Numbers of options of the uniform choices of a string: its class, then each step's."""
         options = [self.spec.num_classes] if self.class_prior is None else []
         if self.rule_probabilities is None:
             for levels in joint_steps(self.spec):
@@ -228,7 +239,7 @@ class RandomHierarchy(struct.PyTreeNode):
 
     @property
     def _num_words(self) -> int:
-        """Random words of a string: of uniform choices, then for the class, then for the rules."""
+        """Number of random words of a string: of uniform choices, for the class, for the rules."""
         num_words = len(choices.word_layout(self._options)) + (self.class_prior is not None)
         if self.rule_probabilities is None:
             return num_words
@@ -237,7 +248,7 @@ class RandomHierarchy(struct.PyTreeNode):
     def _read(
         self, words: UInt32[Array, "W N"]
     ) -> tuple[Integer[Array, " N"], list[UInt32[Array, "_ N"]]]:
-        """Labels (N,), and (P_l, N) for each step: joint choices, or the words to choose by."""
+        """Reads labels (N,), and for each step joint choices (P_l, N) or the words to choose by."""
         draws = choices.read_choices(words, self._options)
         words = words[len(choices.word_layout(self._options)) :]
         if self.class_prior is None:
@@ -255,7 +266,7 @@ class RandomHierarchy(struct.PyTreeNode):
         return labels, jnp.split(draws, np.cumsum(nodes)[:-1])
 
     def _split(self, joint: Sequence[UInt32[Array, "_ N"]]) -> list[UInt32[Array, "N _"]]:
-        """Joint choices of each step as `expand` takes them."""
+        """Turns the joint choices of each step into what `expand` takes."""
         chosen = []
         for levels, choice in zip(joint_steps(self.spec), joint, strict=True):
             own, *below = choices.split_choices(choice, joint_options(self.spec, levels))
@@ -266,5 +277,5 @@ class RandomHierarchy(struct.PyTreeNode):
 
 
 def symbol_dtype(num_symbols: int) -> np.dtype:
-    """Smallest unsigned type that holds the symbols 0 to num_symbols - 1."""
+    """Returns the smallest unsigned type that holds the symbols 0 to num_symbols - 1."""
     return np.min_scalar_type(num_symbols - 1)

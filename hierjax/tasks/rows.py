@@ -6,13 +6,13 @@ from jaxtyping import Array, Int, Shaped, UInt32
 
 
 def first_occurrence(rows: Shaped[Array, "N d"]) -> Int[Array, " N"]:
-    """Where each row stands for the first time.
+    """Finds where each row stands for the first time.
 
     Args:
-      rows: (N, d) numbers of any type, compared bit by bit.
+      rows: (N, d) numbers of any type, which are compared bit by bit.
 
     Returns:
-      (N,) int32: the least index of an equal row, its own where there is none before it.
+      (N,) int32, the least index of an equal row, which is a row's own where none is before it.
     """
     words = _as_words(rows)
     position = jnp.arange(words.shape[0])

@@ -20,9 +20,9 @@ class Split(struct.PyTreeNode):
     """A train set and a test set of unseen strings.
 
     Attributes:
-      train: independent draws; those of a smaller set are the first ones of a larger.
+      train: independent draws; those of a smaller train set are the first ones of a larger one.
       test: independent draws conditioned on being absent from the train set.
-      num_unseen: number of test rows that were filled, see `require_filled`.
+      num_unseen: () int32, the number of test rows that were filled, for `require_filled`.
     """
 
     train: Batch
@@ -31,7 +31,12 @@ class Split(struct.PyTreeNode):
 
 
 def check_split(num_strings: int, num_train: int, num_test: int) -> None:
-    """Refuses a split that the language is too small for.
+    """Refuses a split that a language is too small for.
+
+    Args:
+      num_strings: number of strings of the language.
+      num_train: number of train examples.
+      num_test: number of unseen test examples.
 
     Raises:
       ValueError: a count is not positive or cannot be indexed, or num_train + num_test exceeds
@@ -56,9 +61,19 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
 
 @functools.partial(jax.jit, static_argnames=("num_train", "num_test"))
 def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Split:
-    """Draws a split of a task that has sample(key, n) and num_strings.
+    """Draws a train set, and a test set of strings that are not in it.
 
-    Jitted, and vmap-able in task and key.
+    The function is jitted, and may be mapped over tasks and keys by `jax.vmap`.
+
+    Args:
+      task: a pytree with a method sample(key, n) and an attribute num_strings, such as a
+        RandomHierarchy.
+      key: typed PRNG key.
+      num_train: number of train examples, static.
+      num_test: number of unseen test examples, static.
+
+    Returns:
+      The split; `require_filled` tells whether its test set could be filled.
 
     Raises:
       ValueError: the language is too small, see `check_split`.
@@ -93,11 +108,11 @@ def require_filled(num_unseen: Int[Array | np.ndarray, "..."], num_test: int) ->
     Only grammars with very uneven probabilities come to this.
 
     Args:
-      num_unseen: of one split or of many.
-      num_test: what was asked for.
+      num_unseen: `Split.num_unseen` of one split or of many.
+      num_test: number of test examples that was asked for.
 
     Raises:
-      ValueError: with the number of unseen strings that were found.
+      ValueError: a test set is short; the number of unseen strings that were found is named.
     """
     found = int(np.min(num_unseen))
     if found < num_test:
@@ -108,16 +123,16 @@ def require_filled(num_unseen: Int[Array | np.ndarray, "..."], num_test: int) ->
 
 
 def contains(
-    rows: Shaped[Array, "N d"], candidates: Shaped[Array, "candidates d"]
+    rows: Shaped[Array | np.ndarray, "N d"], candidates: Shaped[Array | np.ndarray, "candidates d"]
 ) -> Bool[Array, " candidates"]:
-    """Whether each candidate equals one of the rows, exactly.
+    """Tells whether each candidate equals one of the rows, exactly.
 
     Args:
-      rows: (N, d) array.
-      candidates: (K, d) array of the same type.
+      rows: (N, d) array of any type.
+      candidates: (number of candidates, d) array of the same type.
 
     Returns:
-      (K,) bool.
+      (number of candidates,) bool.
     """
     first = first_occurrence(jnp.concatenate([rows, candidates]))
     return first[rows.shape[0] :] < rows.shape[0]

@@ -1,7 +1,8 @@
 """Sparse polynomials of signs: staircases, parities and merged staircases (arXiv 2108.10573).
 
-f(x) = sum_t coefficients[t] * prod_{j in sets[t]} x_j for x uniform on the cube {-1, 1}^d. The
-products are the Fourier basis of the cube: uncorrelated, of variance 1.
+The target is f(x) = sum_t coefficients[t] * prod_{j in sets[t]} x_j for x uniform on the cube
+{-1, 1}^d. The products are the Fourier basis of the cube: uncorrelated, of variance 1. In a merged
+staircase every set brings at most one input that no set before it has, in some order of the sets.
 """
 
 import functools
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Key
 
@@ -17,15 +19,16 @@ from hierjax.tasks.batch import Batch
 from hierjax.tasks.label_hierarchy import draw_signs
 
 Sets = tuple[tuple[int, ...], ...]
+"""Sets of inputs, each an ascending tuple of indices from 0."""
 
 
 class CubePolynomial(struct.PyTreeNode):
-    """A target on the cube.
+    """A task with real-valued labels: a sparse polynomial of signs.
 
     Attributes:
-      coefficients: (T,) float32 of the products.
-      sets: T different subsets of range(d).
-      num_inputs: d.
+      coefficients: (T,) float32, the coefficients of the products.
+      sets: T different subsets of range(d), static.
+      num_inputs: number of inputs, d, static.
     """
 
     coefficients: Array
@@ -38,10 +41,10 @@ class CubePolynomial(struct.PyTreeNode):
 
         Args:
           key: typed PRNG key.
-          n: N.
+          n: number of examples, N, static.
 
         Returns:
-          inputs (N, d) uniform signs, labels (N,), and as latents the product (N,) of each of
+          inputs (N, d), uniform signs; labels (N,); and as latents the product (N,) over each of
           the sets; all float32.
         """
         inputs = draw_signs(key, n, (self.num_inputs,))
@@ -52,16 +55,19 @@ class CubePolynomial(struct.PyTreeNode):
 
 
 def merged_staircase(num_inputs: int, sets: Iterable[Iterable[int]]) -> CubePolynomial:
-    """The sum of the products over some sets, scaled to variance 1.
+    """Makes the sum of the products over some sets, scaled to variance 1.
 
-    Nothing is asked of the sets; how far from a merged staircase they are, `leap` tells.
+    The sets need not be a merged staircase; how far from one they are, `leap` tells.
 
     Args:
-      num_inputs: d.
-      sets: non-empty, different subsets of range(d).
+      num_inputs: number of inputs, d.
+      sets: different, non-empty subsets of range(d).
+
+    Returns:
+      The task.
 
     Raises:
-      ValueError: there are none, or they are not such sets.
+      ValueError: there are no sets, or they are not of this kind.
     """
     ordered = tuple(tuple(sorted(each)) for each in sets)
     if not ordered:
@@ -79,7 +85,14 @@ def merged_staircase(num_inputs: int, sets: Iterable[Iterable[int]]) -> CubePoly
 
 
 def staircase(num_inputs: int, degree: int) -> CubePolynomial:
-    """(x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree).
+    """Makes the task (x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree).
+
+    Args:
+      num_inputs: number of inputs, d.
+      degree: number of terms, and degree of the last one.
+
+    Returns:
+      The task.
 
     Raises:
       ValueError: the degree is not from 1 to the number of inputs.
@@ -88,7 +101,14 @@ def staircase(num_inputs: int, degree: int) -> CubePolynomial:
 
 
 def parity(num_inputs: int, degree: int) -> CubePolynomial:
-    """x_1 x_2 ... x_degree.
+    """Makes the task x_1 x_2 ... x_degree.
+
+    Args:
+      num_inputs: number of inputs, d.
+      degree: number of inputs that are multiplied.
+
+    Returns:
+      The task.
 
     Raises:
       ValueError: the degree is not from 1 to the number of inputs.
@@ -97,7 +117,11 @@ def parity(num_inputs: int, degree: int) -> CubePolynomial:
 
 
 def prefix_sets(num_inputs: int, degree: int) -> Sets:
-    """{1}, {1, 2} to {1, ..., degree}, from 0 as all indices.
+    """Returns the sets {0}, {0, 1} to {0, ..., degree - 1} of inputs.
+
+    Args:
+      num_inputs: number of inputs, d.
+      degree: number of sets.
 
     Raises:
       ValueError: the degree is not from 1 to the number of inputs.
@@ -108,9 +132,9 @@ def prefix_sets(num_inputs: int, degree: int) -> Sets:
 
 
 def leap(sets: Sets) -> int:
-    """Most new inputs that a set brings when the sets are taken in the best order.
+    """Returns the most new inputs that a set brings when sets are taken in the best order.
 
-    It is 1 for a merged staircase, and k for the parity of k inputs (arXiv 2302.11055).
+    The leap is 1 for a merged staircase, and k for the parity of k inputs (arXiv 2302.11055).
     """
     known: set[int] = set()
     left, most = [set(each) for each in sets], 0
@@ -122,18 +146,26 @@ def leap(sets: Sets) -> int:
     return most
 
 
-def fourier_basis(inputs: Float[Array, "N d"], sets: Sets) -> Float[Array, "N T"]:
-    """(N, T) products of the inputs (N, d) over each of the sets."""
+def fourier_basis(inputs: Float[Array | np.ndarray, "N d"], sets: Sets) -> Float[Array, "N T"]:
+    """Returns the products (N, T) of inputs (N, d) over each of T sets."""
     return jnp.stack([inputs[:, jnp.array(each)].prod(axis=-1) for each in sets], axis=-1)
 
 
 def fourier_coefficients(
-    values: Float[Array, " N"], inputs: Float[Array, "N d"], sets: Sets
+    values: Float[Array | np.ndarray, " N"], inputs: Float[Array | np.ndarray, "N d"], sets: Sets
 ) -> Float[Array, " T"]:
-    """(T,) coefficients of a function on the cube, from its values (N,) at inputs (N, d).
+    """Finds coefficients of a function on the cube by least squares.
 
-    By least squares, N > T: exact if the inputs are the whole cube, or the function has no other
-    coefficients than these; else at uniform inputs the others add noise of their rms over sqrt(N).
+    They are exact if the inputs are the whole cube, or if the function has no other coefficients
+    than these; else, at uniform inputs, the others add noise of their rms over sqrt(N).
+
+    Args:
+      values: (N,) values of the function, N > T.
+      inputs: (N, d) signs, where it has them.
+      sets: the T sets of inputs whose coefficients are wanted.
+
+    Returns:
+      (T,) coefficients.
     """
     basis = fourier_basis(inputs, sets)
     with jax.default_matmul_precision("highest"):
