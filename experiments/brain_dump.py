@@ -10,45 +10,99 @@ accuracies above 0.99 of all levels within four blocks, where always guessing th
 sign gives about 0.7, in about five minutes on two cores.
 """
 
+import dataclasses
+import functools
+
 import jax
 import numpy as np
-from absl import flags
 
-from experiments import cli, label_flags
-from experiments.label_flags import Defaults
-from experiments.label_request import Request, TaskRequest, task_key
-from hierjax import (
-    BrainDumpSpec,
-    estimate_vote_coefficients,
-    recovery_coefficients,
-    seed_keys,
-    vote_coefficients,
-)
-
-_DEFAULTS = Defaults(3, 1, "hinge", 2, 256)
-
-flags.DEFINE_integer("num_inputs", 20, "Input bits, d.")
-flags.DEFINE_integer("depth", 3, "Levels of gates, t.")
-flags.DEFINE_integer("gates_per_level", None, "Gates of a level; unset: as many as inputs.")
-flags.DEFINE_integer("fan_in", 2, "Inputs of a gate.")
-flags.DEFINE_integer("labels_per_level", None, "Votes about a level; unset: two for each gate.")
-flags.DEFINE_integer("votes", 3, "Gates that vote on a label, k; odd.")
-cli.define_run_flags("brain_dump", num_seeds=3)
-FLAGS = flags.FLAGS
+from experiments import labels
+from experiments.experiment import Results
+from experiments.flags import nested
+from experiments.runner import run
+from hierjax.runs import seed_keys
+from hierjax.settings import Config, setting
+from hierjax.tasks import BrainDump, BrainDumpSpec, draw_brain_dump
+from hierjax.theory import estimate_vote_coefficients, recovery_coefficients, vote_coefficients
+from hierjax.train import BlockConfig
 
 
-def main() -> None:
-    """Runs the experiment as the flags say."""
-    cli.run(__doc__, prepare, lambda plan: label_flags.execute(plan, gate_recovery))
+@dataclasses.dataclass(frozen=True)
+class Task(Config):
+    """A family of circuits and votes about them, from which each seed draws one.
+
+    Attributes:
+      num_inputs: number of input bits, d.
+      depth: number of levels of gates, t.
+      gates_per_level: gates of each level; unset: as many as inputs.
+      fan_in: inputs of each gate.
+      labels_per_level: votes about each level; unset: two for each gate.
+      votes: gates that vote on each label, k; odd.
+      kind: what the task is called.
+      brain_dump: sizes of the circuit and of the votes.
+    """
+
+    num_inputs: int = setting(20, most=labels.MAX_SIZE)
+    depth: int = setting(3, most=labels.MAX_SIZE)
+    gates_per_level: int | None = setting(None)
+    fan_in: int = setting(2)
+    labels_per_level: int | None = setting(None)
+    votes: int = setting(3)
+    kind: str = setting("brain_dump", flag=False)
+    brain_dump: BrainDumpSpec | None = setting(None, flag=False)
+
+    lattice = ()
+    num_locations = None
+    radius = input_radius = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.gates_per_level is None:
+            self.fill(gates_per_level=self.num_inputs)
+        if self.labels_per_level is None:
+            self.fill(labels_per_level=2 * self.gates_per_level)
+        sizes = (self.num_inputs, self.depth, self.gates_per_level, self.fan_in)
+        self.fill(brain_dump=BrainDumpSpec(*sizes, self.labels_per_level, self.votes))
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels, K."""
+        return self.depth * self.labels_per_level
+
+    @property
+    def num_bits(self) -> int:
+        """Bits of an input."""
+        return self.num_inputs
+
+    def draw(self, key: jax.Array) -> BrainDump:
+        """A circuit of the family, and votes.
+
+        Raises:
+          ValueError: a number out of bounds.
+        """
+        return draw_brain_dump(key, self.brain_dump)
 
 
-def prepare() -> label_flags.Plan:
-    """Checks the request and opens its folder."""
-    gates = FLAGS.num_inputs if FLAGS.gates_per_level is None else FLAGS.gates_per_level
-    labels = 2 * gates if FLAGS.labels_per_level is None else FLAGS.labels_per_level
-    spec = BrainDumpSpec(FLAGS.num_inputs, FLAGS.depth, gates, FLAGS.fan_in, labels, FLAGS.votes)
-    task = TaskRequest("brain_dump", spec.num_inputs, spec.depth, labels, brain_dump=spec)
-    return label_flags.prepare("brain_dump", label_flags.read_request(task, _DEFAULTS))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(labels.Request):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      task: the family of circuits.
+      block: how the blocks are trained.
+      examples_per_unit: train examples for each unit of a block, if num_train is unset.
+      extra_blocks: blocks beyond one a level, if num_blocks is unset.
+    """
+
+    task: Task = nested(Task)
+    block: BlockConfig = nested(BlockConfig, loss="hinge", passes=2.0, batch_size=256)
+    examples_per_unit: float = setting(3.0, above=0, identity=False)
+    extra_blocks: int = setting(1, least=0, identity=False)
+
+
+def summarize(request: Request, results: Results) -> dict:
+    """The content of summary.json."""
+    return labels.summarize(request, results) | gate_recovery(request)
 
 
 def gate_recovery(request: Request) -> dict:
@@ -67,24 +121,33 @@ def gate_recovery(request: Request) -> dict:
 
 def _recovered(key: jax.Array, request: Request) -> dict[str, list[float]]:
     """Of one seed, level by level."""
-    task, count = request.task.draw(task_key(key)), request.num_test
+    task, count = request.task.draw(labels.task_key(key)), request.num_test
     fit_key, test_key = jax.random.fold_in(key, 4), jax.random.fold_in(key, 5)
     fit, test = task.sample(fit_key, count), task.sample(test_key, count)
     fit_gates, test_gates = task.gates(fit_key, count), task.gates(test_key, count)
     shares = {"closed_form": [], "estimated": []}
     for level in range(request.task.depth):
-        seen, labels, truth = (
+        seen, votes, truth = (
             np.asarray(x) for x in (fit_gates[level], fit.latents[level + 1], test_gates[level] > 0)
         )
         unseen = np.asarray(test.latents[level + 1])
         closed = vote_coefficients(task.members[level], task.signs[level], seen.shape[1])
         scores = unseen @ recovery_coefficients(closed)
         shares["closed_form"].append(float(np.mean((scores > 0) == truth)))
-        estimated = recovery_coefficients(estimate_vote_coefficients(seen, labels))
-        scores = (unseen - labels.mean(axis=0)) @ estimated + seen.mean(axis=0)
+        estimated = recovery_coefficients(estimate_vote_coefficients(seen, votes))
+        scores = (unseen - votes.mean(axis=0)) @ estimated + seen.mean(axis=0)
         shares["estimated"].append(float(np.mean((scores > 0) == truth)))
     return shares
 
+
+EXPERIMENT = labels.experiment(
+    name="brain_dump",
+    doc=__doc__,
+    request=Request,
+    follows={"solver": {"ridge": {"loss": "square"}}},
+    summarize=summarize,
+)
+main = functools.partial(run, EXPERIMENT)
 
 if __name__ == "__main__":
     main()

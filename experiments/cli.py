@@ -1,9 +1,7 @@
-"""What every experiment does about its command line: flags, exit codes, progress."""
+"""What every command does about its process: the command line, exit codes, progress."""
 
 import contextlib
 import gc
-import importlib.util
-import itertools
 import logging
 import os
 import sys
@@ -11,173 +9,90 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-from absl import flags
+from absl import flags as absl_flags
 from tqdm import tqdm
 
-from hierjax import Hosts, meet, meet_on_tpu
-from hierjax.runs.parallel import IMPLS
+from experiments import flags
 
 _SECONDS_BETWEEN_LINES = 10.0
 _ROUNDING = 1e-3
 _ENOUGH_DONE = 0.02
-_ROOT = Path(__file__).resolve().parents[1]
 
 
-def define_run_flags(experiment: str, num_seeds: int) -> None:
-    """Defines the flags that all experiments share."""
-    flags.DEFINE_integer(
-        "seed", 0, "Seed of everything random.", lower_bound=0, upper_bound=2**32 - 1
-    )
-    flags.DEFINE_integer(
-        "num_seeds",
-        num_seeds,
-        "Seeds; each draws its own task, data and weights.",
-        lower_bound=1,
-        upper_bound=2**20,
-    )
-    flags.DEFINE_string(
-        "workdir", str(_ROOT / "runs" / experiment), "Run folder; a run found there goes on."
-    )
-    flags.DEFINE_enum("impl", IMPLS[0], IMPLS, "How seeds are divided between devices.")
-    flags.DEFINE_integer("num_devices", None, "Devices to use; unset: all.")
-    flags.DEFINE_bool("overwrite", False, "Forget the run found in the workdir and start anew.")
+def read(
+    doc: str,
+    module: str,
+    request: type,
+    defaults: Mapping[str, Any],
+    follows: flags.Follows,
+) -> Any:
+    """The request that the command line makes; --help prints, and a bad request ends, here.
 
-
-def run(doc: str, prepare: Callable[[], Any], execute: Callable[[Any], None]) -> None:
-    """Runs an experiment and exits.
-
-    What `prepare` raises is a bad request: one line, exit code 2. What `execute` raises is a
-    failure of the run: one line, exit code 1.
+    The process is then ready for a long run: libraries are quiet, compiled programs are kept, and
+    every core of a CPU is a device.
 
     Args:
       doc: text above the flags in --help.
-      prepare: checks the flags and opens the run folder; returns a plan with a `folder`.
-      execute: carries the plan out.
+      module: name of the command, under which --help lists the flags.
+      request: class of the request, see `flags`.
+      defaults: of flags, in place of those of the class.
+      follows: what values of flags follow from others.
     """
-    parse_flags(doc)
+    values = absl_flags.FlagValues()
+    flags.define(request, values, defaults, module)
+    if {"--help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
+        print(f"{doc}{values.module_help(module)}")
+        sys.exit(0)
+    try:
+        _, *rest = values(sys.argv)
+        if rest:
+            raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
+        _ready()
+        return flags.build(request, follows, dict(defaults) | flags.given(request, values))
+    except (absl_flags.Error, ValueError, OSError) as error:
+        end(str(error), 2)
+
+
+def _ready() -> None:
+    """Prepares the process for a long run: quiet libraries, a compilation cache, all cores."""
     _silence_libraries()
     _cache_compilation()
     _use_all_cores()
     gc.freeze()  # What was imported stays; collecting garbage looks at all of it, again and again.
+
+
+@contextlib.contextmanager
+def preparing() -> Iterator[None]:
+    """Around what precedes a run: an error is a bad request, told in one line, exit code 2."""
     try:
-        plan = prepare()
+        yield
     except KeyboardInterrupt:
         _end_at_once("interrupted before the run began")
     except (ValueError, OSError) as error:
         end(str(error), 2)
-    try:
-        execute(plan)
-    except KeyboardInterrupt:
-        _end_at_once("interrupted: without --overwrite the same command goes on from here")
-    except Exception as error:
-        _record_failure(plan, error)
-        known = isinstance(error, FloatingPointError | OSError | ValueError)
-        _end_at_once(str(error) if known else f"{type(error).__name__}: {error}", 1)
-
-
-def num_devices() -> int:
-    """Devices that the flags allow."""
-    return flags.FLAGS.num_devices or jax.local_device_count()
-
-
-def ascending(
-    name: str, values: list[str], least: float, most: float, kind: type = int
-) -> tuple[Any, ...]:
-    """The numbers of a list flag, whole ones by default.
-
-    Raises:
-      ValueError: they are none, do not ascend, or are out of bounds.
-    """
-    try:
-        numbers = tuple(kind(value) for value in values)
-    except ValueError:
-        numbers = ()
-    ascend = all(low < high for low, high in itertools.pairwise(numbers))
-    if not numbers or not ascend or not least <= numbers[0] <= numbers[-1] <= most:
-        numbers_of = "whole numbers" if kind is int else "numbers"
-        raise ValueError(
-            f"{name}={','.join(values)} must be {numbers_of} from {least} to {most} that ascend"
-        )
-    return numbers
-
-
-def some_of(name: str, values: list[str], known: Iterable[str]) -> tuple[str, ...]:
-    """The names of a list flag.
-
-    Raises:
-      ValueError: there are none, or one is unknown or given twice.
-    """
-    if not values or not set(values) <= set(known) or len(set(values)) < len(values):
-        raise ValueError(f"{name}={','.join(values)} must be different ones of {', '.join(known)}")
-    return tuple(values)
-
-
-def define_host_flags() -> None:
-    """Defines the flags of an experiment that many hosts can share."""
-    flags.DEFINE_string("coordinator", None, "Address and port of host 0, if there are several.")
-    flags.DEFINE_integer("num_processes", None, "Their number, one process each.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Number of this one, from 0.", lower_bound=0)
-
-
-def meet_hosts() -> Hosts:
-    """The hosts of the flags; on a TPU, where JAX finds them, those of its slice.
-
-    Raises:
-      ValueError: some of the flags are missing, or wrong.
-      HostLostError: a host did not come.
-    """
-    given = [flags.FLAGS[name].value for name in ("coordinator", "process_id", "num_processes")]
-    if None not in given:
-        return meet(*given, _end_with_host)
-    if given != [None] * 3:
-        raise ValueError("--coordinator, --num_processes and --process_id go together: give all")
-    if importlib.util.find_spec("libtpu"):
-        return meet_on_tpu(_end_with_host)
-    return Hosts()
 
 
 @contextlib.contextmanager
-def agreement(hosts: Hosts, request: Any) -> Iterator[None]:
-    """Around what may fail on one host: then all end, as they do if their requests differ.
+def running(folder: Any) -> Iterator[None]:
+    """Around a run: an error is a failure, told in one line and recorded, exit code 1.
 
-    Raises:
-      ValueError: a host has failed, or was asked for something else.
-      OSError: this host has failed.
+    Args:
+      folder: the `RunFolder` of the run.
     """
-    failure = None
     try:
         yield
-    except (ValueError, OSError) as error:
-        failure = error
-    told = hosts.gather([repr(request), None if failure is None else str(failure)])
-    if failure is not None:
-        raise failure
-    for host, (asked, failed) in enumerate(told):
-        if failed is not None:
-            raise ValueError(f"host {host}: {failed}")
-        if asked != told[0][0]:
-            raise ValueError(f"host {host} was asked for something else than host 0: same flags!")
-
-
-def parse_flags(doc: str) -> None:
-    """Reads the command line; --help prints, and anything unknown or out of bounds ends, here."""
-    if {"--help", "-h", "--helpfull"} & set(sys.argv[1:]):
-        modules = flags.FLAGS.flags_by_module_dict()
-        rooms = sorted(name for name in modules if name.startswith(("experiments.", "benchmarks.")))
-        shared = "\n".join(flags.FLAGS.module_help(name) for name in rooms)
-        print(f"{doc}{flags.FLAGS.main_module_help()}\n{shared}")
-        sys.exit(0)
-    try:
-        _, *rest = flags.FLAGS(sys.argv)
-    except flags.Error as error:
-        end(str(error), 2)
-    if rest:
-        end(f"unexpected argument {rest[0]!r}: flags begin with --", 2)
+    except KeyboardInterrupt:
+        _end_at_once("interrupted: without --overwrite the same command goes on from here")
+    except Exception as error:
+        with contextlib.suppress(OSError):  # The folder may be what failed.
+            folder.log("failed", error=str(error), traceback=traceback.format_exc())
+        known = isinstance(error, FloatingPointError | OSError | ValueError)
+        _end_at_once(str(error) if known else f"{type(error).__name__}: {error}", 1)
 
 
 def end(message: str, code: int) -> NoReturn:
@@ -194,21 +109,9 @@ def _end_at_once(message: str, code: int = 130) -> NoReturn:
     os._exit(code)
 
 
-def _end_with_host(lost: str) -> NoReturn:
-    """A sweep cannot be finished without one of its hosts."""
-    _end_at_once(f"{lost}: what was measured is kept, and the same command goes on from it", 1)
-
-
 def _say(message: str) -> None:
     line = " ".join(message.split())
     print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr, flush=True)
-
-
-def _record_failure(plan: Any, error: Exception) -> None:
-    if plan.folder is None:  # Host 0 writes.
-        return
-    with contextlib.suppress(OSError):  # The folder may be what failed.
-        plan.folder.log("failed", error=str(error), traceback=traceback.format_exc())
 
 
 def _silence_libraries() -> None:

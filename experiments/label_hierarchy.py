@@ -12,94 +12,182 @@ after block k, where chance is 0.5, in two and a half minutes on two cores; the 
 most of them.
 """
 
-from absl import flags
+import dataclasses
+import functools
 
-from experiments import cli, label_flags
-from experiments.label_flags import Defaults
-from experiments.label_request import TaskRequest
-from hierjax import PTFSpec
-from hierjax.tasks.label_hierarchies import REVERSIBLE
-from hierjax.tasks.ptf_hierarchy import KINDS
+import jax
+import numpy as np
 
-_DEFAULTS = {
-    "cnot": Defaults(2.5, 0, "square", 4, 256),
-    "tof": Defaults(8, 0, "squared_hinge", 4, 256),
-    "mix": Defaults(8, 0, "squared_hinge", 4, 256),
-    "ptf": Defaults(8, 0, "squared_hinge", 4, 256),
-    "automaton": Defaults(40, 2, "hinge", 2, 64),
+from experiments import labels
+from experiments.flags import nested
+from experiments.runner import run
+from hierjax.runs import map_seeds, seed_keys
+from hierjax.settings import Config, setting
+from hierjax.tasks import (
+    PTF_KINDS,
+    REVERSIBLE,
+    LabelHierarchy,
+    PTFSpec,
+    automaton,
+    draw_ptf_hierarchy,
+    draw_reversible_hierarchy,
+    require_balanced,
+)
+
+_PTF = ("task", ("ptf",))
+_RANDOM = ("ptf_kind", ("random",))
+
+
+def _threshold_task(passes: int, loss: str = "squared_hinge") -> dict:
+    sizes = {"depth": 5, "num_inputs": 24, "examples_per_unit": 8.0, "extra_blocks": 0}
+    return sizes | {"loss": loss, "passes": passes, "batch_size": 256}
+
+
+BY_TASK = {
+    "cnot": _threshold_task(4, "square") | {"examples_per_unit": 2.5},
+    "tof": _threshold_task(4),
+    "mix": _threshold_task(4),
+    "ptf": _threshold_task(4),
+    "automaton": {
+        "depth": 8,
+        "num_inputs": 32,
+        "examples_per_unit": 40.0,
+        "extra_blocks": 2,
+        "loss": "hinge",
+        "passes": 2,
+        "batch_size": 64,
+    },
 }
-_DEPTH = {"automaton": 8}
-_NUM_INPUTS = {"automaton": 32}
-_FAN_IN = {"and": 2}
-
-flags.DEFINE_enum("task", "cnot", list(_DEFAULTS), "Kind of hierarchy.")
-flags.DEFINE_integer("depth", None, "Levels, r; unset: 5, automaton 8.")
-flags.DEFINE_integer("num_inputs", None, "Input bits, d; unset: 24. Automaton: ring, unset: 32.")
-flags.DEFINE_integer("labels_per_level", None, "Unset: d/2, as many as are rewritten.")
-flags.DEFINE_integer("rule", 30, "Of the automaton.", lower_bound=0, upper_bound=255)
-flags.DEFINE_enum("ptf_kind", "majority", KINDS, "Of the threshold functions of --task ptf.")
-flags.DEFINE_integer("fan_in", None, "Nodes that each of them reads; unset: 3, 2 for and.")
-flags.DEFINE_integer("degree", 2, "Of random ones, K.")
-flags.DEFINE_integer("max_coefficient", 3, "Of random ones, M.")
-flags.DEFINE_float("min_share", 0.2, "Least share of a label's rarer sign.")
-cli.define_run_flags("label_hierarchy", num_seeds=3)
-FLAGS = flags.FLAGS
+"""What follows from the task where a flag is not given."""
 
 
-def main() -> None:
-    """Runs the experiment as the flags say."""
-    cli.run(__doc__, prepare, label_flags.execute)
+@dataclasses.dataclass(frozen=True)
+class Task(Config):
+    """A family of hierarchies, from which each seed draws one.
+
+    Attributes:
+      kind: kind of the hierarchy: reversible circuits of cnot or tof gates or a mix of both, a
+        cellular automaton, or random polynomial threshold functions.
+      depth: number of levels, r; unset: 5, of an automaton 8.
+      num_inputs: number of input bits, d; unset: 24. Of an automaton its ring; unset: 32.
+      labels_per_level: labels of each level; unset: half as many as inputs, which is how many
+        are rewritten.
+      rule: number of the cellular automaton's rule; unset: 30.
+      ptf_kind: kind of the threshold functions of --task ptf; unset: majority.
+      fan_in: nodes that each threshold function reads; unset: 3, of "and" 2.
+      degree: degree of random threshold functions, K; unset: 2.
+      max_coefficient: largest coefficient of random threshold functions, M; unset: 3.
+      min_share: least share of the rarer sign of a label of --task ptf; unset: 0.2.
+      num_locations: locations of the ring of an automaton.
+      ptf: sizes of the threshold functions.
+    """
+
+    kind: str = setting("cnot", choices=tuple(BY_TASK))
+    depth: int | None = setting(None, most=labels.MAX_SIZE)
+    num_inputs: int | None = setting(None, most=labels.MAX_SIZE)
+    labels_per_level: int | None = setting(None, only=("task", (*REVERSIBLE, "ptf")))
+    rule: int | None = setting(None, least=0, most=255, only=("task", ("automaton",)))
+    ptf_kind: str | None = setting(None, choices=PTF_KINDS, only=_PTF)
+    fan_in: int | None = setting(None, only=_PTF)
+    degree: int | None = setting(None, only=_RANDOM)
+    max_coefficient: int | None = setting(None, only=_RANDOM)
+    min_share: float | None = setting(None, only=_PTF)
+    num_locations: int | None = setting(None, flag=False)
+    ptf: PTFSpec | None = setting(None, flag=False)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.kind == "automaton":
+            rule = 30 if self.rule is None else self.rule
+            self.fill(rule=rule, num_locations=self.num_inputs, num_inputs=1, labels_per_level=1)
+            return
+        if self.labels_per_level is None:
+            self.fill(labels_per_level=self.num_inputs // 2)
+        if self.kind == "ptf":
+            self.fill(ptf=self._ptf())
+
+    def _ptf(self) -> PTFSpec:
+        kind = self.ptf_kind or "majority"
+        given = {
+            name: getattr(self, name)
+            for name in ("fan_in", "degree", "max_coefficient", "min_share")
+            if getattr(self, name) is not None
+        }
+        fan_in = {"fan_in": 2} if kind == "and" else {}
+        return PTFSpec(kind, self.num_inputs, self.depth, self.labels_per_level, **(fan_in | given))
+
+    @property
+    def num_labels(self) -> int:
+        """Labels at each location, K."""
+        return self.depth * self.labels_per_level
+
+    @property
+    def lattice(self) -> tuple[int, ...]:
+        """Sides of the ring of locations; () for none."""
+        return () if self.num_locations is None else (self.num_locations,)
+
+    @property
+    def radius(self) -> int:
+        """Radius of the window that a level depends on."""
+        return 0 if self.num_locations is None else 1
+
+    @property
+    def input_radius(self) -> int:
+        """Radius of the window of the input that the last level depends on, within the ring."""
+        return 0 if self.num_locations is None else min(self.depth, (self.num_locations - 1) // 2)
+
+    @property
+    def num_bits(self) -> int:
+        """Bits of an input, all locations together."""
+        return self.num_inputs * (self.num_locations or 1)
+
+    def draw(self, key: jax.Array) -> LabelHierarchy:
+        """A task of the family.
+
+        Raises:
+          ValueError: a number out of bounds.
+        """
+        if self.ptf is not None:
+            return draw_ptf_hierarchy(key, self.ptf)[0]
+        if self.kind == "automaton":
+            return automaton(self.rule, self.num_locations, self.depth)
+        return draw_reversible_hierarchy(
+            key, self.kind, self.num_inputs, self.depth, self.labels_per_level
+        )
 
 
-def prepare() -> label_flags.Plan:
-    """Checks the request and opens its folder."""
-    request = label_flags.read_request(read_task(), _DEFAULTS[FLAGS.task])
-    return label_flags.prepare("label_hierarchy", request)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(labels.Request):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      task: the family of hierarchies.
+    """
+
+    task: Task = nested(Task, names={"kind": "task"})
 
 
-def read_task() -> TaskRequest:
-    """The task that the flags make.
+def require(request: Request) -> None:
+    """Refuses tasks of which a seed draws labels that are nearly constant.
 
     Raises:
-      ValueError: there is none.
+      ValueError: a label is.
     """
-    kind = FLAGS.task
-    depth = _DEPTH.get(kind, 5) if FLAGS.depth is None else FLAGS.depth
-    size = _NUM_INPUTS.get(kind, 24) if FLAGS.num_inputs is None else FLAGS.num_inputs
-    _refuse_flags_of_other_tasks(kind)
-    if kind == "automaton":
-        task = TaskRequest(kind, 1, depth, 1, rule=FLAGS.rule, num_locations=size)
-    else:
-        labels = size // 2 if FLAGS.labels_per_level is None else FLAGS.labels_per_level
-        ptf = None
-        if kind == "ptf":
-            ptf = PTFSpec(
-                kind=FLAGS.ptf_kind,
-                num_inputs=size,
-                depth=depth,
-                labels_per_level=labels,
-                fan_in=_FAN_IN.get(FLAGS.ptf_kind, 3) if FLAGS.fan_in is None else FLAGS.fan_in,
-                degree=FLAGS.degree,
-                max_coefficient=FLAGS.max_coefficient,
-                min_share=FLAGS.min_share,
-            )
-        task = TaskRequest(kind, size, depth, labels, ptf=ptf)
-    return task
+    if request.task.ptf is not None:
+        keys = jax.vmap(labels.task_key)(seed_keys(request.seed, request.num_seeds))
+        shares = map_seeds(lambda key: draw_ptf_hierarchy(key, request.task.ptf)[1])(keys)
+        require_balanced(np.asarray(shares), request.task.ptf.min_share)
 
 
-def _refuse_flags_of_other_tasks(kind: str) -> None:
-    owners = {
-        "rule": ("automaton",),
-        "labels_per_level": (*REVERSIBLE, "ptf"),
-        **dict.fromkeys(("ptf_kind", "fan_in", "degree", "max_coefficient", "min_share"), ("ptf",)),
-    }
-    for name, tasks in owners.items():
-        if FLAGS[name].present and kind not in tasks:
-            raise ValueError(f"--{name} is for --task {' or '.join(tasks)}, not {kind}: drop it")
-    for name in ("degree", "max_coefficient"):
-        if FLAGS[name].present and FLAGS.ptf_kind != "random":
-            raise ValueError(f"--{name} is for --ptf_kind random, not {FLAGS.ptf_kind}: drop it")
-
+EXPERIMENT = labels.experiment(
+    name="label_hierarchy",
+    doc=__doc__,
+    request=Request,
+    follows={"task": BY_TASK, "solver": {"ridge": {"loss": "square"}}},
+    require=require,
+    summarize=labels.summarize,
+)
+main = functools.partial(run, EXPERIMENT)
 
 if __name__ == "__main__":
     main()

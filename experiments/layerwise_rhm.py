@@ -11,158 +11,293 @@ With the default sizes (C = V = 8, M = 4, S = 2, L = 3, n = 2,048) expect a mean
 strings, take most of them.
 """
 
+import dataclasses
 import functools
-import math
 from fractions import Fraction
 
+import jax
 import numpy as np
-from absl import flags
 
-from experiments import cli
-from experiments.rhm_learners import make_learners
-from experiments.rhm_request import Request
-from experiments.rhm_summary import closing_table, first_seed_embeddings, headline, summarize
-from experiments.runs import Plan, conclude, open_plan
-from hierjax import (
-    FittedLayer,
-    NetworkConfig,
-    PatchLayerConfig,
-    RandomHierarchySpec,
-    check_latin_square,
-    check_split,
-    predicted_num_train,
-    require_filled,
+from experiments import rhm
+from experiments.experiment import (
+    ERROR,
+    LayerwiseExperiment,
+    Result,
+    Results,
+    RunRequest,
+    Stack,
+    measures,
 )
-from hierjax.models.patch_features import FEATURES
-from hierjax.train.learners import OPTIMIZERS, SCHEDULES
-from hierjax.train.patch_layer import NORMALIZERS, TARGETS
-from hierjax.train.solvers import DESCENTS, SOLVERS
+from experiments.flags import nested
+from experiments.runner import run, total_seconds
+from hierjax.measure import error_rate, layer_report, spread, squared_loss
+from hierjax.runs import RunFolder, data_mesh, seed_mesh
+from hierjax.settings import setting
+from hierjax.tasks import RandomHierarchySpec, check_latin_square, check_split, require_filled
+from hierjax.theory import predicted_num_train
+from hierjax.train import (
+    KernelMachine,
+    Network,
+    PatchLayer,
+    TrainedNetwork,
+    class_scores,
+    end_to_end_learner,
+    forward,
+)
 
 TOP_RULES = ("random", "latin_square")
 PRESETS = {"paper": {"targets": "first", "normalizer": "rms", "solver": "gd"}}
+_TRAIN_MULTIPLE = 4.0
 
-flags.DEFINE_integer("num_classes", 8, "Classes, C.")
-flags.DEFINE_list("vocab_size", "8", "Symbols, V: one number, or one for each level from the top.")
-flags.DEFINE_list("num_rules", "4", "Rules of each symbol, M: likewise.")
-flags.DEFINE_list("branching", "2", "Children of each node, S: likewise.")
-flags.DEFINE_integer("depth", 3, "Levels of the tree, L.")
-flags.DEFINE_float("train_multiple", 4.0, "Train strings as a multiple of C * M^L.")
-flags.DEFINE_integer("num_train", None, "Train strings, n; in place of --train_multiple.")
-flags.DEFINE_integer("num_test", 2000, "Test strings, none of them in the train set.")
-flags.DEFINE_enum("top_rule", "random", TOP_RULES, "latin_square hides the class (control).")
-flags.DEFINE_enum("targets", "concat", TARGETS, "Positions that a layer is trained on.")
-flags.DEFINE_enum("solver", "gd", [*SOLVERS, *DESCENTS], "How a layer's linear map is fitted.")
-flags.DEFINE_enum("features", "fourier", FEATURES, "Fixed features of a patch.")
-flags.DEFINE_integer("num_features", 512, "Their number, D.")
-flags.DEFINE_enum("normalizer", "pca", NORMALIZERS, "What is done to embeddings between layers.")
-flags.DEFINE_enum(
-    "preset",
-    None,
-    list(PRESETS),
-    "paper: --targets first --normalizer rms --solver gd, the choices nearest to arXiv 2601.19756; "
-    "a reconstruction. Flags that are given win.",
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(RunRequest, rhm.LearnerSettings):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      spec: sizes of the grammars.
+      train_multiple: train strings as a multiple of C * M^L; unset: 4.
+      num_train: number of train strings, n, in place of train_multiple.
+      num_test: number of test strings, none of them in the train set.
+      top_rule: rules of the root; latin_square hides the class from every single patch, so that
+        no layerwise learner can learn it (a control).
+      preset: "paper" takes the choices nearest to arXiv 2601.19756: targets of the first patch,
+        no PCA, gradient descent; a reconstruction. Flags that are given win.
+      baselines: train the other learners on the same data.
+      data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
+    """
+
+    spec: RandomHierarchySpec = nested(
+        RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
+    )
+    train_multiple: float | None = setting(None)
+    num_train: int | None = setting(None)
+    num_test: int = setting(2000)
+    top_rule: str = setting("random", choices=TOP_RULES)
+    preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
+    baselines: bool = setting(True, identity=False)
+    data_parallel: bool = setting(False, identity=False)
+
+    def __post_init__(self):
+        if self.num_train is None:
+            multiple = _TRAIN_MULTIPLE if self.train_multiple is None else self.train_multiple
+            if not 0 < multiple < float("inf"):
+                raise ValueError(f"train_multiple={multiple} must be a positive number")
+            self.fill(num_train=round(Fraction(multiple) * predicted_num_train(self.spec)))
+        elif self.train_multiple is not None:
+            raise ValueError("--num_train and --train_multiple say the same thing: give only one")
+        self.fill(train_multiple=self.num_train / predicted_num_train(self.spec))
+        super().__post_init__()
+        if self.data_parallel and not self.baselines:
+            raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
+        if self.top_rule == "latin_square":
+            check_latin_square(self.spec)
+        check_split(self.spec.num_strings, self.num_train, self.num_test)
+
+
+def draw(key: jax.Array, request: Request) -> rhm.SeedData:
+    """The grammar of a seed and its strings."""
+    return rhm.draw(key, request.spec, request.num_train, request.num_test, request.top_rule)
+
+
+def learners(request: Request) -> dict[str, Stack]:
+    """The learners that are asked for and can be trained, layerwise first."""
+    chosen = rhm.LEARNERS if request.baselines else {"layerwise": rhm.LEARNERS["layerwise"]}
+    stacks = {}
+    for name, learner in chosen.items():
+        if name in skipped(request):
+            continue
+        # On a CPU one factorisation has all cores already, and several get in each other's way.
+        alone = learner.fills_cpu and jax.default_backend() == "cpu"
+        layers, mesh = learner.make(request.spec, request.num_train, request), None
+        if name == "end_to_end" and request.data_parallel:
+            mesh = data_mesh(request.num_devices)
+            layers = end_to_end_learner(request.spec, request.num_train, request.network, mesh)
+        stacks[name] = Stack(
+            layers, lambda data, index: data.train, mesh=seed_mesh(1) if alone else mesh
+        )
+    return stacks
+
+
+def skipped(request: Request) -> dict[str, str]:
+    """The learners that cannot be trained, and why."""
+    names = [name for name in rhm.LEARNERS if request.baselines and name != "layerwise"]
+    reasons = {name: rhm.obstacle(name, request.spec, request.num_train, request) for name in names}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+MEASURES = measures()
+
+
+@MEASURES.add("test_error", column="test error (worst)", text=ERROR)
+def test_error(layers, data, below, params):
+    """Share of wrong classes on unseen strings."""
+    scores = class_scores(layers, (*below, params), data.test.inputs)
+    return error_rate(scores, data.test.labels)
+
+
+@MEASURES.add("train_loss", column="train loss", text="{mean:.4f}")
+def train_loss(layers, data, below, params):
+    """Loss on the train strings, of the kind that is minimised, of a whole learner."""
+    if len(below) < len(layers) - 1:
+        return None
+    scores = class_scores(layers, (*below, params), data.train.inputs)
+    if isinstance(layers[-1], Network):
+        return layers[-1].loss.per_example(scores, data.train.labels).mean()
+    return squared_loss(scores, data.train.labels)
+
+
+@MEASURES.add("num_unseen")
+def num_unseen(layers, data, below, params):
+    """Number of unseen test strings that were found."""
+    return data.num_unseen
+
+
+@MEASURES.add("layer")
+def layer(layers, data, below, params):
+    """How the embeddings of a patch layer gather around their symbols."""
+    if not isinstance(layers[0], PatchLayer):
+        return None
+    spec, level = data.grammar.spec, len(layers) - 1 - len(below)
+    hidden = forward(layers, below, data.test.inputs)
+    scores = layers[len(below)].class_scores(params, hidden)
+    embeddings = layers[len(below)].apply(params, hidden)
+    return dataclasses.asdict(
+        layer_report(scores, embeddings, data.test, level, spec.symbols(level))
+    )
+
+
+@MEASURES.add("within_rms", column="within", text="{mean:.2f}")
+def within_rms(layers, data, below, params):
+    """Spread of the synonyms of a symbol."""
+    return _separation(layers, data, below, params, "within_rms")
+
+
+@MEASURES.add("between_min", column="between", text="{mean:.2f}")
+def between_min(layers, data, below, params):
+    """Least distance of two symbols."""
+    return _separation(layers, data, below, params, "between_min")
+
+
+@MEASURES.add("purity", column="purity", text="{mean:.4f}")
+def purity(layers, data, below, params):
+    """Share of patches that are nearest to their own symbol."""
+    return _separation(layers, data, below, params, "purity")
+
+
+def _separation(layers, data, below, params, name: str):
+    measured = layer(layers, data, below, params)
+    return None if measured is None else measured["separation"][name]
+
+
+def headline(request: Request) -> str:
+    """What is about to be run."""
+    spec = request.spec
+    return (
+        f"random hierarchy C={spec.num_classes} V={_short(spec.vocab_size)} "
+        f"M={_short(spec.num_rules)} S={_short(spec.branching)} L={spec.depth}: "
+        f"{request.num_train} train strings of {spec.num_leaves} tokens "
+        f"({request.train_multiple:g} x C*M^L), {request.num_seeds} seeds"
+    )
+
+
+def _short(sizes: tuple[int, ...]) -> str:
+    return str(sizes[0]) if len(set(sizes)) == 1 else ",".join(map(str, sizes))
+
+
+def summarize(request: Request, results: Results) -> dict:
+    """The content of summary.json."""
+    spec = request.spec
+    require_filled(results["layerwise"][0].measured["num_unseen"], request.num_test)
+    return {
+        **{name: dataclasses.asdict(getattr(request, name)) for name in _CONFIGS},
+        "top_rule": request.top_rule,
+        "num_train": request.num_train,
+        "num_test": request.num_test,
+        "predicted_num_train": predicted_num_train(spec),
+        "train_multiple": request.train_multiple,
+        "chance_error": 1 - 1 / spec.num_classes,
+        "num_seeds": request.num_seeds,
+        "seed": request.seed,
+        "learners": {name: _learner(request, layers) for name, layers in results.items()},
+        "skipped": skipped(request),
+        "levels": [_level(request, index, each) for index, each in enumerate(results["layerwise"])],
+    }
+
+
+_CONFIGS = ("spec", "config", "network", "shallow", "kernel")
+
+
+def _learner(request: Request, layers: list[Result]) -> dict:
+    measured = layers[-1].measured
+    return {
+        "test_error": spread(measured["test_error"]),
+        "train_loss": float(measured["train_loss"].mean()),
+        "seconds": total_seconds(layers),
+        "chosen": _chosen(request, layers[-1].params),
+    }
+
+
+def _chosen(request: Request, params) -> dict:
+    """What validation chose for each seed."""
+    if isinstance(params, TrainedNetwork):
+        return {"learning_rate": params.learning_rate.tolist(), "steps": params.num_steps.tolist()}
+    if isinstance(params, KernelMachine):
+        (machine,) = rhm.LEARNERS["kernel"].make(request.spec, request.num_train, request)
+        return {
+            "kernel": [machine.kernels[index].name for index in params.kernel],
+            "ridge": params.ridge.tolist(),
+        }
+    return {}
+
+
+def _level(request: Request, index: int, result: Result) -> dict:
+    """What a layer makes of the symbols of its level, means over seeds."""
+    level, measured = request.spec.depth - 1 - index, result.measured
+    separation = measured["layer"]["separation"]
+    return {
+        "level": level,
+        "num_symbols": request.spec.symbols(level),
+        **{name: float(np.nanmean(values)) for name, values in separation.items()},
+        "purity_min": float(separation["purity"].min()),
+        "test_error": spread(measured["test_error"]),
+    }
+
+
+def save(folder: RunFolder, results: Results) -> None:
+    """Writes points and symbols of every level of the first seed, for the figure."""
+    arrays = {}
+    for index, result in enumerate(results["layerwise"]):
+        arrays[f"plane_{index}"] = result.measured["layer"]["plane"][0]
+        arrays[f"symbols_{index}"] = result.measured["layer"]["symbols"][0]
+    folder.write_arrays("embeddings.npz", arrays)
+
+
+def notes(summary: dict) -> list[str]:
+    """What to know of the table."""
+    return [
+        *(f"{name}: left out, {reason}" for name, reason in summary["skipped"].items()),
+        f"errors on unseen strings, chance {summary['chance_error']:.3f}, "
+        f"{summary['num_seeds']} seeds, on {summary['device']}",
+    ]
+
+
+EXPERIMENT = LayerwiseExperiment(
+    name="layerwise_rhm",
+    doc=__doc__,
+    request=Request,
+    follows={"preset": PRESETS},
+    draw=draw,
+    learners=learners,
+    measures=MEASURES,
+    headline=headline,
+    summarize=summarize,
+    save=save,
+    notes=notes,
+    figure="layerwise_figure",
+    drawn_with=lambda: {"colours": rhm.colours()},
 )
-flags.DEFINE_bool("baselines", True, "Train the other learners on the same data.")
-flags.DEFINE_enum("optimizer", "momentum", OPTIMIZERS, "Of the end-to-end learner.")
-flags.DEFINE_enum("schedule", "cosine", SCHEDULES, "Of its learning rate, which validation picks.")
-flags.DEFINE_integer("width", None, "Its features, W; unset: eight times V.")
-flags.DEFINE_integer("batch_size", 32, "Strings of each of its steps.")
-flags.DEFINE_integer("num_steps", None, "Most of them; unset: 20 passes, and 1,500 at least.")
-flags.DEFINE_bool("data_parallel", False, "Divide its batches, not the seeds, between devices.")
-cli.define_run_flags("layerwise_rhm", num_seeds=10)
-FLAGS = flags.FLAGS
-
-
-def main() -> None:
-    """Runs the experiment as the flags say."""
-    cli.run(__doc__, prepare, execute)
-
-
-def prepare() -> Plan:
-    """Checks the request, opens its folder and reads what is finished there."""
-    request = read_request()
-    learners, skipped = make_learners(
-        request, FLAGS.baselines, FLAGS.impl, FLAGS.num_devices, FLAGS.data_parallel
-    )
-    return open_plan("layerwise_rhm", request, learners, skipped)
-
-
-def execute(plan: Plan) -> None:
-    """Fits what is missing, saving it layer by layer, and writes the result."""
-    request, folder, learners = plan.request, plan.folder, plan.learners
-    print(headline(request, folder))
-    plan.fit(functools.partial(test_error, request.num_test))
-    summary = summarize(request, learners, plan.skipped, cli.num_devices())
-    folder.write_arrays("embeddings.npz", first_seed_embeddings(learners[0].finished))
-    conclude(folder, summary, "layerwise_figure", closing_table(summary))
-
-
-def test_error(num_test: int, layer: FittedLayer) -> np.ndarray:
-    """Errors of the seeds after a layer.
-
-    Raises:
-      ValueError: test sets could not be filled.
-    """
-    if "layer" not in layer.report:
-        return layer.report["learner"].test_error
-    require_filled(layer.report["num_unseen"], num_test)
-    return layer.report["layer"].test_error
-
-
-def read_request() -> Request:
-    """The request that the flags make.
-
-    Raises:
-      ValueError: it cannot be met.
-    """
-    spec = RandomHierarchySpec(
-        num_classes=FLAGS.num_classes,
-        vocab_size=_numbers("vocab_size"),
-        num_rules=_numbers("num_rules"),
-        branching=_numbers("branching"),
-        depth=FLAGS.depth,
-    )
-    for name, value in PRESETS.get(FLAGS.preset, {}).items():
-        if not FLAGS[name].present:
-            FLAGS[name].value = value
-    config = PatchLayerConfig(
-        FLAGS.targets, FLAGS.solver, FLAGS.features, FLAGS.num_features, FLAGS.normalizer
-    )
-    network = NetworkConfig(
-        FLAGS.optimizer, FLAGS.schedule, FLAGS.width, FLAGS.batch_size, FLAGS.num_steps
-    )
-    if FLAGS.data_parallel and not FLAGS.baselines:
-        raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
-    num_train = FLAGS.num_train
-    if num_train is None:
-        if not 0 < FLAGS.train_multiple < math.inf:
-            raise ValueError(f"train_multiple={FLAGS.train_multiple} must be a positive number")
-        num_train = round(Fraction(FLAGS.train_multiple) * predicted_num_train(spec))
-    elif FLAGS["train_multiple"].present:
-        raise ValueError("--num_train and --train_multiple say the same thing: give only one")
-    if FLAGS.top_rule == "latin_square":
-        check_latin_square(spec)
-    check_split(spec.num_strings, num_train, FLAGS.num_test)
-    return Request(
-        spec=spec,
-        config=config,
-        network=network,
-        top_rule=FLAGS.top_rule,
-        num_train=num_train,
-        num_test=FLAGS.num_test,
-        num_seeds=FLAGS.num_seeds,
-        seed=FLAGS.seed,
-    )
-
-
-def _numbers(name: str) -> int | tuple[int, ...]:
-    texts = FLAGS[name].value
-    try:
-        numbers = tuple(int(text) for text in texts)
-    except ValueError:
-        raise ValueError(f"--{name}={','.join(texts)} must be whole numbers") from None
-    return numbers[0] if len(numbers) == 1 else numbers
-
+main = functools.partial(run, EXPERIMENT)
 
 if __name__ == "__main__":
     main()

@@ -6,113 +6,266 @@ grows. No exponent is claimed where fewer than three dimensions have a threshold
 
     python -m experiments.representation_thresholds
 
-With the default sizes expect an hour on two cores; a killed run goes on where it was.
+With the default sizes expect an hour on two cores; a killed run goes on where it was, and workers
+of several machines can share it, see docs/scaling.md.
 """
 
 import dataclasses
+import functools
 
-from absl import flags
+import jax
+import numpy as np
 
-from experiments import cli
-from experiments.representation_learners import LEARNERS, make_learners
-from experiments.representation_request import LEAST_TRAIN, Request, direction_count, require_memory
-from experiments.representation_summary import summarize, test_errors
-from experiments.runs import Learner, Plan, conclude, open_plan
-from experiments.threshold_summary import closing_table, summarize_thresholds
-from hierjax import PolynomialSpec
+from experiments import neural_representations as representations
+from experiments.experiment import SweepExperiment, SweepRequest
+from experiments.flags import nested
+from experiments.runner import run
+from hierjax.measure import power_law, threshold
+from hierjax.runs import Measured, Point, device_name
+from hierjax.settings import setting
+from hierjax.tasks import PolynomialSpec
+from hierjax.train import QuadraticConfig, train_layerwise
 
-flags.DEFINE_list("input_dims", ["8", "12", "16", "20", "24"], "Dimensions d, ascending.")
-flags.DEFINE_list(
-    "train_multiples", ["1", "2", "4", "8", "16"], "Of d^2, train examples, ascending."
-)
-flags.DEFINE_integer("degree", 4, "Of the polynomial.")
-flags.DEFINE_list("learners", list(LEARNERS), "Which to train.")
-flags.DEFINE_float("level", 0.5, "Of the error over the variance.", lower_bound=0, upper_bound=1)
-flags.DEFINE_integer(
-    "num_steps",
-    1500,
-    "Most steps of each fit of a quadratic model.",
-    lower_bound=1,
-    upper_bound=2**24,
-)
-flags.DEFINE_integer("num_test", 4000, "Test examples.", lower_bound=1, upper_bound=2**22)
-cli.define_run_flags("representation_thresholds", num_seeds=5)
-FLAGS = flags.FLAGS
+_CHOSEN = "chosen_"
 
 
-def main() -> None:
-    """Runs the experiment as the flags say."""
-    cli.run(__doc__, prepare, execute)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(SweepRequest):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      input_dims: dimensions of the input, d, ascending.
+      train_multiples: numbers of train examples, as multiples of d^2, ascending.
+      degree: degree of the polynomial.
+      learners: learners to train.
+      level: error over the variance whose crossing is the threshold.
+      quad: what is tried for the quadratic models.
+      ntk: what is tried for the kernel machines.
+      num_test: number of test examples.
+      num_seeds: number of seeds; each draws its own targets, data and weights.
+    """
+
+    input_dims: tuple[int, ...] = setting((8, 12, 16, 20, 24), least=2, most=256, ascending=True)
+    train_multiples: tuple[int, ...] = setting(
+        (1, 2, 4, 8, 16), least=1, most=2**12, ascending=True
+    )
+    degree: int = setting(4)
+    learners: tuple[str, ...] = setting(
+        lambda: tuple(representations.LEARNERS), choices=representations.LEARNERS
+    )
+    level: float = setting(0.5, least=0, most=1, identity=False)
+    quad: QuadraticConfig = nested(QuadraticConfig, "quad_", names={"num_steps": "num_steps"})
+    ntk: representations.NTKConfig = nested(representations.NTKConfig, "ntk_")
+    num_test: int = setting(4000, least=1, most=2**22)
+    num_seeds: int = setting(5, least=1, most=2**20)
+
+    @functools.cached_property
+    def of_dimensions(self) -> dict[int, representations.Request]:
+        """What is asked for in each dimension."""
+        return {dim: self._of_dimension(dim) for dim in self.input_dims}
+
+    def _of_dimension(self, dim: int) -> representations.Request:
+        num_train = tuple(dim**2 * multiple for multiple in self.train_multiples)
+        if num_train[0] < representations.LEAST_TRAIN:
+            raise ValueError(
+                f"input_dims={dim} and train_multiples={self.train_multiples[0]} make "
+                f"{num_train[0]} train examples, fewer than {representations.LEAST_TRAIN}: raise "
+                "one of them"
+            )
+        return representations.Request(
+            task=PolynomialSpec(dim, 1, self.degree),
+            num_train=num_train,
+            learners=self.learners,
+            quad=self.quad,
+            ntk=self.ntk,
+            num_test=self.num_test,
+            num_seeds=self.num_seeds,
+            seed=self.seed,
+            num_devices=self.num_devices,
+        )
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.of_dimensions  # noqa: B018  Refused here, if one is.
 
 
 @dataclasses.dataclass(frozen=True)
-class ThresholdRequest:
-    """What is asked for.
+class DrawData:
+    """Draws the target of a seed, and all examples of it, in one dimension."""
 
-    Attributes:
-      level: of the error.
-      requests: of each dimension, ascending.
-    """
+    request: representations.Request
 
-    level: float
-    requests: tuple[Request, ...]
+    def __call__(self, key: jax.Array) -> representations.SeedData:
+        """What the learners of a seed share."""
+        return representations.draw(key, self.request)
 
 
-def prepare() -> Plan:
-    """Checks the request, opens its folder and reads what is finished there."""
-    dims = cli.ascending("input_dims", FLAGS.input_dims, 2, 256)
-    request = ThresholdRequest(FLAGS.level, tuple(_request(dim) for dim in dims))
-    learners = [learner for each in request.requests for learner in _learners(each)]
-    return open_plan("representation_thresholds", request, learners)
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A point: a dimension, a learner, and a number of train examples."""
+
+    request: representations.Request
+    learner: str
+    num_train: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the records."""
+        return f"d={self.request.task.input_dim} {self.learner} n={self.num_train}"
+
+    def point(self) -> Point:
+        """What a sweep measures."""
+        is_kernel = self.learner.startswith("ntk")
+        work = (self.num_train / 1000) ** 2 if is_kernel else self.num_train / 100
+        return Point(self.name, work, DrawData(self.request), self.measure, fills_cpu=is_kernel)
+
+    def measure(self, key: jax.Array, data: representations.SeedData) -> dict[str, jax.Array]:
+        """Trains the learner on the first examples, and measures it."""
+        layers = self.request.layers(self.learner)
+        key = jax.random.fold_in(key, representations.STREAM)
+        *below, top = train_layerwise(layers, representations.first(self.num_train, data), key)
+        measured = {}
+        for name, measure in representations.MEASURES.items():
+            value = measure.function(layers, data, tuple(below), top)
+            if isinstance(value, dict):
+                measured |= {f"{name}_{part}": each for part, each in value.items()}
+            elif value is not None:
+                measured[name] = value
+        return measured
 
 
-def _learners(request: Request) -> list[Learner]:
-    return make_learners(request, FLAGS.impl, FLAGS.num_devices, f"d{request.task.input_dim}_")
-
-
-def _request(dim: int) -> Request:
-    multiples = cli.ascending("train_multiples", FLAGS.train_multiples, 1, 2**12)
-    directions = direction_count(dim)
-    request = Request(
-        task=PolynomialSpec(dim, 1, FLAGS.degree),
-        num_train=tuple(dim**2 * multiple for multiple in multiples),
-        learners=cli.some_of("learners", FLAGS.learners, LEARNERS),
-        representation="quadratic",
-        width=2 * directions,
-        num_directions=directions,
-        num_steps=FLAGS.num_steps,
-        dtype="float32",
-        num_test=FLAGS.num_test,
-        num_seeds=FLAGS.num_seeds,
-        seed=FLAGS.seed,
-    )
-    if request.num_train[0] < LEAST_TRAIN:
-        raise ValueError(
-            f"input_dims={dim} and train_multiples={multiples[0]} make {request.num_train[0]} "
-            f"train examples, fewer than {LEAST_TRAIN}: raise one of them"
-        )
-    require_memory(request)
-    return request
-
-
-def execute(plan: Plan) -> None:
-    """Fits what is missing, saving it layer by layer, and writes the result."""
-    folder, learners, requests = plan.folder, plan.learners, plan.request.requests
-    dims = ", ".join(str(request.task.input_dim) for request in requests)
-    print(
-        f"polynomials of degree {FLAGS.degree} in {dims} dimensions, "
-        f"{', '.join(FLAGS.train_multiples)} times d^2 train examples, {FLAGS.num_seeds} seeds, "
-        f"into {folder.path}"
-    )
-    plan.fit(test_errors)
-    size = len(learners) // len(requests)  # Learners of each dimension.
-    summaries = [
-        summarize(request, learners[size * i : size * (i + 1)], cli.num_devices())
-        for i, request in enumerate(requests)
+def cells(request: Request) -> list[Cell]:
+    """All of the grid."""
+    return [
+        Cell(each, learner, num_train)
+        for each in request.of_dimensions.values()
+        for num_train in each.num_train
+        for learner in each.learners
     ]
-    summary = summarize_thresholds(summaries, FLAGS.level)
-    conclude(folder, summary, "threshold_figure", closing_table(summary))
 
+
+def points(request: Request) -> list[Point]:
+    """All points of the grid."""
+    return [cell.point() for cell in cells(request)]
+
+
+def require(request: Request) -> None:
+    """Asserts that the seeds which are worked on at once have room.
+
+    Raises:
+      ValueError: they have not.
+    """
+    for each in request.of_dimensions.values():
+        representations.require(each)
+
+
+def headline(request: Request) -> str:
+    """What is about to be run."""
+    return (
+        f"polynomials of degree {request.degree} in {', '.join(map(str, request.input_dims))} "
+        f"dimensions, {', '.join(map(str, request.train_multiples))} times d^2 train examples, "
+        f"{request.num_seeds} seeds"
+    )
+
+
+def summarize(request: Request, results: dict[str, Measured]) -> dict:
+    """The content of summary.json.
+
+    Raises:
+      ValueError: a point could not be measured.
+    """
+    for name, found in results.items():
+        if found.skipped:
+            raise ValueError(f"{name}: {found.skipped}")
+    summaries = {dim: _of_dimension(each, results) for dim, each in request.of_dimensions.items()}
+    sizes = [each.num_train for each in request.of_dimensions.values()]
+    errors = {
+        name: [_per_seed(each, name) for each in summaries.values()] for name in request.learners
+    }
+    level, dims = request.level, list(request.input_dims)
+    return {
+        "level": level,
+        "input_dims": dims,
+        "num_seeds": request.num_seeds,
+        "thresholds": {
+            name: {
+                str(dim): threshold(n, each, level)._asdict()
+                for dim, n, each in zip(dims, sizes, errors[name], strict=True)
+            }
+            for name in request.learners
+        },
+        "fits": {
+            name: power_law(dims, sizes, errors[name], level)._asdict() for name in request.learners
+        },
+        "dimensions": {str(dim): each for dim, each in summaries.items()},
+    }
+
+
+def _of_dimension(request: representations.Request, results: dict[str, Measured]) -> dict:
+    measured, seconds = {}, {}
+    for name in request.learners:
+        for n in request.num_train:
+            found = results[Cell(request, name, n).name]
+            chosen = {
+                key.removeprefix(_CHOSEN): values
+                for key, values in found.values.items()
+                if key.startswith(_CHOSEN)
+            }
+            measured[f"{name}_{n}"] = found.values | {"chosen": chosen}
+            seconds[f"{name}_{n}"] = {kind: found.seconds[kind] for kind in ("compile", "run")}
+    summary = representations.summarize_measured(request, measured, seconds)
+    return summary | {"device": device_name(), "num_devices": request.num_devices}
+
+
+def _per_seed(summary: dict, name: str) -> np.ndarray:
+    """(sizes, seeds)."""
+    return np.array([summary["test_error"][name][str(n)]["per_seed"] for n in summary["num_train"]])
+
+
+def notes(summary: dict) -> list[str]:
+    """Thresholds of each learner in each dimension, and how they grow."""
+    dims = summary["input_dims"]
+    lines = [f"n at error {summary['level']:g}  " + "".join(f"d = {dim:<14d}" for dim in dims)]
+    for name, thresholds in summary["thresholds"].items():
+        cells = "".join(f"{_cell(summary, thresholds, dim):18s}" for dim in dims)
+        lines.append(f"{name:16s}{cells}{_law(summary['fits'][name])}")
+    lines.append(
+        f"bootstrap over {summary['num_seeds']} seeds in brackets; > and <: not reached, or "
+        f"reached from the start; on {summary['device']}"
+    )
+    return lines
+
+
+def _cell(summary: dict, thresholds: dict, dim: int) -> str:
+    sizes = summary["dimensions"][str(dim)]["num_train"]
+    value = thresholds[str(dim)]["value"]
+    if not np.isfinite(value):
+        return f"> {sizes[-1]}"
+    if value <= sizes[0]:
+        return f"< {sizes[0]}"
+    low, high = (thresholds[str(dim)][name] for name in ("low", "high"))
+    return f"{value:.0f}" + (f" ({low:.0f}, {high:.0f})" if low == low else "")
+
+
+def _law(fit: dict) -> str:
+    if not np.isfinite([fit["exponent"], fit["low"]]).all():
+        return "no exponent"
+    return f"d^{fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"
+
+
+EXPERIMENT = SweepExperiment(
+    name="representation_thresholds",
+    doc=__doc__,
+    request=Request,
+    require=require,
+    points=points,
+    headline=headline,
+    summarize=summarize,
+    notes=notes,
+    figure="threshold_figure",
+    drawn_with=lambda: {"colours": representations.colours()},
+)
+main = functools.partial(run, EXPERIMENT)
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 A sweep over grammars, learners, numbers of train strings and seeds: where each learner's error
 falls below a level, beside the law n* ~ C * M^L. It can be killed at any moment, and goes on where
-it was, on any number of devices; docs/scaling.md tells how it runs on many hosts.
+it was, on any number of devices; docs/scaling.md tells how workers of many machines share it.
 
     python -m experiments.sample_complexity
 
@@ -10,124 +10,270 @@ With the default sizes expect seven to nine minutes on two cores.
 """
 
 import dataclasses
+import functools
+import itertools
 
-from absl import flags
+import numpy as np
 
-from experiments import cli
-from experiments.complexity_points import LEARNERS, Cell, Request, make_cells
-from experiments.complexity_summary import closing_table, headline, summarize
-from experiments.runs import conclude
-from hierjax import Hosts, RunFolder, Sweep, seed_keys, seed_mesh
+from experiments import rhm
+from experiments.experiment import SweepExperiment, SweepRequest
+from experiments.flags import nested
+from experiments.runner import run
+from hierjax.measure import power_law, spread, threshold
+from hierjax.runs import Measured, Point
+from hierjax.settings import setting
+from hierjax.tasks import RandomHierarchySpec
+from hierjax.theory import predicted_num_train
+from hierjax.train import KernelConfig
 
-_MAX_TEST = 2**22
-_MAX_MULTIPLE = 2.0**20
-
-flags.DEFINE_list("learners", list(LEARNERS), "Which to train.")
-flags.DEFINE_list("num_classes", ["8"], "Classes, C.")
-flags.DEFINE_list("vocab_size", ["8"], "Symbols at each level below, V.")
-flags.DEFINE_list("num_rules", ["2", "3", "4"], "Rules of each symbol, M.")
-flags.DEFINE_list("branching", ["2"], "Children of each node, S.")
-flags.DEFINE_list("depth", ["3", "4"], "Levels of the tree, L.")
-flags.DEFINE_list("train_multiples", ["0.5", "1", "2", "4", "8"], "Train strings over C * M^L.")
-flags.DEFINE_float("level", 0.1, "Error whose crossing is n*, between 0 and 1.")
-flags.DEFINE_integer(
-    "num_test",
-    2000,
-    "Test strings, none of them in the train set; a quarter of the language if that is fewer.",
-    lower_bound=1,
-    upper_bound=_MAX_TEST,
-)
-cli.define_run_flags("sample_complexity", num_seeds=3)
-cli.define_host_flags()
-FLAGS = flags.FLAGS
+_MOST_SIZE = 2**24
+_SHARE_OF_TEST = 4
 
 
-@dataclasses.dataclass
-class Plan:
-    """A request ready to be carried out.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(SweepRequest, rhm.LearnerSettings):
+    """What is asked for; its fields are the flags.
 
     Attributes:
-      request: what is asked for.
-      cells: of the grid.
-      hosts: that share it.
-      folder: of the run, on host 0.
-      sweep: of the cells that can be measured.
-      done: work that an earlier run did.
+      learners: learners to train.
+      num_classes: numbers of classes of the grammars, C, ascending as all sizes are.
+      vocab_size: numbers of symbols at each level below the root, V.
+      num_rules: numbers of rules of each symbol, M.
+      branching: numbers of children of each node, S.
+      depth: numbers of levels of the tree, L.
+      train_multiples: numbers of train strings, as multiples of C * M^L.
+      level: test error whose crossing is n*.
+      num_test: number of test strings, none of them in the train set; a quarter of the language
+        if that is fewer.
+      num_seeds: number of seeds; each draws its own grammars, data and weights.
     """
 
-    request: Request
-    cells: list[Cell]
-    hosts: Hosts
-    folder: RunFolder | None
-    sweep: Sweep
-    done: float
+    # Half of what kernels are otherwise chosen by: an eighth of the cost, and a sweep has many.
+    kernel: KernelConfig = nested(KernelConfig, "kernel_", most_tried=1024)
+    learners: tuple[str, ...] = setting(lambda: tuple(rhm.LEARNERS), choices=rhm.LEARNERS)
+    num_classes: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
+    vocab_size: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
+    num_rules: tuple[int, ...] = setting((2, 3, 4), least=1, most=_MOST_SIZE, ascending=True)
+    branching: tuple[int, ...] = setting((2,), least=1, most=_MOST_SIZE, ascending=True)
+    depth: tuple[int, ...] = setting((3, 4), least=1, most=_MOST_SIZE, ascending=True)
+    train_multiples: tuple[float, ...] = setting(
+        (0.5, 1.0, 2.0, 4.0, 8.0), least=1 / 64, most=2.0**20, ascending=True
+    )
+    level: float = setting(0.1, above=0, below=1, identity=False)
+    num_test: int = setting(2000, least=1, most=2**22)
+    num_seeds: int = setting(3, least=1, most=2**20)
+
+    @functools.cached_property
+    def specs(self) -> tuple[RandomHierarchySpec, ...]:
+        """The grammars.
+
+        Raises:
+          ValueError: there is none of such sizes.
+        """
+        sizes = (self.num_classes, self.vocab_size, self.num_rules, self.branching, self.depth)
+        return tuple(RandomHierarchySpec(*each) for each in itertools.product(*sizes))
+
+    @functools.cached_property
+    def cells(self) -> list[rhm.Cell]:
+        """All of the grid, see `make_cells`."""
+        return make_cells(self)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.cells  # noqa: B018  Refused here, if it is.
 
 
-def main() -> None:
-    """Runs the experiment as the flags say."""
-    cli.run(__doc__, prepare, execute)
-
-
-def prepare() -> Plan:
-    """Checks the request, meets the other hosts, opens the folder and reads what is measured."""
-    request = read_request()
-    cells = make_cells(request)
-    hosts = cli.meet_hosts()
-    with cli.agreement(hosts, request):
-        points = [cell.point() for cell in cells if not cell.obstacle]
-        keys = seed_keys(request.seed, request.num_seeds)
-        sweep = Sweep(points, keys, hosts, seed_mesh(FLAGS.num_devices), FLAGS.impl)
-    folder, done = None, 0.0
-    with cli.agreement(hosts, request):  # Before this an earlier run must not be overwritten.
-        if hosts.index == 0:
-            identity = dataclasses.asdict(request)
-            folder = RunFolder(FLAGS.workdir, "sample_complexity", identity, FLAGS.overwrite)
-            done = sweep.restore(folder)
-    return Plan(request, cells, hosts, folder, sweep, done)
-
-
-def read_request() -> Request:
-    """The request that the flags make.
+def make_cells(request: Request) -> list[rhm.Cell]:
+    """All of the grid, those of the same data next to each other.
 
     Raises:
-      ValueError: it cannot be met.
+      ValueError: two cells are the same, or none can be measured.
     """
-    if not 0 < FLAGS.level < 1:
-        raise ValueError(f"level={FLAGS.level} must be between 0 and 1")
-    sizes = {
-        name: cli.ascending(name, FLAGS[name].value, 1, 2**24)
-        for name in ("num_classes", "vocab_size", "num_rules", "branching", "depth")
+    cells = [
+        rhm.Cell(spec, learner, multiple, _num_test(request, spec), request.settings)
+        for spec in request.specs
+        for multiple in request.train_multiples
+        for learner in request.learners
+    ]
+    for one, other in itertools.pairwise(sorted(cells, key=lambda cell: cell.name)):
+        if one.name == other.name:
+            raise ValueError(
+                f"train_multiples={one.multiple:g} and {other.multiple:g} both make "
+                f"{one.num_train} train strings of {rhm.spec_name(one.spec)}: leave one of them out"
+            )
+    if all(cell.obstacle for cell in cells):
+        raise ValueError(f"nothing of this grid can be measured: {cells[0].obstacle}")
+    return cells
+
+
+def _num_test(request: Request, spec: RandomHierarchySpec) -> int:
+    return min(request.num_test, spec.num_strings // _SHARE_OF_TEST)
+
+
+def points(request: Request) -> list[Point]:
+    """The points of the grid that can be measured."""
+    return [cell.point() for cell in request.cells if not cell.obstacle]
+
+
+def summarize(request: Request, measured: dict[str, Measured]) -> dict:
+    """The content of summary.json.
+
+    Args:
+      request: what was asked for.
+      measured: by the names of the cells that could be measured.
+    """
+    cells, level = request.cells, request.level
+    reasons = {cell: _obstacle(cell, measured) for cell in cells}
+    errors = {cell: measured[cell.name].values["test_error"] for cell in cells if not reasons[cell]}
+    return {
+        "level": level,
+        "num_seeds": request.num_seeds,
+        "seed": request.seed,
+        "points": [_point(cell, each) for cell, each in errors.items()],
+        "thresholds": [
+            _threshold(spec, learner, *_curve(errors, spec, learner), level)
+            for learner in request.learners
+            for spec in request.specs
+            if any((cell.spec, cell.learner) == (spec, learner) for cell in errors)
+        ],
+        "fits": {name: _fit(errors, request.specs, name, level) for name in request.learners},
+        "skipped": [_where(cell) | {"reason": why} for cell, why in reasons.items() if why],
     }
-    return Request(
-        **sizes,
-        learners=cli.some_of("learners", FLAGS.learners, LEARNERS),
-        train_multiples=cli.ascending(
-            "train_multiples", FLAGS.train_multiples, 1 / 64, _MAX_MULTIPLE, float
-        ),
-        num_test=FLAGS.num_test,
-        num_seeds=FLAGS.num_seeds,
-        seed=FLAGS.seed,
+
+
+def _obstacle(cell: rhm.Cell, measured: dict[str, Measured]) -> str:
+    """Why a cell has no error; else empty."""
+    if cell.obstacle:
+        return cell.obstacle
+    found = measured[cell.name]
+    if found.skipped:
+        return found.skipped
+    least = int(found.values["num_unseen"].min())
+    if least < cell.num_test:
+        return f"only {least} of {cell.num_test} unseen test strings were found"
+    return ""
+
+
+def _where(cell: rhm.Cell) -> dict:
+    return {
+        "spec": dataclasses.asdict(cell.spec),
+        "learner": cell.learner,
+        "n": cell.num_train,
+        "multiple": cell.multiple,
+        "predicted": predicted_num_train(cell.spec),
+    }
+
+
+def _point(cell: rhm.Cell, errors: np.ndarray) -> dict:
+    finite = np.isfinite(errors)
+    error = spread(errors[finite]) if finite.any() else {"mean": None, "std": None, "max": None}
+    return _where(cell) | {
+        "num_test": cell.num_test,
+        "chance": 1 - 1 / cell.spec.num_classes,
+        "error": error | {"per_seed": errors.tolist()},
+        "diverged": np.flatnonzero(~finite).tolist(),
+    }
+
+
+def _curve(errors: dict[rhm.Cell, np.ndarray], spec, learner: str) -> tuple[list[int], np.ndarray]:
+    """Numbers of train strings, ascending, and (numbers, seeds) errors."""
+    cells = [cell for cell in errors if (cell.spec, cell.learner) == (spec, learner)]
+    return [cell.num_train for cell in cells], np.array([errors[cell] for cell in cells])
+
+
+def _threshold(
+    spec: RandomHierarchySpec, learner: str, sizes: list[int], errors: np.ndarray, level: float
+) -> dict:
+    found, predicted = threshold(sizes, errors, level), predicted_num_train(spec)
+    return {
+        "spec": dataclasses.asdict(spec),
+        "learner": learner,
+        "predicted": predicted,
+        "tried": [sizes[0], sizes[-1]],
+        **found._asdict(),
+        "multiple": found.value / predicted,
+    }
+
+
+def _fit(errors: dict, specs: tuple[RandomHierarchySpec, ...], learner: str, level: float) -> dict:
+    """Of n* against the predicted number."""
+    curves = {spec: _curve(errors, spec, learner) for spec in specs}
+    curves = {spec: curve for spec, curve in curves.items() if curve[0]}
+    if not curves:
+        return dict.fromkeys(("exponent", "low", "high", "prefactor"), None) | {"scales": []}
+    scales = [predicted_num_train(spec) for spec in curves]
+    return power_law(scales, *zip(*curves.values(), strict=True), level)._asdict()
+
+
+def headline(request: Request) -> str:
+    """What is about to be run."""
+    cells = request.cells
+    skipped = sum(bool(cell.obstacle) for cell in cells)
+    return (
+        f"{len(request.specs)} grammars, {', '.join(request.learners)}, "
+        f"{', '.join(f'{each:g}' for each in request.train_multiples)} times C*M^L train strings, "
+        f"{request.num_seeds} seeds: {len(cells) - skipped} points, {skipped} more are skipped"
     )
 
 
-def execute(plan: Plan) -> None:
-    """Measures what is missing, chunk by chunk, and writes the result."""
-    if plan.folder is None:
-        plan.sweep.run()
-        plan.hosts.close()
-        return
-    print(headline(plan.request, plan.cells, plan.folder))
-    plan.folder.log("started", done=plan.done)
-    with cli.Progress(round(plan.sweep.work), "units of work", plan.done) as progress:
-        measured = plan.sweep.run(plan.folder, progress.advance)
-    plan.hosts.close()
-    num_devices = cli.num_devices() * plan.hosts.count
-    summary = summarize(plan.request, plan.cells, measured, FLAGS.level) | {
-        "devices": num_devices,
-        "hosts": plan.hosts.count,
-    }
-    conclude(plan.folder, summary, "complexity_figure", closing_table(summary))
+def notes(summary: dict) -> list[str]:
+    """Thresholds of each learner, and how they grow."""
+    level, lines = summary["level"], []
+    for name, fit in summary["fits"].items():
+        lines.append(f"{name}: n at error {level:g} ~ {_law(fit)}")
+        for each in summary["thresholds"]:
+            if each["learner"] == name:
+                spec = rhm.spec_name(RandomHierarchySpec(**each["spec"]))
+                lines.append(f"  {spec:18s} C*M^L = {each['predicted']:<7d} n* {_cell(each)}")
+    diverged = sum(len(point["diverged"]) for point in summary["points"])
+    if diverged:
+        lines.append(f"{diverged} fits diverged and are left out of the means")
+    reasons = {each["reason"] for each in summary["skipped"]}
+    lines += [
+        f"{len(summary['skipped'])} points were skipped, for instance: {reason}"
+        for reason in sorted(reasons)[:1]
+    ]
+    seconds = summary["seconds"]
+    lines.append(
+        f"errors on unseen strings; intervals of 95% over {summary['num_seeds']} seeds; > and <: "
+        f"not reached, or reached from the start; on {summary['device']} in "
+        f"{seconds['wall']:.0f} s, of which running took {seconds['run']:.0f} s"
+    )
+    return lines
 
+
+def _cell(found: dict) -> str:
+    value, (least, most) = found["value"], found["tried"]
+    if not np.isfinite(value):
+        return f"> {most} ({most / found['predicted']:g} x)"
+    if value <= least:
+        return f"< {least} ({least / found['predicted']:g} x)"
+    interval = f" ({found['low']:.0f}, {found['high']:.0f})" if found["low"] == found["low"] else ""
+    return f"{value:.0f}{interval}, {found['multiple']:.2f} x"
+
+
+def _law(fit: dict) -> str:
+    values = [fit["exponent"], fit["low"], fit["high"], fit["prefactor"]]
+    if None in values or not np.isfinite(values).all():
+        return "(C*M^L)^?: of fewer than three n* or two seeds, or they vary too much"
+    return (
+        f"{fit['prefactor']:.2f} (C*M^L)^{fit['exponent']:.2f} "
+        f"({fit['low']:.2f}, {fit['high']:.2f})"
+    )
+
+
+EXPERIMENT = SweepExperiment(
+    name="sample_complexity",
+    doc=__doc__,
+    request=Request,
+    points=points,
+    headline=headline,
+    summarize=summarize,
+    notes=notes,
+    figure="complexity_figure",
+    drawn_with=lambda: {"colours": rhm.colours()},
+)
+main = functools.partial(run, EXPERIMENT)
 
 if __name__ == "__main__":
     main()

@@ -1,23 +1,25 @@
 """The figure of sample complexity."""
 
 import os
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
+from hierjax.plots.style import STYLE, plain, read_summary
 
 _LEAST_ERROR = 1e-4
 _SHADES = "viridis"
 _SHIFT = 1.06
 
 
-def complexity_figure(folder: str | os.PathLike) -> Figure:
+def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
     """Error against n / (C M^L) of every grammar, and n* against C M^L, of all learners.
 
     Args:
       folder: of a run of the experiment on sample complexity.
+      colours: of the learners, by name.
     """
     summary = read_summary(folder)
     learners = list(summary["fits"])
@@ -34,7 +36,7 @@ def complexity_figure(folder: str | os.PathLike) -> Figure:
             axis.remove()
         left.supxlabel("train strings n / (C M$^L$)", fontsize=9)
         left.supylabel("test error", fontsize=9)
-        _draw_thresholds(right.subplots(), summary)
+        _draw_thresholds(right.subplots(), summary, colours)
     return figure
 
 
@@ -67,7 +69,7 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     axis.set_yticks(decades, [rf"$\leq{names[0]}$", *(f"${each}$" for each in names[1:])])
 
 
-def _draw_thresholds(axis, summary: dict) -> None:
+def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
     """Points with intervals; arrows where the level is not crossed, or was from the start."""
     for name, fit in summary["fits"].items():
         own = [each for each in summary["thresholds"] if each["learner"] == name]
@@ -76,12 +78,12 @@ def _draw_thresholds(axis, summary: dict) -> None:
             label += f": {fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"
             scales = np.array([min(fit["scales"]), max(fit["scales"])])
             law = fit["prefactor"] * scales ** fit["exponent"]
-            axis.plot(scales, law, color=COLOURS[name], linewidth=1)
+            axis.plot(scales, law, color=colours[name], linewidth=1)
         # Beside each other, where several learners have the same grammar.
         shift = _SHIFT ** (list(summary["fits"]).index(name) - (len(summary["fits"]) - 1) / 2)
         for each in own:
-            _draw_threshold(axis, each["predicted"] * shift, each, COLOURS[name])
-        axis.plot([], [], "o-", color=COLOURS[name], markersize=3.5, label=label)
+            _draw_threshold(axis, each["predicted"] * shift, each, colours[name])
+        axis.plot([], [], "o-", color=colours[name], markersize=3.5, label=label)
     scales = np.array([each["predicted"] for each in summary["thresholds"]])
     if scales.size:
         ends = np.array([scales.min(), scales.max()])

@@ -1,21 +1,23 @@
 """Figures of neural representations."""
 
 import os
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import COLOURS, STYLE, plain, read_summary
+from hierjax.plots.style import STYLE, plain, read_summary
 
 _NEAR_ONE = 0.95
 
 
-def representation_figure(folder: str | os.PathLike) -> Figure:
+def representation_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
     """Error against examples of all learners, and how much of the highest degree they find.
 
     Args:
       folder: of a run of the experiment on neural representations.
+      colours: of the learners, by name.
     """
     summary = read_summary(folder)
     sizes, task = summary["num_train"], summary["task"]
@@ -24,9 +26,9 @@ def representation_figure(folder: str | os.PathLike) -> Figure:
         left, right = figure.subplots(1, 2)
         for name, errors in summary["test_error"].items():
             rows = np.array([errors[str(n)]["per_seed"] for n in sizes])
-            _draw_seeds(left, sizes, rows, name)
+            _draw_seeds(left, sizes, rows, name, colours[name])
             found = [summary["explained_by_degree"][name][str(n)][-1] for n in sizes]
-            right.plot(sizes, found, "o-", color=COLOURS[name], markersize=3.5)
+            right.plot(sizes, found, "o-", color=colours[name], markersize=3.5)
         _mark_levels(left, summary)
         left.set(xscale="log", yscale="log", ylabel="test error / variance")
         left.set_title(f"d = {task['input_dim']}, {summary['representation']} representation")
@@ -52,18 +54,18 @@ def _mark_levels(axis, summary: dict) -> None:
         axis.text(1.01, level, text, color="gray", fontsize=7, **place)
 
 
-def _draw_seeds(axis, sizes, rows: np.ndarray, name: str) -> None:
+def _draw_seeds(axis, sizes, rows: np.ndarray, name: str, colour: str) -> None:
     """Means over seeds, joined, and each seed beside them."""
-    colour = COLOURS[name]
     axis.plot(sizes, rows, "o", color=colour, alpha=0.35, markersize=2.5, markeredgewidth=0)
     axis.plot(sizes, rows.mean(axis=1), "o-", color=colour, markersize=3.5, label=plain(name))
 
 
-def threshold_figure(folder: str | os.PathLike) -> Figure:
+def threshold_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
     """The number of examples at which each learner's error crosses a level, against dimension.
 
     Args:
       folder: of a run of the experiment on thresholds of neural representations.
+      colours: of the learners, by name.
     """
     summary = read_summary(folder)
     dims = np.array(summary["input_dims"])
@@ -71,7 +73,7 @@ def threshold_figure(folder: str | os.PathLike) -> Figure:
         figure = Figure(figsize=(4.2, 3.2), layout="constrained")
         axis = figure.subplots()
         for name, thresholds in summary["thresholds"].items():
-            _draw_thresholds(axis, summary, name, thresholds)
+            _draw_thresholds(axis, summary, name, thresholds, colours[name])
         axis.set(xscale="log", yscale="log", xlabel="dimension d")
         axis.set_ylabel(f"n at error {summary['level']:g}")
         axis.set_xticks(dims, dims)
@@ -80,9 +82,9 @@ def threshold_figure(folder: str | os.PathLike) -> Figure:
     return figure
 
 
-def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict) -> None:
+def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict, colour: str) -> None:
     """Points with intervals, the fitted law through them, arrows where the level is not crossed."""
-    colour, fit = COLOURS[name], summary["fits"][name]
+    fit = summary["fits"][name]
     label = plain(name)
     if fit["low"] is not None:
         label += f": $d^{{{fit['exponent']:.1f}}}$ ({fit['low']:.1f}, {fit['high']:.1f})"

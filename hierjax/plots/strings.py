@@ -1,34 +1,37 @@
 """Figures of random hierarchies."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import COLOURS, STYLE, read_summary
+from hierjax.plots.style import STYLE, read_summary
 
 _PLANE = 1.5
 
 
-def layerwise_figure(folder: str | os.PathLike) -> Figure:
+def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
     """Errors after each layer and of all learners, and embeddings of each level.
 
     Args:
       folder: of a run of the layerwise experiment.
+      colours: of the learners, by name.
     """
     folder = Path(folder)
     summary = read_summary(folder)
     with np.load(folder / "embeddings.npz") as arrays, matplotlib.rc_context(STYLE):
         depth = len(summary["levels"])
         compares = len(summary["learners"]) > 1
-        widths = [1.3] * (1 + compares) + [1] * depth
+        width = max(1.3, 0.33 * len(summary["learners"]))
+        widths = [1.3] + [width] * compares + [1] * depth
         figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 2.8), layout="constrained")
         axes = figure.subplots(1, len(widths), width_ratios=widths)
-        _draw_layers(axes[0], summary)
+        _draw_layers(axes[0], summary, colours["layerwise"])
         if compares:
-            _draw_learners(axes[1], summary)
+            _draw_learners(axes[1], summary, colours)
         planes = axes[1 + compares :]
         for index, (axis, level) in enumerate(zip(planes, summary["levels"], strict=True)):
             axis.set_title(f"layer {index + 1}: symbols of level {level['level']}")
@@ -42,11 +45,11 @@ def layerwise_figure(folder: str | os.PathLike) -> Figure:
     return figure
 
 
-def _draw_layers(axis, summary: dict) -> None:
+def _draw_layers(axis, summary: dict, colour: str) -> None:
     layers = np.arange(1, len(summary["levels"]) + 1)
     errors = np.array([level["test_error"]["per_seed"] for level in summary["levels"]])
-    axis.plot(layers, errors, color=COLOURS["layerwise"], alpha=0.3, linewidth=0.8)
-    axis.plot(layers, errors.mean(axis=1), color=COLOURS["layerwise"], marker="o", markersize=4)
+    axis.plot(layers, errors, color=colour, alpha=0.3, linewidth=0.8)
+    axis.plot(layers, errors.mean(axis=1), color=colour, marker="o", markersize=4)
     axis.set_xticks(layers)
     axis.set_xlabel("layers trained")
     axis.set_ylabel("test error, unseen strings")
@@ -54,8 +57,8 @@ def _draw_layers(axis, summary: dict) -> None:
     _mark_chance(axis, summary)
 
 
-def _draw_learners(axis, summary: dict) -> None:
-    names = [name for name in COLOURS if name in summary["learners"]]
+def _draw_learners(axis, summary: dict, colours: Mapping[str, str]) -> None:
+    names = [name for name in colours if name in summary["learners"]]
     for place, name in enumerate(names):
         error = summary["learners"][name]["test_error"]
         sideways = np.linspace(-0.22, 0.22, len(error["per_seed"]) + 2)[1:-1]
@@ -63,12 +66,12 @@ def _draw_learners(axis, summary: dict) -> None:
             place + sideways,
             sorted(error["per_seed"]),
             "o",
-            color=COLOURS[name],
+            color=colours[name],
             alpha=0.5,
             markersize=2.5,
             markeredgewidth=0,
         )
-        axis.plot([place - 0.3, place + 0.3], 2 * [error["mean"]], color=COLOURS[name])
+        axis.plot([place - 0.3, place + 0.3], 2 * [error["mean"]], color=colours[name])
         axis.text(place, error["max"] + 0.03, f"{error['mean']:.3f}", ha="center", fontsize=7)
     axis.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
     axis.set_xlim(-0.6, len(names) - 0.4)

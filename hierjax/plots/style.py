@@ -4,16 +4,6 @@ import json
 import os
 from pathlib import Path
 
-COLOURS = {
-    "layerwise": "tab:blue",
-    "end_to_end": "tab:orange",
-    "shallow": "tab:green",
-    "kernel": "tab:red",
-    "ntk_raw": "tab:orange",
-    "quad_raw": "tab:green",
-    "ntk_rep": "tab:red",
-    "quad_rep": "tab:blue",
-}
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,

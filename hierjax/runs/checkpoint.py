@@ -38,9 +38,13 @@ class LayerCheckpoints:
         for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
             shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
 
-    def save(self, index: int, state: PyTree) -> None:
-        """Saves the state of finished layer `index`, from 0."""
-        self._layers.save_checkpointables_async(index, {"layer": state})
+    def save(self, index: int, params: PyTree, metadata: dict | None = None) -> None:
+        """Saves the parameters of finished layer `index`, from 0, and JSON-able facts of it."""
+        self._layers.save_checkpointables_async(index, {"layer": params}, custom_metadata=metadata)
+
+    def metadata(self, index: int) -> dict:
+        """The facts that a finished layer was saved with; empty if there are none."""
+        return self._layers.checkpointables_metadata(index).custom_metadata or {}
 
     def restore(self, num_layers: int, layout: Callable[[int], PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
@@ -50,7 +54,7 @@ class LayerCheckpoints:
           layout: number of a layer, from 0 -> its tree of `jax.ShapeDtypeStruct`.
 
         Returns:
-          The states of layers 0 to k - 1, where k layers were finished.
+          The parameters of layers 0 to k - 1, where k layers were finished.
 
         Raises:
           ValueError: steps are missing, damaged, or of another run.

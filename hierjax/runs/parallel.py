@@ -84,17 +84,16 @@ def map_seeds(
     together = _is_data_mesh(mesh)
     most = lanes or _lanes(mesh)
 
-    def share(args):
-        count = min(most, jax.tree.leaves(args)[0].shape[0])
-        return jax.lax.map(
-            lambda lane: function(*lane), args, batch_size=count if count > 1 else None
-        )
-
     def mapped(*args):
         num_seeds = _common_length(args)
+        used = Mesh(mesh.devices[:num_seeds], mesh.axis_names, axis_types=mesh.axis_types)
+        on_each = num_seeds if together else -(-num_seeds // used.size)
+        at_once = min(most, on_each)
+        share = functools.partial(
+            jax.lax.map, lambda lane: function(*lane), batch_size=at_once if at_once > 1 else None
+        )
         if together:
             return share(args)
-        used = Mesh(mesh.devices[:num_seeds], mesh.axis_names, axis_types=mesh.axis_types)
         extra = -num_seeds % used.size
         rows = np.minimum(np.arange(num_seeds + extra), num_seeds - 1)
         filled = jax.tree.map(lambda x: x[rows], args) if extra else args

@@ -9,12 +9,11 @@ import functools
 import gc
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.sharding import Mesh
 
 from hierjax.runs.parallel import compile_for, map_seeds, seed_chunks, seed_mesh
@@ -28,18 +27,16 @@ _SECONDS_BETWEEN_SAVES = 10.0
 _take = jax.jit(lambda keys, lanes: keys[lanes])
 
 
-class FittedLayer(struct.PyTreeNode):
-    """A layer of every seed, numpy arrays stacked over seeds, and what it took.
+class FittedLayer(NamedTuple):
+    """A layer of every seed, and what it took.
 
     Attributes:
-      params: parameters of the layer.
-      report: what its stage measured.
-      seconds: wall-clock "compile" (tracing included) and "run", float32 scalars.
+      params: parameters of the layer, numpy arrays stacked over seeds.
+      seconds: wall-clock seconds to "compile" (tracing included) and to "run".
     """
 
     params: PyTree
-    report: PyTree
-    seconds: dict[str, np.ndarray]
+    seconds: dict[str, float]
 
 
 class Seeds:
@@ -48,8 +45,8 @@ class Seeds:
     Args:
       keys: (num_seeds,) typed keys.
       make_data: key -> what the stages of that seed need.
-      mesh: as for `map_seeds`.
-      impl: likewise.
+      mesh: devices that the seeds are divided between, by default all; see `map_seeds`.
+      impl: how they are divided, "shard_map" or "pmap".
     """
 
     def __init__(
@@ -68,20 +65,20 @@ class Seeds:
         self._make_data = make_data
 
     def chunks(self):
-        """As `seed_chunks`."""
+        """Which seeds go together, see `seed_chunks`."""
         return seed_chunks(self.num_seeds, self._mesh)
 
-    def trace(self, function: Callable[..., PyTree], *args: PyTree) -> jax.stages.Traced:
-        """The function mapped over a chunk of seeds, traced for arguments of these shapes."""
-        return map_seeds(function, self._mesh, self._impl).trace(*args)
+    def map(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+        """A function of one seed mapped over those of a chunk, jitted, see `map_seeds`."""
+        return map_seeds(function, self._mesh, self._impl)
 
     def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
-        """The program, as `compile_for` makes it."""
+        """The program for the devices of these seeds, see `compile_for`."""
         return compile_for(self._mesh, traced, effort)
 
     @functools.cached_property
     def _traced(self) -> jax.stages.Traced:
-        return self.trace(self._make_data, self.lane_keys)
+        return self.map(self._make_data).trace(self.lane_keys)
 
     @property
     def data_layout(self) -> PyTree:
@@ -96,91 +93,61 @@ class Seeds:
 
 
 class SeedsTrainer:
-    """Fits the layers of a stack for many seeds.
+    """Fits the layers of a stack for many seeds, and measures what was fitted.
+
+    Nothing is traced before it is asked for: a run of many learners begins at once.
 
     Args:
       seeds: the seeds and their data.
-      stages: the layers, leaves up.
+      stages: how each layer is fitted, first layer first, see `layer_stages`.
+      measure: (data, parameters of the layers below, parameters of a layer) -> what is measured
+        of the layer, a pytree of arrays; by default nothing.
       keys: (num_seeds,) typed keys of the stack; by default those of the seeds.
-
-    Nothing is traced before it is asked for: a run of many learners begins at once.
     """
 
-    def __init__(self, seeds: Seeds, stages: Sequence[Stage], keys: jax.Array | None = None):
+    def __init__(
+        self,
+        seeds: Seeds,
+        stages: Sequence[Stage],
+        measure: Callable[..., PyTree] = lambda data, below, params: {},
+        keys: jax.Array | None = None,
+    ):
         self._seeds = seeds
         self._stages = tuple(stages)
+        self._measure = measure
         self._keys = seeds.keys if keys is None else keys
-        self._outputs: dict[int, tuple[PyTree, PyTree]] = {}
+        self._params: dict[int, PyTree] = {}
         self._traced: dict[int, dict[str, jax.stages.Traced]] = {}
-        self._unreported_seconds = 0.0
+        self._tracing_seconds = 0.0
 
     @property
     def num_layers(self) -> int:
-        """Layers of the stack."""
+        """Number of layers of the stack."""
         return len(self._stages)
 
-    def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
-        """Those of a layer, traced for the shapes of the layers below."""
-        if index not in self._traced:
-            below = tuple(self._output(layer)[0] for layer in range(index))
-            start = time.perf_counter()
-            self._traced[index] = self._trace(self._stages[index], below)
-            self._unreported_seconds += time.perf_counter() - start
-            self._outputs[index] = self._traced[index]["finish"].out_info
-        return self._traced[index]
-
-    def _output(self, index: int) -> tuple[PyTree, PyTree]:
-        """Shapes of the parameters and the report of a layer, for a chunk."""
-        if index not in self._outputs:
-            self._programs(index)
-        return self._outputs[index]
-
-    def _trace(self, stage: Stage, below: tuple[PyTree, ...]) -> dict[str, jax.stages.Traced]:
-        seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
-        if stage.advance is None:
-
-            def fit(key, data, below):
-                return stage.finish(data, below, *stage.start(key, data, below))
-
-            return {"finish": seeds.trace(fit, key, data, below)}
-        start = seeds.trace(stage.start, key, data, below)
-        context, state = start.out_info
-        return {
-            "start": start,
-            "advance": seeds.trace(stage.advance, key, context, state),
-            "finish": seeds.trace(stage.finish, data, below, context, state),
-        }
-
-    def layout(self, index: int) -> FittedLayer:
-        """Shapes of a fitted layer."""
-        scalar = jax.ShapeDtypeStruct((), np.float32)
-        seconds = {"compile": scalar, "run": scalar}
-        return FittedLayer(*self._over_seeds(self._output(index)), seconds)
-
-    def _over_seeds(self, lanes: PyTree) -> PyTree:
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((self._seeds.num_seeds, *x.shape[1:]), x.dtype), lanes
-        )
+    def layout(self, index: int) -> PyTree:
+        """Shapes of the parameters of a layer for all seeds, a tree of `jax.ShapeDtypeStruct`."""
+        return self._over_seeds(self._lane_params(index))
 
     def rounds_layout(self, index: int) -> PyTree | None:
         """Shapes of what `save_rounds` is called with; None for a layer without rounds."""
         programs = self._programs(index)
-        if "start" not in programs:
+        if "advance" not in programs:
             return None
         started = jax.ShapeDtypeStruct((self._seeds.num_seeds,), bool)
         return {"started": started, "state": self._over_seeds(programs["start"].out_info[1])}
 
     def fit_layer(
         self,
-        finished: Sequence[FittedLayer],
-        on_seeds: Callable[[float], None],
+        below: Sequence[PyTree],
+        on_seeds: Callable[[float], None] = lambda count: None,
         saved_rounds: PyTree | None = None,
         save_rounds: Callable[[PyTree], None] = lambda rounds: None,
     ) -> FittedLayer:
         """Fits the layer above those that are finished.
 
         Args:
-          finished: the layers below, all of them.
+          below: parameters of the finished layers, all of them.
           on_seeds: called as work gets done with the number of seeds it amounts to; work that
             `saved_rounds` holds is not counted again.
           saved_rounds: what `save_rounds` was last called with, to go on from there.
@@ -189,37 +156,82 @@ class SeedsTrainer:
         Raises:
           FloatingPointError: parameters of a seed are not finite.
         """
-        index, below = len(finished), tuple(layer.params for layer in finished)
+        index, below = len(below), tuple(below)
+        traced = self._programs(index)
         layout = self.rounds_layout(index)
         rounds = None if layout is None else _Rounds(layout, saved_rounds, save_rounds)
-        start = time.perf_counter() - self._unreported_seconds
-        self._unreported_seconds = 0.0
+        start = time.perf_counter() - self._tracing_seconds
+        self._tracing_seconds = 0.0
         # Once it is compiled, what was traced only takes memory.
-        traced = self._traced.pop(index)
+        del self._traced[index]
         programs = {name: self._seeds.compile(each) for name, each in traced.items()}
         draw = self._seeds.data
         compiled = time.perf_counter()
 
-        chunks = []
-        for lanes, count in self._seeds.chunks():
-            data, lanes_below = draw(lanes), _rows(below, lanes)
+        def fit(keys, data, below, lanes):
+            fitted = programs["start"](keys, data, below)
             if rounds is None:
-                fitted = programs["finish"](_take(self._keys, lanes), data, lanes_below)
-                on_seeds(count)
-            else:
-                context, state = programs["start"](_take(self._keys, lanes), data, lanes_below)
-                advance = functools.partial(programs["advance"], _take(self._keys, lanes), context)
-                state = rounds.fit(advance, state, lanes[:count], on_seeds)
-                fitted = programs["finish"](data, lanes_below, context, state)
-            chunks.append(_rows(jax.device_get(fitted), slice(count)))
-        params, report = jax.tree.map(lambda *parts: np.concatenate(parts), *chunks)
+                on_seeds(lanes.size)
+                return fitted
+            context, state = fitted
+            advance = functools.partial(programs["advance"], keys, context)
+            return programs["finish"](context, rounds.fit(advance, state, lanes, on_seeds))
+
+        params = _by_chunks(
+            self._seeds.chunks(),
+            lambda lanes, own: fit(_take(self._keys, lanes), draw(lanes), _rows(below, lanes), own),
+        )
         self._require_finite(index, params)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
         del programs, traced
         # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
         gc.collect()
-        return FittedLayer(
-            params, report, {name: np.asarray(s, np.float32) for name, s in seconds.items()}
+        return FittedLayer(params, seconds)
+
+    def measure(self, below: Sequence[PyTree], params: PyTree) -> PyTree:
+        """What is measured of a fitted layer, numpy arrays stacked over seeds.
+
+        Args:
+          below: parameters of the layers below, all of them.
+          params: parameters of the layer.
+        """
+        seeds, trained = self._seeds, (tuple(below), params)
+        lanes, _ = next(seeds.chunks())
+        layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
+        program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))
+        measured = _by_chunks(
+            seeds.chunks(), lambda lanes, _: program(seeds.data(lanes), *_rows(trained, lanes))
+        )
+        del program
+        gc.collect()  # As above.
+        return measured
+
+    def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
+        """Those that fit a layer, traced for the shapes of the layers below."""
+        if index not in self._traced:
+            seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
+            below = tuple(self._lane_params(layer) for layer in range(index))
+            begin = time.perf_counter()
+            stage = self._stages[index]
+            traced = {"start": seeds.map(stage.start).trace(key, data, below)}
+            if stage.advance is not None and stage.finish is not None:
+                context, state = traced["start"].out_info
+                traced["advance"] = seeds.map(stage.advance).trace(key, context, state)
+                traced["finish"] = seeds.map(stage.finish).trace(context, state)
+            self._params[index] = list(traced.values())[-1].out_info
+            self._traced[index] = traced
+            self._tracing_seconds += time.perf_counter() - begin
+        return self._traced[index]
+
+    def _lane_params(self, index: int) -> PyTree:
+        """Shapes of the parameters of a layer, for a chunk."""
+        if index not in self._params:
+            self._programs(index)
+        return self._params[index]
+
+    def _over_seeds(self, lanes: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((self._seeds.num_seeds, *x.shape[1:]), x.dtype), lanes
         )
 
     def _require_finite(self, index: int, params: PyTree) -> None:
@@ -283,3 +295,12 @@ class _Rounds:
 
 def _rows(tree: PyTree, rows: np.ndarray | slice) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+
+def _by_chunks(chunks, function: Callable[[np.ndarray, np.ndarray], PyTree]) -> PyTree:
+    """What a function of the lanes of a chunk, and of those of them that are not padding, makes
+    of all chunks, on the host and without the padding."""
+    parts = []
+    for lanes, count in chunks:
+        parts.append(_rows(jax.device_get(function(lanes, lanes[:count])), slice(count)))
+    return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)

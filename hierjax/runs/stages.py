@@ -1,4 +1,4 @@
-"""What fits one layer of a stack for one seed: pure functions for the host to map over seeds."""
+"""What fits the layers of a stack for one seed: pure functions for the host to map over seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -10,47 +10,52 @@ PyTree = Any
 
 
 class Stage(NamedTuple):
-    """How one layer is fitted for one seed: pure functions, see `layer_stage`.
+    """How one layer is fitted for one seed, see `layer_stages`.
 
     Attributes:
-      start: (key, data, params below) -> (context, state); the context is what all rounds share.
-      advance: (key, context, state) -> state after one more round, with a scalar `progress`
-        that is 1 when no more are needed; None for a fit without rounds.
-      finish: (data, params below, context, state) -> (params, report).
+      start: (key, data, parameters of the layers below) -> parameters of the layer or, if it is
+        fitted in rounds, (context, state); the context is what all rounds share.
+      advance: (key, context, state) -> state after one more round, whose scalar `progress` is 1
+        when no more rounds are needed; None for a fit without rounds.
+      finish: (context, state) -> parameters of the layer; None for a fit without rounds.
     """
 
-    start: Callable[..., tuple[PyTree, PyTree]]
-    advance: Callable[..., PyTree] | None
-    finish: Callable[..., tuple[PyTree, PyTree]]
+    start: Callable[..., PyTree]
+    advance: Callable[..., PyTree] | None = None
+    finish: Callable[..., PyTree] | None = None
 
 
-def layer_stage(
-    layers: Sequence[Layer | RoundsLayer],
-    index: int,
-    batch: Callable[[PyTree], Batch],
-    report: Callable[..., PyTree],
-) -> Stage:
-    """The stage that fits one layer of a stack.
+def layer_stages(
+    layers: Sequence[Layer], examples: Callable[[PyTree, int], Batch]
+) -> tuple[Stage, ...]:
+    """The stages that fit the layers of a stack, first layer first.
 
     Args:
       layers: the stack.
-      index: of the layer, from 0.
-      batch: data of the seed -> the examples that the layer sees.
-      report: (data, params below, params of the layer, its train inputs) -> what to record.
+      examples: (data of a seed, index of a layer from 0) -> the examples that the layer is
+        fitted on.
     """
+    return tuple(_layer_stage(layers, index, examples) for index in range(len(layers)))
+
+
+def _layer_stage(layers, index: int, examples) -> Stage:
     layer = layers[index]
 
+    def see(data, below):
+        batch = examples(data, index)
+        return forward(layers, below, batch.inputs), batch.labels
+
+    def fit(key, data, below):
+        return layer.fit(layer_key(key, index), *see(data, below))
+
     def start(key, data, below):
-        examples = batch(data)
-        context = forward(layers, below, examples.inputs), examples.labels
-        begin = layer.start if isinstance(layer, RoundsLayer) else layer.fit
-        return context, begin(layer_key(key, index), *context)
+        context = see(data, below)
+        return context, layer.start(layer_key(key, index), *context)
 
     def advance(key, context, state):
         return layer.advance(layer_key(key, index), state, *context)
 
-    def finish(data, below, context, state):
-        params = layer.finish(state, *context) if isinstance(layer, RoundsLayer) else state
-        return params, report(data, below, params, context[0])
+    def finish(context, state):
+        return layer.finish(state, *context)
 
-    return Stage(start, advance if isinstance(layer, RoundsLayer) else None, finish)
+    return Stage(start, advance, finish) if isinstance(layer, RoundsLayer) else Stage(fit)

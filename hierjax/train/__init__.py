@@ -1,0 +1,188 @@
+"""Training: pure functions of keys, examples and parameters; nothing here knows of files or hosts.
+
+A learner is a stack of layers; one that is not trained layer by layer is a stack of one layer.
+
+The one loop, and what a layer is:
+  layerwise.py          Layer, RoundsLayer (its fit goes in rounds), ScoringLayer (it predicts by
+                        itself); train_layerwise, forward, class_scores, layer_key.
+
+Layers and the stacks made of them:
+  patch_layer.py        PatchLayer, PatchLayerConfig: layers of the convolutional stack matched to
+                        a random hierarchy; TableLayer, the first of them (TARGETS, NORMALIZERS).
+  patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
+  patch_stack.py        patch_layers: the whole stack.
+  block_layer.py        BlockLayer, BlockConfig, residual_layers: blocks of a residual stack, fitted
+                        on all labels (BLOCK_SOLVERS, ACCEPT).
+  network.py            Network: a Flax module of your own, trained whole; network_layers: layer by
+                        layer; NetworkLayer, TrainedNetwork, merge_variables.
+  kernel_ridge.py       KernelRidge, KernelMachine: kernel ridge regression; Kernel,
+                        radial_kernels, RADIAL, gram_bytes.
+  representation.py     RepresentationLayer: a whitened random representation (REPRESENTATIONS).
+  taylor_layer.py       TaylorLayer: one term of a module's Taylor expansion, TrainedTaylor.
+  best_of.py            BestOf: the one of several layers that does best on held-out examples.
+  probed.py             Probed: a layer whose parameters are looked at after every round.
+
+Learners with all of their choices made:
+  learners.py           Of strings: end_to_end_learner, shallow_learner, kernel_learner, and how
+                        they are tuned: NetworkConfig, ShallowConfig, KernelConfig.
+  label_learners.py     Of many labels: linear_label_learner, shallow_label_learner,
+                        end_to_end_label_learner; LabelBaselines, how they are tuned.
+  quadratic_learner.py  quadratic_learner: the quadratic Taylor model; QuadraticConfig.
+
+How parameters are fitted:
+  descent.py            Descent: minibatches by optax, over a grid of choices; DescentState,
+                        Objective.
+  solvers.py            gradient_descent, ridge: least squares; SOLVERS and DESCENTS by name.
+  unit_features.py      Random units, centred and scaled: UnitFeatures, draw_features, best_rate.
+  losses.py             Loss, CROSS_ENTROPY, SQUARED, label_loss, LABEL_LOSSES.
+  validation.py         num_fitted: how many examples are fitted while others are held out.
+  share_batch.py        share_batch: a batch divided between devices.
+"""
+
+from hierjax.train.best_of import Best, BestOf, Candidate
+from hierjax.train.block_layer import (
+    ACCEPT,
+    BLOCK_SOLVERS,
+    BlockConfig,
+    BlockLayer,
+    DescentBlockLayer,
+    TrainedBlock,
+    residual_layers,
+)
+from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.kernel_ridge import (
+    RADIAL,
+    Kernel,
+    KernelMachine,
+    KernelRidge,
+    gram_bytes,
+    radial_kernels,
+)
+from hierjax.train.label_learners import (
+    LabelBaselines,
+    end_to_end_label_learner,
+    linear_label_learner,
+    shallow_label_learner,
+)
+from hierjax.train.layerwise import (
+    Layer,
+    RoundsLayer,
+    ScoringLayer,
+    class_scores,
+    forward,
+    layer_key,
+    train_layerwise,
+)
+from hierjax.train.learners import (
+    MAX_KERNEL_TRAIN,
+    OPTIMIZERS,
+    SCHEDULES,
+    KernelConfig,
+    NetworkConfig,
+    ShallowConfig,
+    end_to_end_learner,
+    kernel_learner,
+    shallow_learner,
+)
+from hierjax.train.losses import CROSS_ENTROPY, LABEL_LOSSES, SQUARED, Loss, label_loss
+from hierjax.train.network import (
+    Network,
+    NetworkLayer,
+    TrainedNetwork,
+    merge_variables,
+    network_layers,
+)
+from hierjax.train.patch_descent import DescentPatchLayer
+from hierjax.train.patch_layer import (
+    NORMALIZERS,
+    TARGETS,
+    PatchLayer,
+    PatchLayerConfig,
+    TableLayer,
+)
+from hierjax.train.patch_stack import patch_layers
+from hierjax.train.probed import Probed, ProbedFit
+from hierjax.train.quadratic_learner import QuadraticConfig, quadratic_learner
+from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
+from hierjax.train.share_batch import share_batch
+from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge
+from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
+from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
+from hierjax.train.validation import num_fitted
+
+__all__ = [
+    "ACCEPT",
+    "BLOCK_SOLVERS",
+    "CROSS_ENTROPY",
+    "DESCENTS",
+    "LABEL_LOSSES",
+    "MAX_KERNEL_TRAIN",
+    "NORMALIZERS",
+    "OPTIMIZERS",
+    "RADIAL",
+    "REPRESENTATIONS",
+    "SCHEDULES",
+    "SOLVERS",
+    "SQUARED",
+    "TARGETS",
+    "Best",
+    "BestOf",
+    "BlockConfig",
+    "BlockLayer",
+    "Candidate",
+    "Descent",
+    "DescentBlockLayer",
+    "DescentPatchLayer",
+    "DescentState",
+    "Kernel",
+    "KernelConfig",
+    "KernelMachine",
+    "KernelRidge",
+    "LabelBaselines",
+    "Layer",
+    "Loss",
+    "Network",
+    "NetworkConfig",
+    "NetworkLayer",
+    "Objective",
+    "PatchLayer",
+    "PatchLayerConfig",
+    "Probed",
+    "ProbedFit",
+    "QuadraticConfig",
+    "Representation",
+    "RepresentationLayer",
+    "RoundsLayer",
+    "ScoringLayer",
+    "ShallowConfig",
+    "TableLayer",
+    "TaylorLayer",
+    "TrainedBlock",
+    "TrainedNetwork",
+    "TrainedTaylor",
+    "UnitFeatures",
+    "best_rate",
+    "class_scores",
+    "draw_features",
+    "end_to_end_label_learner",
+    "end_to_end_learner",
+    "forward",
+    "gradient_descent",
+    "gram_bytes",
+    "kernel_learner",
+    "label_loss",
+    "layer_key",
+    "linear_label_learner",
+    "merge_variables",
+    "network_layers",
+    "num_fitted",
+    "patch_layers",
+    "quadratic_learner",
+    "radial_kernels",
+    "residual_layers",
+    "ridge",
+    "shallow_label_learner",
+    "shallow_learner",
+    "share_batch",
+    "train_layerwise",
+]

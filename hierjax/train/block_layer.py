@@ -14,6 +14,7 @@ import optax
 from flax import struct
 
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
+from hierjax.settings import Config, setting
 from hierjax.tasks.lattice import gather_windows, num_locations
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
@@ -26,7 +27,6 @@ ACCEPT = ("validated", "all")
 
 _ROWS_AT_ONCE = 1024
 _ERRORS = 2.0
-_BOUNDS = {"passes": 10**4, "batch_size": 2**20, "penalty": 10**4}
 _BIAS = 0.3
 _TINY = 1e-12
 
@@ -36,15 +36,15 @@ _ADAM_RATE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
-class BlockConfig:
+class BlockConfig(Config):
     """How the blocks of a stack are trained.
 
     Attributes:
-      solver: one of `BLOCK_SOLVERS`; "ridge" is for the square loss.
-      loss: one of `losses.LABEL_LOSSES`.
-      passes: of descent over the train examples.
-      batch_size: examples of a step, or locations.
-      penalty: on squared second weights, as a share of the features' mean eigenvalue.
+      solver: how the second weights of a block are fitted; "ridge" is for the square loss.
+      loss: loss of each label that a block minimises.
+      passes: passes of descent over the train examples of a block.
+      batch_size: examples, or locations, of each step of a block's descent.
+      penalty: penalty on squared second weights, as a share of the features' mean eigenvalue.
       accept: whether a block corrects "all" labels, or those whose loss on held-out examples,
         an eighth, it lowers by more than two standard errors: "validated". The noise that it fits
         to labels out of its reach is then kept out of the stream.
@@ -53,27 +53,17 @@ class BlockConfig:
       ValueError: an unknown name, or a number out of bounds.
     """
 
-    solver: str = "sgd"
-    loss: str = "squared_hinge"
-    passes: float = 4.0
-    batch_size: int = 256
-    penalty: float = 1e-3
-    accept: str = "validated"
+    solver: str = setting("sgd", choices=BLOCK_SOLVERS)
+    loss: str = setting("squared_hinge", choices=tuple(LABEL_LOSSES))
+    passes: float = setting(4.0, above=0, most=10**4, only=("solver", ("sgd", "adam")))
+    batch_size: int = setting(256, least=1, most=2**20, only=("solver", ("sgd", "adam")))
+    penalty: float = setting(1e-3, above=0, most=10**4)
+    accept: str = setting("validated", choices=ACCEPT)
 
     def __post_init__(self):
-        known = {"solver": BLOCK_SOLVERS, "loss": tuple(LABEL_LOSSES), "accept": ACCEPT}
-        for name, names in known.items():
-            if getattr(self, name) not in names:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(names)}"
-                )
+        super().__post_init__()
         if self.solver == "ridge" and self.loss != "square":
             raise ValueError(f"solver='ridge' is for loss='square', not {self.loss!r}")
-        for name, bound in _BOUNDS.items():
-            if not 0 < getattr(self, name) <= bound:
-                raise ValueError(
-                    f"{name}={getattr(self, name)} must be positive, and at most {bound}"
-                )
 
 
 class TrainedBlock(struct.PyTreeNode):
@@ -217,8 +207,10 @@ class BlockLayer:
         return gains.mean(axis=0) > _ERRORS * error
 
 
-class DescentBlockLayer(RoundsLayer, BlockLayer):
+class DescentBlockLayer(BlockLayer, RoundsLayer):
     """A `BlockLayer` trained by stochastic gradients, in rounds."""
+
+    fit = RoundsLayer.fit
 
     def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> BlockFit:
         """The state before the first round; arguments as for `BlockLayer.fit`."""

@@ -4,44 +4,79 @@ The linear and the shallow learner are also the probe that says how shallow each
 hierarchy really is: what they know of it is a simple function of the raw input.
 """
 
+import dataclasses
+
 import optax
 
 from hierjax.models.residual_stack import ResidualStack
+from hierjax.settings import Config, setting
 from hierjax.tasks.lattice import num_locations, window_size
 from hierjax.train.block_layer import BlockConfig, BlockLayer
 from hierjax.train.descent import Descent
 from hierjax.train.losses import label_loss
 from hierjax.train.network import Network
 
-_RIDGE = BlockConfig(solver="ridge", loss="square", penalty=1e-2, accept="all")
-_SHALLOW_WIDTH = 2048
 
-_WIDTH = 256
-_RATES = (0.003, 0.01)
-_BATCH = 128
-_LOCATIONS = 8
-_PASSES = 20
-_MIN_STEPS = 500
-_MAX_STEPS = 2500
+@dataclasses.dataclass(frozen=True)
+class LabelBaselines(Config):
+    """How the learners are tuned with which layerwise learning of labels is compared.
+
+    Attributes:
+      penalty: ridge of the linear and the shallow learner, as a share of the mean eigenvalue.
+      shallow_width: random relu units of the shallow learner.
+      most_rows: train examples, or locations, of the linear and the shallow learner.
+      width: units of each block of the network trained end to end.
+      learning_rates: rates tried end to end, of which held-out examples choose one.
+      batch_size: examples of each step end to end, of tasks without locations.
+      most_locations: locations by which, at most, that batch size is divided.
+      passes: passes over the train set end to end.
+      min_steps: least steps end to end.
+      max_steps: most steps end to end.
+    """
+
+    penalty: float = setting(1e-2, above=0)
+    shallow_width: int = setting(2048, least=1, most=2**14)
+    most_rows: int = setting(2**17, least=2)
+    width: int = setting(256, least=1, most=2**14)
+    learning_rates: tuple[float, ...] = setting((0.003, 0.01), above=0)
+    batch_size: int = setting(128, least=1, most=2**20)
+    most_locations: int = setting(8, least=1)
+    passes: int = setting(20, least=1)
+    min_steps: int = setting(500, least=1)
+    max_steps: int = setting(2500, least=1)
+
+    @property
+    def ridge(self) -> BlockConfig:
+        """How the linear and the shallow learner are fitted."""
+        return BlockConfig(solver="ridge", loss="square", penalty=self.penalty, accept="all")
 
 
 def linear_label_learner(
-    num_inputs: int, num_labels: int, lattice: tuple[int, ...] = (), radius: int = 0
+    num_inputs: int,
+    num_labels: int,
+    lattice: tuple[int, ...] = (),
+    radius: int = 0,
+    config: LabelBaselines | None = None,
 ) -> tuple[BlockLayer]:
     """Ridge regression of all labels on the input, in the location form on a window of it."""
+    config = LabelBaselines() if config is None else config
     width = window_size(lattice, radius) * (num_inputs + num_labels) + 1
     stack = ResidualStack(num_labels, 1, width, "identity", 1, lattice=lattice, radius=radius)
-    return (BlockLayer(stack, _RIDGE, 0),)
+    return (BlockLayer(stack, config.ridge, 0),)
 
 
 def shallow_label_learner(
-    num_labels: int, lattice: tuple[int, ...] = (), radius: int = 0
+    num_labels: int,
+    lattice: tuple[int, ...] = (),
+    radius: int = 0,
+    config: LabelBaselines | None = None,
 ) -> tuple[BlockLayer]:
-    """The same on 2,048 random relu units, each of which reads the whole input, or window."""
+    """Ridge regression of all labels on random relu units, which read the input, or a window."""
+    config = LabelBaselines() if config is None else config
     stack = ResidualStack(
-        num_labels, 1, _SHALLOW_WIDTH, "relu", None, lattice=lattice, radius=radius
+        num_labels, 1, config.shallow_width, "relu", None, lattice=lattice, radius=radius
     )
-    return (BlockLayer(stack, _RIDGE, 0),)
+    return (BlockLayer(stack, config.ridge, 0),)
 
 
 def end_to_end_label_learner(
@@ -51,25 +86,36 @@ def end_to_end_label_learner(
     lattice: tuple[int, ...] = (),
     radius: int = 0,
     last: int | None = None,
+    config: LabelBaselines | None = None,
 ) -> tuple[Network]:
     """A residual stack of relu units all of whose weights are trained together, by Adam.
 
     Args:
-      num_labels: K.
-      num_blocks: B.
-      num_train: n.
-      lattice: of the stack.
-      radius: likewise.
+      num_labels: number of labels, K.
+      num_blocks: number of blocks, B.
+      num_train: number of train examples, n.
+      lattice: sides of the ring or grid of locations; () for none.
+      radius: radius of the window that a location sees.
       last: trains the last so many labels alone; None for all.
+      config: how it is trained.
     """
+    config = LabelBaselines() if config is None else config
     stack = ResidualStack(
-        num_labels, num_blocks, _WIDTH, "relu", None, lattice=lattice, radius=radius, clip=False
+        num_labels,
+        num_blocks,
+        config.width,
+        "relu",
+        None,
+        lattice=lattice,
+        radius=radius,
+        clip=False,
     )
-    batch_size = _BATCH // min(num_locations(lattice), _LOCATIONS)
-    num_steps = min(max(_MIN_STEPS, _PASSES * num_train // batch_size), _MAX_STEPS)
+    batch_size = max(1, config.batch_size // min(num_locations(lattice), config.most_locations))
+    num_steps = max(config.min_steps, config.passes * num_train // batch_size)
+    num_steps = min(num_steps, config.max_steps)
 
     def optimizer(rate):
         return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
 
-    descent = Descent(optimizer, _RATES, num_steps, batch_size)
+    descent = Descent(optimizer, config.learning_rates, num_steps, batch_size)
     return (Network(stack, descent, loss=label_loss("squared_hinge", last)),)

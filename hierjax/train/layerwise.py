@@ -6,6 +6,7 @@ network that is trained end to end, or any other learner, is a stack of one laye
 """
 
 import abc
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ FitState = Any
 
 
 class Layer(Protocol):
-    """One stage of a stack."""
+    """One layer of a stack: how it is fitted, and how it is applied."""
 
     def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Params:
         """Parameters of this layer, trained on its own inputs and the labels."""
@@ -47,6 +48,10 @@ class RoundsLayer(abc.ABC):
     def finish(self, state: FitState, inputs: jax.Array, labels: jax.Array) -> Params:
         """The parameters that the last round left."""
 
+    @abc.abstractmethod
+    def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
+        """What the layer above sees."""
+
     def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Params:
         """All rounds in one program, as `Layer.fit`."""
         state = jax.lax.while_loop(
@@ -62,6 +67,30 @@ def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array
     for layer, layer_params in zip(layers, params, strict=False):
         inputs = layer.apply(layer_params, inputs)
     return inputs
+
+
+class ScoringLayer(abc.ABC):
+    """A layer that predicts by itself, besides what it puts out for the layer above."""
+
+    @abc.abstractmethod
+    def class_scores(self, params: Params, inputs: jax.Array) -> jax.Array:
+        """Scores (N, C) of whole examples, as far as this layer can tell."""
+
+    def votes(self, params: Params, inputs: jax.Array) -> jax.Array:
+        """Deprecated name of `class_scores`."""
+        warnings.warn("votes is called class_scores now", DeprecationWarning, stacklevel=2)
+        return self.class_scores(params, inputs)
+
+
+def class_scores(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array) -> jax.Array:
+    """Scores (N, C) by the last of the layers that have parameters.
+
+    They are those of `ScoringLayer.class_scores` where it has them, else its outputs.
+    """
+    below, layer = params[:-1], layers[len(params) - 1]
+    hidden = forward(layers, below, inputs)
+    scores = layer.class_scores if isinstance(layer, ScoringLayer) else layer.apply
+    return scores(params[-1], hidden)
 
 
 def layer_key(key: jax.Array, index: int) -> jax.Array:

@@ -1,4 +1,7 @@
-"""What layerwise learning of a random hierarchy is compared with: stacks of one layer."""
+"""What layerwise learning of a random hierarchy is compared with: stacks of one layer.
+
+How each of them is tuned stands in a config, so that a run can record it.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,6 +12,7 @@ from jax.sharding import Mesh
 
 from hierjax.models.conv_stack import ConvStack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
+from hierjax.settings import Config, setting
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
 from hierjax.train.kernel_ridge import RADIAL, KernelRidge, radial_kernels
@@ -16,14 +20,11 @@ from hierjax.train.losses import CROSS_ENTROPY
 from hierjax.train.network import Network
 
 SCHEDULES = ("constant", "cosine")
+"""Schedules of the learning rate of the end-to-end learner."""
 
-# Without clipping rare steep batches end long fits at chance, on any rate.
-_MOST_GRADIENT = 1.0
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
-    "momentum": lambda rate: optax.chain(
-        optax.clip_by_global_norm(_MOST_GRADIENT), optax.sgd(rate, momentum=0.9)
-    ),
+    "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "sgd": optax.sgd,
 }
 _LEARNING_RATES = {
@@ -32,55 +33,97 @@ _LEARNING_RATES = {
     "sgd": (1.0, 2.0, 4.0, 8.0),
 }
 OPTIMIZERS = tuple(_OPTIMIZERS)
-
-_WIDTH_PER_SYMBOL = 8
-_PASSES = 20
-_MIN_STEPS = 1500
-
-_SHALLOW_WIDTH_PER_SYMBOL = 32
-_SHALLOW_MIN_STEPS = 3000
-_SHALLOW_BATCH = 32
-_SHALLOW_RATES = (0.003, 0.01, 0.03, 0.1)
-_SHALLOW_WEIGHT_DECAY = 0.1
+"""Optimizers of the end-to-end learner."""
 
 MAX_KERNEL_TRAIN = 16384
-_BANDWIDTHS = (0.5, 1.0, 2.0, 4.0)
-_BOUNDS = {"width": 2**16, "batch_size": 2**20, "num_steps": 2**30}
+"""Train examples up to which kernel machines are fitted by default."""
+
+_MOST_WIDTH, _MOST_BATCH, _MOST_STEPS = 2**16, 2**20, 2**30
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Config):
     """How the convolutional stack is trained end to end.
 
     Attributes:
-      optimizer: one of `OPTIMIZERS`; its learning rate is chosen on held-out examples.
-      schedule: of the rate, one of `SCHEDULES`; "cosine" falls to zero at the last step.
-      width: W; None for eight times V.
-      batch_size: examples of a step.
-      num_steps: most steps; None for twenty times the train set, and 1,500 at least.
-      stop_loss: mean cross-entropy of 100 minibatches that ends the training.
+      optimizer: optimizer of the network trained end to end.
+      schedule: schedule of its learning rate; "cosine" falls to zero at the last step.
+      width: features W of each layer of the network trained end to end; unset: see
+        width_per_symbol.
+      batch_size: examples of each step of the end-to-end training.
+      num_steps: most steps of the end-to-end training; unset: see passes.
+      stop_loss: mean cross-entropy of 100 minibatches that ends the end-to-end training early.
+      learning_rates: rates tried end to end, of which held-out examples choose one; unset: four
+        that suit the optimizer.
+      clip: largest norm of a gradient of the end-to-end training by momentum; without it rare
+        steep batches end long fits at chance.
+      width_per_symbol: features of each layer of the end-to-end network for each symbol, if the
+        width is unset.
+      passes: passes over the train set of the end-to-end training, if num_steps is unset.
+      min_steps: least steps of the end-to-end training, if num_steps is unset.
 
     Raises:
       ValueError: an unknown name, or a number out of bounds.
     """
 
-    optimizer: str = "momentum"
-    schedule: str = "cosine"
-    width: int | None = None
-    batch_size: int = 32
-    num_steps: int | None = None
-    stop_loss: float = 1e-3
+    optimizer: str = setting("momentum", choices=OPTIMIZERS)
+    schedule: str = setting("cosine", choices=SCHEDULES)
+    width: int | None = setting(None, least=1, most=_MOST_WIDTH)
+    batch_size: int = setting(32, least=1, most=_MOST_BATCH)
+    num_steps: int | None = setting(None, least=1, most=_MOST_STEPS)
+    stop_loss: float = setting(1e-3, least=0)
+    learning_rates: tuple[float, ...] | None = setting(None, above=0)
+    clip: float = setting(1.0, above=0)
+    width_per_symbol: int = setting(8, least=1, most=_MOST_WIDTH)
+    passes: int = setting(20, least=1, most=_MOST_STEPS)
+    min_steps: int = setting(1500, least=1, most=_MOST_STEPS)
 
     def __post_init__(self):
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(known)}"
-                )
-        for name, bound in _BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= bound:
-                raise ValueError(f"{name}={value} must be from 1 to {bound}")
+        super().__post_init__()
+        if self.learning_rates is None:
+            self.fill(learning_rates=_LEARNING_RATES[self.optimizer])
+
+
+@dataclasses.dataclass(frozen=True)
+class ShallowConfig(Config):
+    """How the network of one hidden layer is trained, by Adam with weight decay.
+
+    Attributes:
+      width_per_symbol: hidden units of the shallow network for each symbol.
+      learning_rates: rates tried for the shallow network, of which held-out examples choose one.
+      batch_size: examples of each step of the shallow network.
+      passes: passes of the shallow network over the train set.
+      min_steps: least steps of the shallow network.
+      weight_decay: weight decay of the shallow network.
+    """
+
+    width_per_symbol: int = setting(32, least=1, most=_MOST_WIDTH)
+    learning_rates: tuple[float, ...] = setting((0.003, 0.01, 0.03, 0.1), above=0)
+    batch_size: int = setting(32, least=1, most=_MOST_BATCH)
+    passes: int = setting(20, least=1, most=_MOST_STEPS)
+    min_steps: int = setting(3000, least=1, most=_MOST_STEPS)
+    weight_decay: float = setting(0.1, least=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelConfig(Config):
+    """Which kernel machines are tried.
+
+    Attributes:
+      kernels: radial kernels that are tried.
+      bandwidths: bandwidths of the kernels that are tried, in units of the distance of two train
+        strings.
+      ridges: ridges of the kernel machine that are tried, in units of the mean of the Gram
+        matrix's diagonal.
+      most_tried: train strings by which kernel and ridge are chosen.
+      most_train: train strings up to which a kernel machine is fitted at all.
+    """
+
+    kernels: tuple[str, ...] = setting(tuple(RADIAL), choices=tuple(RADIAL))
+    bandwidths: tuple[float, ...] = setting((0.5, 1.0, 2.0, 4.0), above=0)
+    ridges: tuple[float, ...] = setting((1e-3, 1e-2, 1e-1, 1.0), least=0)
+    most_tried: int = setting(2048, least=2, most=MAX_KERNEL_TRAIN)
+    most_train: int = setting(MAX_KERNEL_TRAIN, least=2, most=2**16)
 
 
 def end_to_end_learner(
@@ -92,56 +135,69 @@ def end_to_end_learner(
     """A convolutional stack matched to the tree, all of its layers trained together.
 
     Args:
-      spec: of the grammars.
-      num_train: n.
-      config: choices.
-      mesh: a `data_mesh` whose devices share each batch.
+      spec: sizes of the grammars.
+      num_train: number of train strings, n.
+      config: how it is trained.
+      mesh: a `data_mesh` whose devices share each batch; None for one device.
 
     Raises:
       ValueError: the devices do not divide the batch.
     """
     config = NetworkConfig() if config is None else config
     vocab_size = spec.symbols(spec.depth)
-    width = config.width or _WIDTH_PER_SYMBOL * vocab_size
-    passes = -(-_PASSES * num_train // config.batch_size)
-    num_steps = config.num_steps or max(_MIN_STEPS, passes)
+    width = config.width or config.width_per_symbol * vocab_size
+    passes = -(-config.passes * num_train // config.batch_size)
+    num_steps = config.num_steps or max(config.min_steps, passes)
 
     def optimizer(rate):
         if config.schedule == "cosine":
             rate = optax.cosine_decay_schedule(rate, num_steps)
-        return _OPTIMIZERS[config.optimizer](rate)
+        chosen = _OPTIMIZERS[config.optimizer](rate)
+        if config.optimizer == "momentum":
+            return optax.chain(optax.clip_by_global_norm(config.clip), chosen)
+        return chosen
 
-    rates = _LEARNING_RATES[config.optimizer]
-    descent = Descent(optimizer, rates, num_steps, config.batch_size, config.stop_loss, mesh)
+    descent = Descent(
+        optimizer, config.learning_rates, num_steps, config.batch_size, config.stop_loss, mesh
+    )
     module = ConvStack(spec.branching[::-1], vocab_size, spec.num_classes, width)
     return (Network(module, descent),)
 
 
-def shallow_learner(spec: RandomHierarchySpec, num_train: int) -> tuple[Network]:
+def shallow_learner(
+    spec: RandomHierarchySpec, num_train: int, config: ShallowConfig | None = None
+) -> tuple[Network]:
     """One hidden layer on the one-hot string, trained by Adam with weight decay.
 
     Args:
-      spec: of the grammars.
-      num_train: n.
+      spec: sizes of the grammars.
+      num_train: number of train strings, n.
+      config: how it is trained.
     """
+    config = ShallowConfig() if config is None else config
     vocab_size = spec.symbols(spec.depth)
-    num_steps = max(_SHALLOW_MIN_STEPS, _PASSES * num_train // _SHALLOW_BATCH)
+    num_steps = max(config.min_steps, config.passes * num_train // config.batch_size)
 
     def optimizer(rate):
         schedule = optax.cosine_decay_schedule(rate, num_steps)
-        return optax.adamw(schedule, weight_decay=_SHALLOW_WEIGHT_DECAY)
+        return optax.adamw(schedule, weight_decay=config.weight_decay)
 
-    module = ShallowNet(vocab_size, spec.num_classes, _SHALLOW_WIDTH_PER_SYMBOL * vocab_size)
-    return (Network(module, Descent(optimizer, _SHALLOW_RATES, num_steps, _SHALLOW_BATCH)),)
+    module = ShallowNet(vocab_size, spec.num_classes, config.width_per_symbol * vocab_size)
+    return (
+        Network(module, Descent(optimizer, config.learning_rates, num_steps, config.batch_size)),
+    )
 
 
-def kernel_learner(spec: RandomHierarchySpec, most_tried: int = 2048) -> tuple[KernelRidge]:
-    """Kernel ridge regression on the one-hot string, for up to `MAX_KERNEL_TRAIN` strings.
+def kernel_learner(
+    spec: RandomHierarchySpec, config: KernelConfig | None = None
+) -> tuple[KernelRidge]:
+    """Kernel ridge regression on the one-hot string.
 
     Args:
-      spec: of the grammars.
-      most_tried: strings by which kernel and ridge are chosen.
+      spec: sizes of the grammars.
+      config: kernels and ridges that are tried.
     """
+    config = KernelConfig() if config is None else config
 
     def embed(tokens: jax.Array) -> jax.Array:
         return one_hot_strings(tokens, spec.symbols(spec.depth))
@@ -149,5 +205,5 @@ def kernel_learner(spec: RandomHierarchySpec, most_tried: int = 2048) -> tuple[K
     def encode(labels: jax.Array) -> jax.Array:
         return jax.nn.one_hot(labels, spec.num_classes)
 
-    kernels = radial_kernels(tuple(RADIAL), _BANDWIDTHS)
-    return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels, most_tried=most_tried),)
+    kernels = radial_kernels(config.kernels, config.bandwidths)
+    return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels, config.ridges, config.most_tried),)

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax import struct, traverse_util
 
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.layerwise import RoundsLayer, ScoringLayer
 from hierjax.train.losses import CROSS_ENTROPY, Loss
 
 PyTree = Any
@@ -118,7 +118,7 @@ class Network(_ModuleLayer):
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkLayer(_ModuleLayer):
+class NetworkLayer(_ModuleLayer, ScoringLayer):
     """One layer of a Flax module, trained alone with a linear head on all its outputs.
 
     Layers above do not exist for it, layers below are fixed. The last layer is trained with the
@@ -135,7 +135,7 @@ class NetworkLayer(_ModuleLayer):
         method = self._whole if self._is_last else self._hidden
         return self.module.apply(params.variables, inputs, method=method)
 
-    def votes(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
+    def class_scores(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
         """Class scores (N, C), as far as this layer can tell."""
         return self._scores({"variables": params.variables, "head": params.head}, inputs)
 

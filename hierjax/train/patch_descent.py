@@ -29,8 +29,10 @@ class PatchFit(struct.PyTreeNode):
         return self.descent.progress
 
 
-class DescentPatchLayer(RoundsLayer, PatchLayer):
+class DescentPatchLayer(PatchLayer, RoundsLayer):
     """A `PatchLayer` whose solver is one of `solvers.DESCENTS`."""
+
+    fit = RoundsLayer.fit
 
     def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> PatchFit:
         """The state before the first round; arguments as for `PatchLayer.fit`."""

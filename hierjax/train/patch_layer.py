@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hierjax.models.patch_features import FEATURES
+from hierjax.settings import Config, setting
+from hierjax.train.layerwise import ScoringLayer
 from hierjax.train.solvers import DESCENTS, SOLVERS
 
 TARGETS = ("concat", "first", "pooled")
@@ -24,15 +26,17 @@ _TINY = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchLayerConfig:
+class PatchLayerConfig(Config):
     """Choices that all layers of a stack share.
 
     Attributes:
-      targets: "concat" trains a map for every position and embeds a patch by all of them,
-        "first" trains one map on the first position, "pooled" one map on all positions.
-      solver: one of `solvers.SOLVERS` or `solvers.DESCENTS`.
-      features: one of `patch_features.FEATURES`.
-      num_features: random features of a patch, D.
+      targets: positions that a layer is trained on: "concat" trains a map for every position and
+        embeds a patch by all of them, "first" trains one map on the first position, "pooled" one
+        map on all positions.
+      solver: how the linear map of a layer is fitted: by gradient descent on all examples, by
+        ridge regression, or by minibatches.
+      features: fixed nonlinear features of a patch.
+      num_features: number of random features of a patch, D.
       normalizer: what is done to a layer's outputs before the next layer sees them. "pca"
         keeps as many principal directions as symbols can span and divides by one rms, "whiten"
         scales each of these directions to the same variance, "rms" only centres and divides.
@@ -41,30 +45,15 @@ class PatchLayerConfig:
       ValueError: an unknown name, or num_features below 1.
     """
 
-    targets: str = "concat"
-    solver: str = "gd"
-    features: str = "fourier"
-    num_features: int = 512
-    normalizer: str = "pca"
-
-    def __post_init__(self):
-        known = {
-            "targets": TARGETS,
-            "solver": (*SOLVERS, *DESCENTS),
-            "features": FEATURES,
-            "normalizer": NORMALIZERS,
-        }
-        for name, names in known.items():
-            if getattr(self, name) not in names:
-                raise ValueError(
-                    f"{name}={getattr(self, name)!r} is unknown: choose one of {', '.join(names)}"
-                )
-        if self.num_features < 1:
-            raise ValueError(f"num_features={self.num_features} must be at least 1")
+    targets: str = setting("concat", choices=TARGETS)
+    solver: str = setting("gd", choices=(*SOLVERS, *DESCENTS))
+    features: str = setting("fourier", choices=FEATURES)
+    num_features: int = setting(512, least=1)
+    normalizer: str = setting("pca", choices=NORMALIZERS)
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchLayer:
+class PatchLayer(ScoringLayer):
     """One layer: features of a patch, class scores linear in them, an embedding of the scores.
 
     Attributes:
@@ -128,7 +117,7 @@ class PatchLayer:
             outputs = self._map_patches(params["features"], kernel, inputs) + offset[None, None]
             return outputs[:, 0] if self.embedding_dim is None else outputs
 
-    def votes(self, params: dict, inputs: jax.Array) -> jax.Array:
+    def class_scores(self, params: dict, inputs: jax.Array) -> jax.Array:
         """(N, C) class scores of whole strings: the sum of what the trained positions say."""
         with jax.default_matmul_precision("highest"):
             patches, readout = self._patches(inputs), params["readout"]

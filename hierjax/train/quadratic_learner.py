@@ -1,53 +1,75 @@
 """The quadratic Taylor model of a two-layer network, all of its choices made on validation."""
 
+import dataclasses
+
 import optax
 
+from hierjax.models.activations import ACTIVATIONS
 from hierjax.models.two_layer_net import TwoLayerNet
+from hierjax.settings import Config, setting
 from hierjax.train.best_of import BestOf
 from hierjax.train.descent import Descent
 from hierjax.train.taylor_layer import TaylorLayer
 
-_ACTIVATIONS = ("quadratic", "cosine")
-_WIDTHS = (4, 16, 64, 512, 2048)
-_MOST_WEIGHTS = 2**16
-_RATES = (0.01, 0.03, 0.1)
-_PENALTIES = (1e-7, 1e-3, 1e-2, 1e-1)
-_NUM_STEPS = 1500
-_PATIENCE = 400
+_MOST_STEPS = 2**24
 
 
-def quadratic_learner(
-    input_dim: int,
-    activations: tuple[str, ...] = _ACTIVATIONS,
-    widths: tuple[int, ...] = _WIDTHS,
-    num_steps: int = _NUM_STEPS,
-) -> tuple[BestOf]:
+@dataclasses.dataclass(frozen=True)
+class QuadraticConfig(Config):
+    """What is tried for a quadratic model; held-out examples choose.
+
+    Attributes:
+      activations: activations of the network that are tried for the quadratic models.
+      widths: widths of the network that are tried, ascending: the least of them, and those that
+        make at most most_weights weights; of quadratic units, whose sum is a quadratic form, at
+        most two for each input.
+      most_weights: most weights of a quadratic model.
+      learning_rates: rates of Adam that are tried for the quadratic models.
+      penalties: factors of the fourth-power penalty that are tried for the quadratic models.
+      num_steps: most steps of each fit of a quadratic model.
+      patience: steps without improvement after which a fit of a quadratic model is given up.
+    """
+
+    activations: tuple[str, ...] = setting(("quadratic", "cosine"), choices=tuple(ACTIVATIONS))
+    widths: tuple[int, ...] = setting((4, 16, 64, 512, 2048), least=1, ascending=True)
+    most_weights: int = setting(2**16, least=1)
+    learning_rates: tuple[float, ...] = setting((0.01, 0.03, 0.1), above=0)
+    penalties: tuple[float, ...] = setting((1e-7, 1e-3, 1e-2, 1e-1), least=0)
+    num_steps: int = setting(1500, least=1, most=_MOST_STEPS)
+    patience: int = setting(400, least=1)
+
+    def most_units(self, activation: str, input_dim: int) -> int:
+        """Width up to which networks of an activation are tried in so many dimensions."""
+        affordable = self.most_weights // input_dim
+        return min(affordable, 2 * input_dim) if activation == "quadratic" else affordable
+
+
+def quadratic_learner(input_dim: int, config: QuadraticConfig | None = None) -> tuple[BestOf]:
     """Regression by the second-order term of a `TwoLayerNet`, by Adam with a cosine schedule.
 
     Activation, width, learning rate, penalty and number of steps are those that err least on
     held-out examples.
 
     Args:
-      input_dim: d, of the inputs.
-      activations: tried.
-      widths: tried, ascending: the least of them, and those that make at most 2^16 weights;
-        with quadratic units, whose sum is a quadratic form, at most 2 d of them.
-      num_steps: most steps.
+      input_dim: dimension d of the inputs.
+      config: what is tried.
     """
+    config = QuadraticConfig() if config is None else config
 
     def optimizer(rate):
-        return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
+        return optax.adam(optax.cosine_decay_schedule(rate, config.num_steps))
 
-    descent = Descent(optimizer, _RATES, num_steps, penalties=_PENALTIES, patience=_PATIENCE)
+    descent = Descent(
+        optimizer,
+        config.learning_rates,
+        config.num_steps,
+        penalties=config.penalties,
+        patience=config.patience,
+    )
     nets = [
         TwoLayerNet(width, activation)
-        for activation in activations
-        for width in widths
-        if width == widths[0] or width <= _most_units(activation, input_dim)
+        for activation in config.activations
+        for width in config.widths
+        if width == config.widths[0] or width <= config.most_units(activation, input_dim)
     ]
     return (BestOf(tuple(TaylorLayer(net, descent) for net in nets)),)
-
-
-def _most_units(activation: str, input_dim: int) -> int:
-    affordable = _MOST_WEIGHTS // input_dim
-    return min(affordable, 2 * input_dim) if activation == "quadratic" else affordable

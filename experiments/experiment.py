@@ -1,0 +1,232 @@
+"""What an experiment declares; the runner makes a command of it.
+
+An experiment is a file with one declaration: `LayerwiseExperiment` for learners that are trained
+layer by layer or whole, with parameters on disk, and `SweepExperiment` for a grid of points. From
+the declaration follow the flags, the run folder, resumption, progress, the table, summary.json,
+the figure and the exit codes. docs/extending.md shows how to add a learner, a measure and an
+experiment.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+from jax.sharding import Mesh
+
+from experiments import flags
+from hierjax.runs import IMPLS, Point, RunFolder
+from hierjax.settings import Config, setting
+from hierjax.tasks import Batch
+
+PyTree = Any
+Entry = TypeVar("Entry")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunRequest(Config):
+    """What every experiment is asked for; its own request adds fields, all of which are flags.
+
+    Attributes:
+      seed: seed of everything random.
+      num_seeds: number of seeds; each draws its own task, data and weights.
+      workdir: run folder; a run found there goes on.
+      impl: how seeds are divided between devices.
+      num_devices: number of devices to use; unset: all.
+      overwrite: forget the run found in the workdir and start anew.
+    """
+
+    seed: int = setting(0, least=0, most=2**32 - 1)
+    num_seeds: int = setting(10, least=1, most=2**20)
+    workdir: str = setting("", identity=False)
+    impl: str = setting(IMPLS[0], choices=IMPLS, identity=False)
+    num_devices: int | None = setting(None, identity=False)
+    overwrite: bool = setting(False, identity=False)
+
+
+class Stack(NamedTuple):
+    """A learner of a run.
+
+    Attributes:
+      layers: what is trained, first layer first.
+      examples: (data of a seed, index of a layer from 0) -> the examples it is fitted on.
+      view: data of a seed -> the data that this learner is measured on.
+      mesh: devices; None for those that the request names, between which seeds are divided.
+    """
+
+    layers: Sequence[Any]
+    examples: Callable[[PyTree, int], Batch]
+    view: Callable[[PyTree], PyTree] = lambda data: data
+    mesh: Mesh | None = None
+
+
+class Result(NamedTuple):
+    """A fitted layer of a learner, for all seeds.
+
+    Attributes:
+      params: its parameters, numpy arrays stacked over seeds.
+      measured: what each measure says of it, numpy arrays stacked over seeds, by name.
+      seconds: what it took to "compile" and to "run".
+    """
+
+    params: PyTree
+    measured: dict[str, Any]
+    seconds: dict[str, float]
+
+
+Results = dict[str, list[Result]]
+"""The fitted layers of each learner, first layer first."""
+
+
+ERROR = "{mean:.4f} ± {std:.4f} ({max:.4f})"
+"""How a table shows errors: mean and standard deviation over seeds, and the largest."""
+
+
+class Measure(NamedTuple):
+    """What is measured of every fitted layer.
+
+    Attributes:
+      function: (layers of the stack, data, parameters of the layers below, parameters of the
+        layer) -> an array or a dictionary of arrays, for one seed; pure. None where it has no
+        meaning for this layer.
+      column: title of its column in the table; empty for no column. A vector makes a column of
+        each entry.
+      text: how a cell shows mean, std and max over seeds.
+    """
+
+    function: Callable[..., PyTree]
+    column: str = ""
+    text: str = "{mean:.4f} ± {std:.4f}"
+
+
+class Registry(dict[str, Entry]):
+    """Entries of one kind by name, each declared once by decorating its function.
+
+    Args:
+      kind: (function, **fields) -> an entry.
+      word: what people call an entry.
+    """
+
+    def __init__(self, kind: Callable[..., Entry], word: str):
+        super().__init__()
+        self._kind, self._word = kind, word
+
+    def add(self, name: str, **fields: Any) -> Callable[[Callable], Callable]:
+        """Declares the decorated function under a name.
+
+        Raises:
+          ValueError: the name is taken, the function has no docstring, or a field is wrong.
+        """
+
+        def declare(function: Callable) -> Callable:
+            if name in self:
+                raise ValueError(
+                    f"there is a {self._word} called {name} already: name it otherwise"
+                )
+            if not function.__doc__:
+                raise ValueError(f"{self._word} {name} has no docstring: say what it is")
+            try:
+                entry = self._kind(function, **fields)
+            except TypeError as error:
+                raise ValueError(f"{self._word} {name} is declared wrongly: {error}") from None
+            colour = fields.get("colour")
+            if colour is not None and colour in {
+                getattr(each, "colour", None) for each in self.values()
+            }:
+                raise ValueError(f"colour {colour} of {self._word} {name} is taken: choose another")
+            self[name] = entry
+            return function
+
+        return declare
+
+
+def measures() -> Registry[Measure]:
+    """A new registry of measures."""
+    return Registry(Measure, "measure")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What all experiments declare.
+
+    Attributes:
+      name: of the command.
+      doc: text of --help above the flags.
+      request: class of the request, derived from `RunRequest`: its fields are the flags.
+      headline: request -> one line that says what is about to be run.
+      summarize: (request, results) -> content of summary.json.
+      notes: summary -> lines to print below the table.
+      figure: name of the function in `hierjax.plots` that draws the run folder, to which the
+        `drawn_with` are given, too.
+      drawn_with: keyword arguments of the figure, such as the colours of the learners.
+      follows: for the value of a flag, the values of flags that are not given.
+      require: request -> None; raises ValueError or OSError if it cannot be met here.
+    """
+
+    name: str
+    doc: str
+    request: type
+    headline: Callable[[Any], str]
+    summarize: Callable[[Any, Any], dict]
+    notes: Callable[[dict], list[str]]
+    figure: str
+    drawn_with: Callable[[], dict] = dict
+    follows: flags.Follows = dataclasses.field(default_factory=dict)
+    require: Callable[[Any], None] = lambda request: None
+
+    def __post_init__(self):
+        flags.leaves(self.request)  # A wrong declaration of a flag is refused here.
+
+    def make_request(self, **values: Any) -> Any:
+        """The request that flags of these values make.
+
+        Raises:
+          ValueError: it cannot be met.
+        """
+        return flags.build(self.request, self.follows, values)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerwiseExperiment(Experiment):
+    """Learners trained layer by layer, or whole: a stack of one layer is a learner like others.
+
+    Attributes:
+      draw: (key of a seed, request) -> data of the seed, a pytree.
+      learners: request -> stacks by name, in the order in which they are trained.
+      measures: what is measured of every layer, by name; see `Registry` and `Measure`.
+      shown: name of the measure that is printed when a layer is finished.
+      stream: number that is folded into the key of a seed for the key of its learners.
+      save: (folder, results) -> None; writes more files that the figure needs.
+    """
+
+    draw: Callable[[jax.Array, Any], PyTree]
+    learners: Callable[[Any], dict[str, Stack]]
+    measures: Mapping[str, Measure]
+    shown: str = "test_error"
+    stream: int = 2
+    save: Callable[[RunFolder, Results], None] = lambda folder, results: None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepRequest(RunRequest):
+    """What every sweep is asked for besides.
+
+    Attributes:
+      scheduler: address of a Dask scheduler whose workers measure, such as tcp://host:8786.
+      workers: number of worker processes to start on this machine; unset: none, this process
+        measures by itself.
+    """
+
+    scheduler: str | None = setting(None, identity=False)
+    workers: int | None = setting(None, identity=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepExperiment(Experiment):
+    """A grid of points by seeds, whose measurements are recorded and whose parameters are not.
+
+    Attributes:
+      points: request -> the points that can be measured.
+    """
+
+    points: Callable[[Any], list[Point]]

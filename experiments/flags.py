@@ -1,0 +1,218 @@
+"""The dataclass of a request as absl flags: each field is a flag, nested configs are several.
+
+A flag has the type and the default of its field, the help that the `Attributes` section of the
+class gives, and the bounds and choices of `hierjax.settings.setting`. Two more rules may be given
+there: `only=(flag, values)` refuses a field where another flag has none of the values, and
+`identity=False` says that a field does not fix the numbers of a run.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from absl import flags
+
+from hierjax.settings import bounds, check, explanations
+
+Follows = Mapping[str, Mapping[Any, Mapping[str, Any]]]
+"""For the value of a flag, the values that other flags take if they are not given."""
+
+
+class Leaf(NamedTuple):
+    """A field of a request, or of a config nested in it, that is a flag.
+
+    Attributes:
+      flag: name of the flag.
+      path: names of the fields that lead to it.
+      kind: type of the value, or of the entries of a list.
+      listed: whether the value is a list.
+      single: whether a list of one number stands for the number.
+      default: value if the flag is not given.
+      rules: metadata of the field.
+      help: what the flag means.
+    """
+
+    flag: str
+    path: tuple[str, ...]
+    kind: type
+    listed: bool
+    single: bool
+    default: Any
+    rules: Mapping[str, Any]
+    help: str
+
+
+def nested(
+    config: type, prefix: str = "", names: Mapping[str, str] | None = None, **defaults: Any
+) -> Any:
+    """A field of a request that is a config of its own, whose fields are flags.
+
+    Args:
+      config: a dataclass.
+      prefix: of its flags' names.
+      names: flags that are not called as their fields.
+      **defaults: in place of the defaults of the fields; None where the value follows.
+    """
+    return dataclasses.field(
+        metadata={"config": config, "prefix": prefix, "names": names or {}, "defaults": defaults}
+    )
+
+
+def leaves(request: type) -> list[Leaf]:
+    """The flags of a request.
+
+    Raises:
+      ValueError: a field has no default or is not explained, or two flags have the same name.
+    """
+    found = list(_leaves(request, (), "", {}, {}))
+    names = [leaf.flag for leaf in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two flags of {request.__name__} are called {name}: rename one")
+    return found
+
+
+def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
+    hints, explained = typing.get_type_hints(config), explanations(config)
+    for field in dataclasses.fields(config):
+        rules, where = field.metadata, (*path, field.name)
+        if "config" in rules:
+            yield from _leaves(
+                rules["config"], where, rules["prefix"], rules["names"], rules["defaults"]
+            )
+            continue
+        if rules.get("flag") is False:
+            continue
+        name = renamed.get(field.name, prefix + field.name)
+        default = defaults.get(field.name, field.default)
+        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        for missing, what in (
+            (default is dataclasses.MISSING, "default"),
+            (not explained.get(field.name), "help"),
+        ):
+            if missing:
+                raise ValueError(f"flag {name} of {config.__name__} has no {what}: give it one")
+        text = explained[field.name]
+        text = text[0].upper() + text[1:]
+        yield Leaf(name, where, *_kind(hints[field.name]), default, rules, text)
+
+
+def _kind(hint: Any) -> tuple[type, bool, bool]:
+    """Type of a value or of its entries, whether it is a list, whether a number stands for one."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    parts = [
+        each for each in (typing.get_args(hint) if union else (hint,)) if each is not type(None)
+    ]
+    lists = [each for each in parts if typing.get_origin(each) is not None]
+    if lists:
+        return typing.get_args(lists[0])[0], True, len(parts) > 1
+    return parts[0], False, False
+
+
+def define(
+    request: type, values: flags.FlagValues, defaults: Mapping[str, Any], module: str
+) -> None:
+    """Defines the flags of a request.
+
+    Args:
+      request: its class.
+      values: where they are defined.
+      defaults: of flags, in place of those of the fields.
+      module: under which --help lists them.
+    """
+    for leaf in leaves(request):
+        default = defaults.get(leaf.flag, leaf.default)
+        more = {"flag_values": values, "module_name": module}
+        words = bounds(leaf.rules, leaf.listed)
+        text = leaf.help if "finite" in words else f"{leaf.help} ({words})"
+        if leaf.listed:
+            flags.DEFINE_list(leaf.flag, _texts(default), text, **more)
+        elif leaf.kind in _DEFINE:
+            _DEFINE[leaf.kind](leaf.flag, default, text, **more)
+        elif leaf.rules.get("choices"):
+            flags.DEFINE_enum(leaf.flag, default, list(leaf.rules["choices"]), text, **more)
+        else:
+            flags.DEFINE_string(leaf.flag, default, text, **more)
+
+
+_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+
+
+def _texts(default: Any) -> list[str] | None:
+    """The default of a list as absl has it."""
+    if default is None:
+        return None
+    entries = default if isinstance(default, tuple | list) else (default,)
+    return [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in entries]
+
+
+def given(request: type, values: flags.FlagValues) -> dict[str, Any]:
+    """The values of the flags that were given.
+
+    Raises:
+      ValueError: a list holds something else than numbers.
+    """
+    present = [leaf for leaf in leaves(request) if values[leaf.flag].present]
+    return {leaf.flag: _value(leaf, values[leaf.flag].value) for leaf in present}
+
+
+def _value(leaf: Leaf, value: Any) -> Any:
+    if not leaf.listed or value is None:
+        return value
+    try:
+        entries = tuple(leaf.kind(text) for text in value)
+    except ValueError:
+        whole = "whole " if leaf.kind is int else ""
+        raise ValueError(
+            f"--{leaf.flag}={','.join(value)} must be {whole}{bounds(leaf.rules, leaf.listed)}"
+        ) from None
+    return entries[0] if leaf.single and len(entries) == 1 else entries
+
+
+def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
+    """The request that the given values make, by the names of their flags.
+
+    Args:
+      request: its class.
+      follows: what values follow from others.
+      values: the given ones.
+
+    Raises:
+      ValueError: the request cannot be met.
+    """
+    known = leaves(request)
+    chosen = {leaf.flag: leaf.default for leaf in known}
+    for name, table in follows.items():
+        chosen |= table.get(values.get(name, chosen[name]), {})
+    chosen |= values
+    for leaf in known:
+        if chosen[leaf.flag] is not None:
+            check(leaf.flag, chosen[leaf.flag], leaf.rules)
+        other, allowed = leaf.rules.get("only", (None, ()))
+        if other is not None and leaf.flag in values and chosen[other] not in allowed:
+            raise ValueError(
+                f"--{leaf.flag} is for --{other} {' or '.join(allowed)}, not {chosen[other]}: "
+                "drop it"
+            )
+    return _construct(request, (), {leaf.path: chosen[leaf.flag] for leaf in known})
+
+
+def _construct(config: type, path: tuple[str, ...], values: Mapping[tuple[str, ...], Any]) -> Any:
+    fields = {}
+    for field in dataclasses.fields(config):
+        where = (*path, field.name)
+        if "config" in field.metadata:
+            fields[field.name] = _construct(field.metadata["config"], where, values)
+        elif values.get(where) is not None:
+            fields[field.name] = values[where]
+    return config(**fields)
+
+
+def identity(request: Any) -> dict[str, Any]:
+    """What fixes the numbers of a run, JSON-able."""
+    fields = dataclasses.fields(request)
+    names = {field.name for field in fields if field.metadata.get("identity", True)}
+    return {name: each for name, each in dataclasses.asdict(request).items() if name in names}
