@@ -1,6 +1,6 @@
-"""Where an error crosses a level, and the power law by which that grows.
+"""At which number of examples an error falls below a level, and by which power law that grows.
 
-All on the host, in double precision: the arrays are small.
+All of it is computed on the host, in double precision, as the arrays are small.
 """
 
 import math
@@ -23,13 +23,17 @@ _LEAST_DEVIATION = 1e-3
 
 
 class Threshold(NamedTuple):
-    """The number of examples at which an error falls below a level.
+    """The number of examples at which an error falls below a level, with an interval of 95%.
+
+    The interval comes from resampled seeds, and is widened as Student's where seeds are few.
 
     Attributes:
-      value: infinite if it does not, and the least size if it is below from the start.
-      low: of an interval of 95%, from resampled seeds, widened as Student's for few of them; the
-        least size if fewer may do, and NaN for one seed.
-      high: likewise; infinite if more examples than were tried may be needed.
+      value: the number of examples; infinite if the error does not fall below the level, and the
+        least size that was tried if it is below from the start.
+      low: lower end of the interval; the least size that was tried if fewer examples may do, and
+        NaN for one seed.
+      high: upper end of the interval; infinite if more examples than were tried may be needed, and
+        NaN for one seed.
     """
 
     value: float
@@ -38,16 +42,18 @@ class Threshold(NamedTuple):
 
 
 class PowerLaw(NamedTuple):
-    """threshold = prefactor * scale^exponent.
+    """The law threshold = prefactor * scale^exponent, with an interval of 95% for the exponent.
+
+    The interval comes from resampled seeds; that the law itself may be wrong is no part of it.
 
     Attributes:
-      exponent: of greatest likelihood for thresholds that scatter about the law by a factor;
-        of those beyond the sizes that were tried it takes that they lie there. NaN where fewer
-        than three lie between them.
-      low: as of `Threshold`; that the law itself may be wrong is no part of it.
-      high: likewise.
-      prefactor: NaN likewise.
-      scales: those whose thresholds lie between the least and the greatest size.
+      exponent: the exponent of greatest likelihood for thresholds that scatter about the law by a
+        factor; one beyond the sizes that were tried counts as lying anywhere beyond them. NaN
+        where fewer than three thresholds lie between the sizes that were tried.
+      low: lower end of the exponent's interval; NaN for one seed or where there is no exponent.
+      high: upper end of the exponent's interval; NaN for one seed or where there is no exponent.
+      prefactor: the prefactor that goes with the exponent; NaN where there is no exponent.
+      scales: the scales whose thresholds lie between the least and the greatest size.
     """
 
     exponent: float
@@ -60,16 +66,19 @@ class PowerLaw(NamedTuple):
 def crossing(
     sizes: Sizes, errors: Sequence[float] | Float[np.ndarray, " sizes"], level: float
 ) -> float:
-    """Where errors fall below a level, and stay there, between two sizes linear in log size.
+    """Finds where errors fall below a level, and stay there, for good.
+
+    Between two sizes the error is taken to be linear in the logarithm of the size.
 
     Args:
-      sizes: ascending.
-      errors: one for each size.
-      level: to be crossed.
+      sizes: numbers of examples, ascending.
+      errors: an error for each size.
+      level: the level that is crossed.
 
     Returns:
-      The size; infinite if the last error is not below the level, the least size if all are, and
-      that of the next error where the last one above is not finite.
+      The number of examples at the crossing; infinite if the last error is not below the level,
+      the least size if all errors are, and the size of the next error where the last one above the
+      level is not finite.
     """
     above = np.flatnonzero(~(np.asarray(errors) < level))
     if above.size == 0:
@@ -87,13 +96,16 @@ def crossing(
 def threshold(
     sizes: Sizes, errors: Float[np.ndarray, "sizes seeds"], level: float, seed: int = 0
 ) -> Threshold:
-    """Where the mean error over seeds crosses a level, with a bootstrap interval.
+    """Finds where the mean error over seeds crosses a level, with a bootstrap interval.
 
     Args:
-      sizes: ascending.
-      errors: (len(sizes), num_seeds).
-      level: to be crossed.
-      seed: of the resampling.
+      sizes: numbers of examples, ascending.
+      errors: (sizes, seeds) errors; those that are not finite are left out of the mean.
+      level: the level that is crossed.
+      seed: seed of the resampling.
+
+    Returns:
+      The threshold.
     """
     value = crossing(sizes, _mean(errors), level)
     if errors.shape[1] == 1:
@@ -114,14 +126,18 @@ def power_law(
     level: float,
     seed: int = 0,
 ) -> PowerLaw:
-    """How thresholds grow with a scale; those beyond the sizes that were tried count as such.
+    """Fits how thresholds grow with a scale, those beyond the sizes that were tried included.
 
     Args:
-      scales: positive.
-      sizes: for each scale, ascending.
-      errors: for each scale, (len(sizes), num_seeds).
-      level: to be crossed.
-      seed: of the resampling.
+      scales: positive numbers, such as the predicted number of examples of each task.
+      sizes: for each scale, the numbers of examples that were tried, ascending.
+      errors: for each scale, (sizes, seeds) errors; those that are not finite are left out of
+        means.
+      level: the level that errors are to cross.
+      seed: seed of the resampling.
+
+    Returns:
+      The power law.
     """
     rng = np.random.default_rng(seed)
     curves = list(zip(sizes, errors, strict=True))
@@ -147,7 +163,7 @@ def power_law(
 
 
 def _mean(errors: Float[np.ndarray, "*sizes seeds"]) -> Float[np.ndarray, "*sizes"]:
-    """Over the seeds that did not diverge; NaN where all did."""
+    """Returns the mean over the seeds that did not diverge; NaN where all did."""
     finite = np.isfinite(errors)
     with np.errstate(invalid="ignore"):
         return np.where(finite, errors, 0).sum(axis=-1) / finite.sum(axis=-1)
@@ -159,14 +175,14 @@ def _resampled(
     level: float,
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " resamples"]:
-    """(num_resamples,) crossings of means over seeds drawn with replacement."""
+    """Returns crossings (resamples,) of means over seeds that are drawn with replacement."""
     num_seeds = errors.shape[1]
     rows = rng.integers(num_seeds, size=(_NUM_RESAMPLES, num_seeds))
     return np.array([crossing(sizes, each, level) for each in _mean(errors[:, rows]).T])
 
 
 def _widening(num_seeds: int, num_curves: int) -> float:
-    """By how much a bootstrap over few seeds is too narrow, were it about normal means."""
+    """Returns the factor by which a bootstrap over few seeds is too narrow for normal means."""
     freedom = num_curves * (num_seeds - 1)
     return (
         math.sqrt(num_seeds / (num_seeds - 1)) * stdtrit(freedom, _CONFIDENCE) / ndtri(_CONFIDENCE)
@@ -182,17 +198,18 @@ def _known(
 def _censored_lines(
     x: Float[np.ndarray, " K"], y: Float[np.ndarray, "lines K"], bounds: Float[np.ndarray, "K 2"]
 ) -> tuple[Float[np.ndarray, " lines"], Float[np.ndarray, " lines"]]:
-    """Lines through points with normal errors, some of them only known to lie beyond a bound.
+    """Fits lines through points with normal errors, some only known to lie beyond a bound.
 
-    Expectation maximisation: a censored point stands for its mean given the line and the bound.
+    The fit is expectation maximisation: a censored point stands for its mean given the line and
+    the bound.
 
     Args:
-      x: (K,).
-      y: (R, K), K points for each of R lines.
-      bounds: (K, 2); a y at or below the first, or above the second, is censored.
+      x: (K,) abscissas.
+      y: (lines, K) ordinates of K points for each line.
+      bounds: (K, 2) bounds; a y at or below the first, or above the second, is censored.
 
     Returns:
-      (R,) slopes and (R,) intercepts, NaN where fewer than three points are known.
+      (lines,) slopes and (lines,) intercepts, NaN where fewer than three points are known.
     """
     known = _known(y, bounds)
     side = np.where(known, 0, np.where(y > bounds[:, 1], 1, -1))

@@ -9,12 +9,12 @@ from hierjax.tasks.batch import Batch
 
 
 class LabelReport(struct.PyTreeNode):
-    """Measures on the test set, level 1 first.
+    """Accuracies on a test set for each of the R levels of a label hierarchy, from the lowest.
 
     Attributes:
-      accuracy: (r,) share of right labels, mean over the labels of a level.
-      accuracy_min_label: (r,) of the label that is known least.
-      chance: (r,) accuracy of always guessing the more frequent sign of each label.
+      accuracy: (R,) share of labels whose sign is right, a mean over the labels of a level.
+      accuracy_min_label: (R,) share of right signs of the label of a level that is known least.
+      chance: (R,) accuracy of always guessing the more frequent sign of each label.
     """
 
     accuracy: Array
@@ -23,7 +23,16 @@ class LabelReport(struct.PyTreeNode):
 
 
 def label_report(scores: Float[Array | np.ndarray, "N ... K"], test: Batch) -> LabelReport:
-    """Compares the signs of scores (N, ..., K) with the labels of each level."""
+    """Compares the signs of scores with the labels of each level.
+
+    Args:
+      scores: (N, ..., K) scores of all labels, from the lowest level; with a lattice there is an
+        axis of locations.
+      test: a batch of a label hierarchy, with labels of the shape of the scores.
+
+    Returns:
+      The report.
+    """
     right = ((scores > 0) == (test.labels > 0)).astype(jnp.float32)
     positive = (test.labels > 0).astype(jnp.float32)
     right, positive = (x.reshape(-1, x.shape[-1]).mean(axis=0) for x in (right, positive))
@@ -37,6 +46,6 @@ def label_report(scores: Float[Array | np.ndarray, "N ... K"], test: Batch) -> L
 
 
 def _levels(values: Float[Array, " K"], test: Batch) -> list[Float[Array, " _"]]:
-    """Values (K,) of labels, level by level."""
+    """Splits the values (K,) of all labels into those of each level."""
     sizes = [level.shape[-1] for level in test.latents[1:]]
     return jnp.split(values, np.cumsum(sizes)[:-1])

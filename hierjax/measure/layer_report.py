@@ -13,8 +13,8 @@ class LearnerReport(struct.PyTreeNode):
     """Measures of a whole learner, scalars.
 
     Attributes:
-      test_error: error on the test set.
-      train_loss: on the train set, of the kind that was minimised.
+      test_error: share of test examples whose class is not found.
+      train_loss: mean loss on the train set, of the kind that was minimised.
     """
 
     test_error: Array
@@ -22,12 +22,12 @@ class LearnerReport(struct.PyTreeNode):
 
 
 class LayerReport(struct.PyTreeNode):
-    """Measures of a layer; scalars but for the plane.
+    """Measures of one layer on a test set.
 
     Attributes:
-      test_error: error of the layer's class scores on the test set.
-      separation: how the test embeddings gather around their symbols.
-      plane: (n, P, 2) embeddings of the first test strings in the plane of `symbol_plane`.
+      test_error: () share of test strings whose class is not the largest of the layer's scores.
+      separation: how the embeddings of test strings gather around their symbols.
+      plane: (n, P, 2) embeddings of the first n test strings in the plane of `symbol_plane`.
       symbols: (n, P) symbols that these embeddings stand for.
     """
 
@@ -48,10 +48,13 @@ def layer_report(
 
     Args:
       votes: (N, C) class scores of whole strings by this layer.
-      embeddings: (N, P, E) outputs of the layer, or (N, E) on top.
-      test: the strings.
+      embeddings: (N, P, E) outputs of the layer, or (N, E) for the top layer.
+      test: the strings, a batch of N examples of a random hierarchy.
       level: level of the tree, from the root, whose P symbols the outputs stand for.
-      num_symbols: V at this level.
+      num_symbols: number of symbols at this level, V.
+
+    Returns:
+      The report.
     """
     symbols = test.latents[level]
     embeddings = embeddings.reshape(*symbols.shape, -1)

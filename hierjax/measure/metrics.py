@@ -16,19 +16,37 @@ _TINY = 1e-12
 def error_rate(
     scores: Float[Array | np.ndarray, "N C"], labels: Integer[Array | np.ndarray, " N"]
 ) -> Float[Array, ""]:
-    """Share of examples whose largest of (N, C) scores is not the label (N,)."""
+    """Returns the share of examples whose largest score is not that of their label.
+
+    Args:
+      scores: (N, C) scores of the classes.
+      labels: (N,) integers below C.
+    """
     return jnp.mean(scores.argmax(axis=-1) != labels)
 
 
 def squared_loss(
     scores: Float[Array | np.ndarray, "N C"], labels: Integer[Array | np.ndarray, " N"]
 ) -> Float[Array, ""]:
-    """Squared distance of (N, C) scores to the one-hot labels (N,), mean over examples."""
+    """Returns the squared distance of scores to one-hot labels, a mean over examples.
+
+    Args:
+      scores: (N, C) scores of the classes.
+      labels: (N,) integers below C.
+    """
     return jnp.mean(jnp.sum((scores - jax.nn.one_hot(labels, scores.shape[-1])) ** 2, axis=-1))
 
 
 def spread(values: ArrayLike) -> dict[str, Any]:
-    """Mean, standard deviation and maximum over seeds (num_seeds,), and the values themselves."""
+    """Summarises values over seeds as every table and summary.json gives them.
+
+    Args:
+      values: (seeds,) a number for each seed.
+
+    Returns:
+      A dictionary that JSON can hold: "mean", "std" (over the seeds, not of the mean), "max", and
+      "per_seed", the list of the values.
+    """
     values = np.asarray(values, np.float64)
     return {
         "mean": float(values.mean()),
@@ -40,6 +58,8 @@ def spread(values: ArrayLike) -> dict[str, Any]:
 
 class Separation(struct.PyTreeNode):
     """How embeddings of one level gather around their symbols, in units of their rms spread.
+
+    All fields are scalars.
 
     Attributes:
       within_rms: rms distance of an embedding to the centroid of its symbol.
@@ -63,12 +83,12 @@ def separation(
     """Measures the separation of the symbols that occur.
 
     Args:
-      embeddings: (..., E).
-      symbols: (...) integers below num_symbols.
-      num_symbols: V.
+      embeddings: (..., E) embeddings.
+      symbols: (...) integers below V, the symbol that each embedding stands for.
+      num_symbols: number of symbols, V.
 
     Returns:
-      Scalars. Distances between centroids are NaN where fewer than two symbols occur.
+      The separation. Distances between centroids are NaN where fewer than two symbols occur.
     """
     points, symbols = embeddings.reshape(-1, embeddings.shape[-1]), symbols.reshape(-1)
     points = points - points.mean(axis=0)[None]
@@ -98,7 +118,7 @@ def separation(
 def _squared_distances(
     points: Float[Array, "N E"], others: Float[Array, "V E"]
 ) -> Float[Array, "N V"]:
-    """(N, K) squared distances of points (N, E) to others (K, E)."""
+    """Returns squared distances (N, V) of points (N, E) to others (V, E)."""
     with jax.default_matmul_precision("highest"):
         products = points @ others.T
     squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
@@ -110,18 +130,19 @@ def symbol_plane(
     symbols: Integer[Array, "*N"],
     num_symbols: int,
 ) -> Float[Array, "*N 2"]:
-    """Coordinates of embeddings in the plane that best sets the symbols on a circle.
+    """Returns coordinates of embeddings in the plane that best sets the symbols on a circle.
 
-    A linear map, fitted by least squares to send every embedding to its symbol's corner of a
-    regular polygon: symbols that are told apart stand at V places, others fall on the middle.
+    The plane is a linear map, fitted by least squares to send every embedding to its symbol's
+    corner of a regular polygon: symbols that are told apart stand at V places, others fall on the
+    middle.
 
     Args:
-      embeddings: (..., E).
-      symbols: (...) integers below num_symbols.
-      num_symbols: V.
+      embeddings: (..., E) embeddings.
+      symbols: (...) integers below V, the symbol that each embedding stands for.
+      num_symbols: number of symbols, V.
 
     Returns:
-      (..., 2), corners at distance one from the middle.
+      (..., 2) coordinates; the corners lie at distance one from the middle.
     """
     points = embeddings.reshape(-1, embeddings.shape[-1])
     points = points - points.mean(axis=0)[None]

@@ -20,7 +20,7 @@ _COSINE = (
 
 
 def cosine_of_turns(turns: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """cos(2 pi t) in float32 to within 1e-6: four times as fast as `jnp.cos` on CPU."""
+    """Returns cos(2 pi t) in float32 to within 1e-6, four times as fast as `jnp.cos` on a CPU."""
     square = (turns - jnp.round(turns)) ** 2
     value = jnp.full_like(square, _COSINE[-1])
     for coefficient in _COSINE[-2::-1]:
@@ -30,7 +30,7 @@ def cosine_of_turns(turns: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 @jax.custom_jvp
 def cosine(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """cos(u) by `cosine_of_turns`, and so are its derivatives."""
+    """Returns cos(u); it and its derivatives of any order are made by `cosine_of_turns`."""
     return cosine_of_turns(u / (2 * jnp.pi))
 
 
@@ -50,3 +50,4 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda u: u,
     "indicator": lambda u: jnp.where(u > 0, 1.0, 0.0).astype(u.dtype),
 }
+"""Activations by the names that modules take; each maps an array to one of its shape and type."""

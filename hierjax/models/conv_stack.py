@@ -15,7 +15,18 @@ _READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
 def merge_patches(
     inputs: Shaped[Array, "*N P D"], branching: int
 ) -> Shaped[Array, "*N patches merged"]:
-    """Concatenates the features of neighbouring positions: (..., P, D) to (..., P/S, S*D)."""
+    """Concatenates the features of neighbouring positions.
+
+    Args:
+      inputs: (..., P, D) features at P positions.
+      branching: number of positions of a patch, S.
+
+    Returns:
+      (..., P/S, S*D) features of the patches.
+
+    Raises:
+      ValueError: P is no multiple of S.
+    """
     *batch, positions, features = inputs.shape
     if positions % branching:
         raise ValueError(
@@ -28,8 +39,14 @@ def merge_patches(
 class PatchConv(nn.Module):
     """Convolution over non-overlapping patches: (..., P, D) to (..., P/S, W).
 
-    The same function and parameters as `nn.Conv(width, (branching,), strides=branching)`,
-    written as a matrix product, which is many times faster on CPU under vmap and scan.
+    It has the same parameters as `nn.Conv(width, (branching,), strides=branching)` and computes
+    the same function, as a matrix product, which is many times faster on CPU under vmap and scan.
+
+    Attributes:
+      width: number of output features, W.
+      branching: number of positions of a patch, S.
+      kernel_init: initializer of the kernel (S, D, W).
+      bias_init: initializer of the bias (W,).
     """
 
     width: int
@@ -39,6 +56,7 @@ class PatchConv(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N P D"]) -> Float[Array, "*N patches W"]:
+        """Returns features (..., P/S, W) of the patches of inputs (..., P, D)."""
         patches = merge_patches(inputs, self.branching)
         shape = (self.branching, inputs.shape[-1], self.width)
         kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
@@ -51,10 +69,10 @@ class ConvStack(nn.Module):
     """One patch convolution and activation for each level of the tree, then a linear read-out.
 
     Attributes:
-      branching: patch size of each layer, leaves up; their product is the input length d.
+      branching: patch size of each layer, leaves up; their product is the input length, d.
       vocab_size: number of leaf symbols, V.
-      num_classes: outputs, C.
-      width: features of every layer, W.
+      num_classes: number of outputs, C.
+      width: number of features of every layer, W.
       activation: one of `ACTIVATIONS`.
       scaling: "ntk" divides a read-out of unit-variance weights by sqrt(W), "mean_field" by W.
     """
@@ -68,7 +86,7 @@ class ConvStack(nn.Module):
 
     @property
     def num_layers(self) -> int:
-        """L."""
+        """Number of layers, L."""
         return len(self.branching)
 
     def setup(self):
@@ -76,19 +94,19 @@ class ConvStack(nn.Module):
         self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))
 
     def embed(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N d V"]:
-        """One-hot leaves: (N, d) integers to (N, d, V) float32."""
+        """Returns one-hot leaves, (N, d, V) float32, of strings (N, d) of integers."""
         return jax.nn.one_hot(tokens, self.vocab_size)
 
     def layer(self, hidden: Float[Array, "N P D"], index: int) -> Float[Array, "N patches W"]:
-        """Layer `index` (0 at the leaves): (N, P, D) to (N, P/S, W)."""
+        """Applies layer `index`, 0 at the leaves, to features (N, P, D); returns (N, P/S, W)."""
         return ACTIVATIONS[self.activation](self.layers[index](hidden))
 
     def readout(self, hidden: Float[Array, "N 1 W"]) -> Float[Array, "N C"]:
-        """Class scores (N, C) from the top features (N, 1, W)."""
+        """Returns class scores (N, C) of the features of the top layer, (N, 1, W)."""
         return self.head(hidden[:, 0] / self.width ** _READOUT_POWER[self.scaling])
 
     def __call__(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N C"]:
-        """Class scores (N, C) of strings (N, d).
+        """Returns class scores (N, C) of strings (N, d) of integers.
 
         Raises:
           ValueError: the length of the strings is not the product of the patch sizes.

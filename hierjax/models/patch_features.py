@@ -1,7 +1,7 @@
 """Fixed features of a patch, on which a layer's linear map is trained.
 
-Both modules map (..., P, D) inputs to features at P/S positions, and `linear` applies a
-(num_features, K) map to them.
+Both modules map inputs at P positions to features of P/S patches of S positions each. Their method
+`linear` applies a linear map, a kernel (num_features, K), to these features.
 """
 
 import jax
@@ -13,6 +13,7 @@ from hierjax.models.activations import cosine_of_turns
 from hierjax.models.conv_stack import PatchConv
 
 FEATURES = ("fourier", "relu")
+"""Kinds of `RandomFeatures`."""
 
 _BANDWIDTH = 0.42
 _RELU_BIAS = 0.5
@@ -20,11 +21,11 @@ _TINY = 1e-12
 
 
 class TupleCodes(nn.Module):
-    """Indicator of each possible tuple of S symbols, kept as the tuple's code.
+    """Indicators of all tuples of S symbols, kept as the code of the tuple that is there.
 
     Attributes:
       vocab_size: number of symbols, V.
-      branching: symbols in a tuple, S.
+      branching: number of symbols of a tuple, S.
     """
 
     vocab_size: int
@@ -36,7 +37,7 @@ class TupleCodes(nn.Module):
         return self.vocab_size**self.branching
 
     def __call__(self, symbols: Integer[Array, "N P"]) -> Int[Array, "N patches"]:
-        """Codes (N, P/S) int32 of symbols (N, P), first symbol most significant."""
+        """Returns codes (N, P/S) int32 of symbols (N, P); a first symbol is most significant."""
         tuples = symbols.reshape(symbols.shape[0], -1, self.branching).astype(jnp.int32)
         place_values = self.vocab_size ** jnp.arange(self.branching)[::-1]
         return tuples @ place_values
@@ -44,20 +45,21 @@ class TupleCodes(nn.Module):
     def linear(
         self, codes: Int[Array, "*N patches"], kernel: Float[Array, "codes K"]
     ) -> Float[Array, "*N patches K"]:
-        """Rows of the (V^S, K) kernel."""
+        """Returns the rows (..., K) of a kernel (V^S, K) that codes (...) stand for."""
         return kernel[codes]
 
 
 class RandomFeatures(nn.Module):
-    """Random features of a patch of embeddings, a frozen `PatchConv` and a nonlinearity.
+    """Random features of a patch of embeddings: a frozen `PatchConv` and a nonlinearity.
 
-    `fourier` approximates the Gaussian kernel whose bandwidth is 0.42 times the root mean square
-    distance of two patches, `relu` the arc-cosine kernel with biases. The scale of the data is
-    read when the parameters are made: initialise on the train set.
+    Features of kind "fourier" approximate the Gaussian kernel whose bandwidth is 0.42 times the
+    root mean square distance of two patches, those of kind "relu" the arc-cosine kernel with
+    biases. The scale of the data is read when the parameters are made, so the module is to be
+    initialised on the train set.
 
     Attributes:
-      num_features: D.
-      branching: embeddings in a patch, S.
+      num_features: number of features, D.
+      branching: number of embeddings in a patch, S.
       kind: one of `FEATURES`.
     """
 
@@ -67,7 +69,7 @@ class RandomFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N P E"]) -> Float[Array, "*N patches D"]:
-        """(..., P, E) embeddings to (..., P/S, D) features, scaled so that D does not matter."""
+        """Returns features (..., P/S, D) of embeddings (..., P, E), scaled by sqrt(2 / D)."""
 
         def kernel_init(key, shape):
             variance = self.branching * inputs.var(axis=tuple(range(inputs.ndim - 1))).sum()
@@ -88,5 +90,5 @@ class RandomFeatures(nn.Module):
     def linear(
         self, features: Float[Array, "*N patches D"], kernel: Float[Array, "D K"]
     ) -> Float[Array, "*N patches K"]:
-        """Features times the (D, K) kernel."""
+        """Returns the products (..., K) of features (..., D) and a kernel (D, K)."""
         return features @ kernel

@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 
 def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
-    """(N, D) @ (D, W), differentiable in every way and order."""
+    """Returns rows (N, D) @ kernel (D, W); it has derivatives of all orders and both modes."""
     if jax.default_backend() == "cpu":
         return _product(rows, kernel)
     return rows @ kernel
@@ -18,10 +18,10 @@ def _product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Ar
 
 @_product.defjvp
 def _product_jvp(primals, tangents):
-    """Transposed, the last product is columns @ cotangent.
+    """Differentiates so that the kernel's gradient becomes a product columns @ cotangent.
 
-    With columns that lie in memory it takes two thirds of the time that it takes with rows read
-    as columns; the barrier keeps XLA from reading them so.
+    With columns that lie in memory this product takes two thirds of the time that it takes with
+    rows read as columns; the barrier keeps XLA from reading them so.
     """
     (rows, kernel), (rows_dot, kernel_dot) = primals, tangents
     columns = jax.lax.optimization_barrier(rows.T)

@@ -8,9 +8,9 @@ class ResidualNet(nn.Module):
     """An embedding, blocks h + second(relu(first(h))), and a linear read-out.
 
     Attributes:
-      num_outputs: C.
-      num_blocks: B.
-      width: of the stream and of the blocks' hidden layers, W.
+      num_outputs: number of outputs, C.
+      num_blocks: number of blocks, B.
+      width: width of the stream and of the blocks' hidden layers, W.
     """
 
     num_outputs: int
@@ -19,7 +19,7 @@ class ResidualNet(nn.Module):
 
     @property
     def num_layers(self) -> int:
-        """B."""
+        """Number of layers that can be trained one by one, the blocks."""
         return self.num_blocks
 
     def setup(self):
@@ -29,19 +29,19 @@ class ResidualNet(nn.Module):
         self.output = nn.Dense(self.num_outputs)
 
     def embed(self, inputs: Float[Array, "N d"]) -> Float[Array, "N W"]:
-        """The stream (N, W) of inputs (N, d)."""
+        """Returns the stream (N, W) of inputs (N, d) below the first block."""
         return self.embedding(inputs)
 
     def layer(self, stream: Float[Array, "N W"], index: int) -> Float[Array, "N W"]:
-        """The stream after block `index`, from 0."""
+        """Returns the stream (N, W) after block `index`, from 0."""
         return stream + self.second[index](nn.relu(self.first[index](stream)))
 
     def readout(self, stream: Float[Array, "N W"]) -> Float[Array, "N C"]:
-        """Outputs (N, C)."""
+        """Returns outputs (N, C) of the stream (N, W) after the last block."""
         return self.output(stream)
 
     def __call__(self, inputs: Float[Array, "N d"]) -> Float[Array, "N C"]:
-        """Outputs (N, C) of inputs (N, d)."""
+        """Returns outputs (N, C) of inputs (N, d)."""
         stream = self.embed(inputs)
         for index in range(self.num_blocks):
             stream = self.layer(stream, index)

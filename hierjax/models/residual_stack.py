@@ -1,7 +1,8 @@
 """Residual stacks whose stream carries the input and an estimate of every label.
 
-A block adds second(act(first [x, z, 1])) to the estimates z (arXiv 2601.00455). Its first weights
-are random: "beta-Xavier", a law reconstructed from its name, or rows with few entries.
+The stream is the input x beside the estimates z of K labels. A block adds second(act(first [x, z,
+1])) to the estimates (arXiv 2601.00455). Its first weights are random and stay so: "beta-Xavier",
+a law reconstructed from its name, or units that read few numbers each.
 """
 
 import itertools
@@ -20,7 +21,10 @@ _MAX_LISTED = 2**20
 
 
 def beta_xavier(beta: float) -> nn.initializers.Initializer:
-    """Entries N(0, (1 - beta^2) / N) of a matrix (N + 1, W), and N(0, beta^2) in its last row."""
+    """Returns an initializer of matrices (D + 1, W), the last row of which is the biases.
+
+    Entries are drawn from N(0, (1 - beta^2) / D), and from N(0, beta^2) in the last row.
+    """
 
     def init(key, shape, dtype=jnp.float32):
         num_inputs = shape[0] - 1
@@ -32,12 +36,13 @@ def beta_xavier(beta: float) -> nn.initializers.Initializer:
 
 
 def sparse_rows(fan_in: int) -> nn.initializers.Initializer:
-    """Every unit, a column of (N + 1, W), reads `fan_in` of the inputs and the constant.
+    """Returns an initializer of matrices (D + 1, W) with `fan_in` entries in each column.
 
-    Entries are random signs over sqrt(fan_in). Units read different sets while there are any, so
-    that with fan_in = 2 and W = N(N + 1) / 2 they read all pairs, each of them once; beyond 2^20
-    sets they are drawn independently. On signs u^2 - 1 of a pair is their product, up to sign:
-    quadratic units are then the monomials of degree 1 and 2, and uncorrelated on uniform inputs.
+    Every unit, a column, reads `fan_in` of the D inputs and the constant; entries are random signs
+    over sqrt(fan_in). Units read different sets while there are any, so that with fan_in = 2 and
+    W = D(D + 1) / 2 they read all pairs, each of them once; beyond 2^20 sets they are drawn
+    independently. On signs u^2 - 1 of a pair is their product, up to sign: quadratic units are
+    then the monomials of degree 1 and 2, and uncorrelated on uniform inputs.
     """
 
     def init(key, shape, dtype=jnp.float32):
@@ -58,7 +63,15 @@ def sparse_rows(fan_in: int) -> nn.initializers.Initializer:
 
 
 class RandomUnits(nn.Module):
-    """Units on random first weights: (..., N) to (..., W); attributes as of `ResidualStack`."""
+    """The hidden units of a block, on random weights that are not trained.
+
+    Attributes:
+      width: number of units, W.
+      activation: one of `ACTIVATIONS`.
+      fan_in: number of inputs that a unit reads, see `sparse_rows`; None for all of them, see
+        `beta_xavier`.
+      beta: scale of the biases where a unit reads all inputs.
+    """
 
     width: int
     activation: str
@@ -67,6 +80,7 @@ class RandomUnits(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N D"]) -> Float[Array, "*N W"]:
+        """Returns the units (..., W) of inputs (..., D)."""
         init = beta_xavier(self.beta) if self.fan_in is None else sparse_rows(self.fan_in)
         kernel = self.param("kernel", init, (inputs.shape[-1] + 1, self.width))
         bias = kernel[-1].reshape((1,) * (inputs.ndim - 1) + (-1,))
@@ -74,7 +88,18 @@ class RandomUnits(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """One block of a `ResidualStack`, whose attributes it shares; it starts as the identity."""
+    """One block of a `ResidualStack`; it starts as the identity.
+
+    Attributes:
+      num_labels: number of labels that are estimated, K.
+      width: number of hidden units, W.
+      activation: one of `ACTIVATIONS`.
+      fan_in: number of inputs that a unit reads; None for all of them.
+      beta: scale of the biases where a unit reads all inputs.
+      lattice: lengths of the sides of a ring or grid; () for none.
+      radius: radius of the window that a location sees.
+      clip: whether estimates are clipped to [-1, 1].
+    """
 
     num_labels: int
     width: int
@@ -90,7 +115,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Dense(self.num_labels, kernel_init=nn.initializers.zeros)
 
     def __call__(self, stream: Float[Array, "*N D"]) -> Float[Array, "*N D"]:
-        """The stream (..., d + K), its estimates corrected."""
+        """Returns the stream (..., d + K) with its estimates corrected."""
         inputs, estimates = stream[..., : -self.num_labels], stream[..., -self.num_labels :]
         estimates += self.second(self.first(gather_windows(stream, self.lattice, self.radius)))
         if self.clip:
@@ -105,14 +130,15 @@ class ResidualStack(nn.Module):
     locations, each of which sees a window.
 
     Attributes:
-      num_labels: K.
-      num_blocks: B.
-      width: units of a block, W.
+      num_labels: number of labels, K.
+      num_blocks: number of blocks, B.
+      width: number of hidden units of a block, W.
       activation: one of `ACTIVATIONS`.
-      fan_in: inputs that a unit reads, see `sparse_rows`; None for all, see `beta_xavier`.
-      beta: of beta-Xavier.
-      lattice: sides of a ring or grid; () for none.
-      radius: of a window.
+      fan_in: number of inputs that a unit reads, see `sparse_rows`; None for all of them, see
+        `beta_xavier`.
+      beta: scale of the biases where a unit reads all inputs, see `beta_xavier`.
+      lattice: lengths of the sides of a ring or grid; () for none.
+      radius: radius of the window that a location sees.
       clip: whether estimates are clipped to [-1, 1] after every block.
     """
 
@@ -128,7 +154,7 @@ class ResidualStack(nn.Module):
 
     @property
     def num_layers(self) -> int:
-        """B."""
+        """Number of layers that can be trained one by one, the blocks."""
         return self.num_blocks
 
     def setup(self):
@@ -147,20 +173,20 @@ class ResidualStack(nn.Module):
         ]
 
     def embed(self, inputs: Float[Array, "*N d"]) -> Float[Array, "*N D"]:
-        """The stream (..., d + K), all estimates zero."""
+        """Returns the stream (..., d + K) of inputs (..., d), all estimates zero."""
         estimates = jnp.zeros((*inputs.shape[:-1], self.num_labels))
         return jnp.concatenate([inputs, estimates], axis=-1)
 
     def layer(self, stream: Float[Array, "*N D"], index: int) -> Float[Array, "*N D"]:
-        """The stream after block `index`, from 0."""
+        """Returns the stream (..., d + K) after block `index`, from 0."""
         return self.blocks[index](stream)
 
     def readout(self, stream: Float[Array, "*N D"]) -> Float[Array, "*N K"]:
-        """The estimates (..., K)."""
+        """Returns the estimates (..., K) that the stream (..., d + K) carries."""
         return stream[..., -self.num_labels :]
 
     def __call__(self, inputs: Float[Array, "*N d"]) -> Float[Array, "*N K"]:
-        """Estimates of all labels after the last block."""
+        """Returns estimates (..., K) of all labels of inputs (..., d) after the last block."""
         stream = self.embed(inputs)
         for index in range(self.num_blocks):
             stream = self.layer(stream, index)
@@ -168,10 +194,14 @@ class ResidualStack(nn.Module):
 
 
 def check_stack(num_inputs: int, stack: ResidualStack) -> None:
-    """Asserts that a stack can be made for inputs of so many numbers, at each location.
+    """Refuses a stack whose attributes are out of bounds.
+
+    Args:
+      num_inputs: number of inputs at each location, d.
+      stack: the stack.
 
     Raises:
-      ValueError: an attribute is out of bounds.
+      ValueError: an attribute is out of bounds, or does not suit so many inputs.
     """
     check_lattice(stack.lattice, stack.radius)
     for name in ("num_blocks", "width"):

@@ -1,4 +1,4 @@
-"""A network that knows nothing of the hierarchy."""
+"""A network with one hidden layer, which knows nothing of the hierarchy."""
 
 import jax
 from flax import linen as nn
@@ -8,7 +8,12 @@ from hierjax.models.activations import ACTIVATIONS
 
 
 def one_hot_strings(tokens: Integer[Array, "N d"], vocab_size: int) -> Float[Array, "N dV"]:
-    """Strings (N, d) as vectors (N, d*V) float32."""
+    """Returns strings (N, d) of integers as one-hot vectors (N, d*V) float32.
+
+    Args:
+      tokens: (N, d) integers below V.
+      vocab_size: number of symbols, V.
+    """
     num_examples, length = tokens.shape
     return jax.nn.one_hot(tokens, vocab_size).reshape(num_examples, length * vocab_size)
 
@@ -18,8 +23,8 @@ class ShallowNet(nn.Module):
 
     Attributes:
       vocab_size: number of leaf symbols, V.
-      num_classes: outputs, C.
-      width: hidden units, W.
+      num_classes: number of outputs, C.
+      width: number of hidden units, W.
       activation: one of `ACTIVATIONS`.
     """
 
@@ -30,6 +35,6 @@ class ShallowNet(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N C"]:
-        """Class scores (N, C) of strings (N, d)."""
+        """Returns class scores (N, C) of strings (N, d) of integers."""
         hidden = nn.Dense(self.width)(one_hot_strings(tokens, self.vocab_size))
         return nn.Dense(self.num_classes)(ACTIVATIONS[self.activation](hidden))

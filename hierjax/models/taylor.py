@@ -1,8 +1,8 @@
 """Taylor expansions of Flax modules about their initial parameters, and the empirical NTK.
 
 f(x; w + u) = f(x; w) + first(u) + second(u) + ..., where the first-order term is the NTK model and
-the second-order term the quadratic model (arXiv 2006.13436, section 2). Both are functions of a
-function: they take a module and return what maps (variables, change, inputs) to the term.
+the second-order term the quadratic model (arXiv 2006.13436, section 2). `linearize` and `quadratic`
+take a module and return a function that maps (variables w, change u, inputs x) to the term.
 """
 
 import functools
@@ -17,12 +17,20 @@ from jaxtyping import Array, Float, Key, Shaped
 
 PyTree = Any
 Term = Callable[[PyTree, PyTree, Array], Array]
+"""A function of (variables, change of the variables, inputs) to outputs of the module's shape."""
 
 _NUM_PROBES = 8
 
 
 def linearize(module: nn.Module) -> Term:
-    """The first-order term: the gradient of the module, times a change of its variables."""
+    """Makes the first-order term of a module: its gradient times a change of its variables.
+
+    Args:
+      module: the module; its outputs are those of `module.apply(variables, inputs)`.
+
+    Returns:
+      A function of (variables, change, inputs) to the term, of the shape of the outputs.
+    """
 
     def first_order(variables: PyTree, change: PyTree, inputs: Array) -> Array:
         return jax.jvp(lambda v: module.apply(v, inputs), (variables,), (change,))[1]
@@ -31,11 +39,16 @@ def linearize(module: nn.Module) -> Term:
 
 
 def quadratic(module: nn.Module) -> Term:
-    """The second-order term: half the second derivative, along a change of the variables.
+    """Makes the second-order term: half the second derivative along a change of the variables.
 
-    The function returned raises a ValueError for modules that are piecewise linear in each of
-    their parameters, such as relu networks: their second derivatives in any one of them vanish
-    almost everywhere, and with those the curvature that the quadratic model is about.
+    Args:
+      module: the module; its outputs are those of `module.apply(variables, inputs)`.
+
+    Returns:
+      A function of (variables, change, inputs) to the term, of the shape of the outputs. It raises
+      a ValueError for a module that is piecewise linear in each of its parameters, such as a relu
+      network: second derivatives in any one of these vanish almost everywhere, and with them the
+      curvature that the quadratic model is about.
     """
     first_order = linearize(module)
 
@@ -51,7 +64,7 @@ def quadratic(module: nn.Module) -> Term:
 
 
 def _require_curvature(module: nn.Module, variables: PyTree, inputs: Array) -> None:
-    """Looks at random points, while tracing: the values that are traced may not be known yet."""
+    """Looks for curvature at random points, as the values that are traced may not be known."""
     with jax.ensure_compile_time_eval():
         key = jax.random.key(0)
         # Zeros in place of tokens, not all of which may be valid.
@@ -78,7 +91,7 @@ def _require_curvature(module: nn.Module, variables: PyTree, inputs: Array) -> N
 
 
 def _second_derivative(function: Callable[[Array], Array], at: Array) -> Array:
-    """Along the point itself."""
+    """Returns the second derivative of a function at a point, along the point itself."""
 
     def slope(point):
         return jax.jvp(function, (point,), (at,))[1]
@@ -87,7 +100,7 @@ def _second_derivative(function: Callable[[Array], Array], at: Array) -> Array:
 
 
 def _noise(key: Key[Array, ""], like: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
-    """Normal numbers of a size that suits weights; whole numbers stay as they are."""
+    """Draws normal numbers of a size that suits weights; whole numbers stay as they are."""
     if not jnp.issubdtype(like.dtype, jnp.floating):
         return like
     fan_in = math.prod(like.shape[:-1]) if like.ndim > 1 else 1
@@ -101,18 +114,20 @@ def empirical_ntk(
     others: Shaped[Array, "M ..."],
     block: int = 64,
 ) -> Float[Array, "N M C C"]:
-    """Products of the gradients of a module's outputs, for all pairs of two batches.
+    """Computes products of the gradients of a module's outputs, for all pairs of two batches.
 
     Args:
-      module: maps (N, ...) inputs to outputs (N, ...) of C numbers an example.
-      variables: where gradients are taken.
-      inputs: (N, ...).
-      others: (M, ...).
-      block: examples of either batch whose gradients are in memory at once, C numbers for each
-        parameter and example; those of `others` are computed again for each block of `inputs`.
+      module: a module that maps inputs (N, ...) to outputs (N, ...) of C numbers an example.
+      variables: the variables of the module at which gradients are taken.
+      inputs: (N, ...), one batch.
+      others: (M, ...), the other batch.
+      block: number of examples of either batch whose gradients are in memory at once, C numbers
+        for each parameter and example; the gradients of `others` are computed again for each block
+        of `inputs`.
 
     Returns:
-      (N, M, C, C).
+      (N, M, C, C) products; entry [i, j, a, b] is that of output a of input i and output b of
+      other j.
 
     Raises:
       ValueError: the block is empty.

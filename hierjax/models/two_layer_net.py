@@ -13,7 +13,7 @@ class TwoLayerNet(nn.Module):
     Rows w_r start as N(0, I / d), so that units see numbers of the size of the inputs.
 
     Attributes:
-      width: W.
+      width: number of units, W.
       activation: one of `ACTIVATIONS`.
     """
 
@@ -22,7 +22,7 @@ class TwoLayerNet(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "N d"]) -> Float[Array, "N 1"]:
-        """Values (N, 1) for inputs (N, d)."""
+        """Returns values (N, 1) at inputs (N, d)."""
         init = nn.initializers.normal(inputs.shape[-1] ** -0.5)
         kernel = self.param("kernel", init, (inputs.shape[-1], self.width))
         signs = jnp.where(jnp.arange(self.width) % 2 == 0, 1.0, -1.0)[:, None]

@@ -1,4 +1,7 @@
-"""How gates are recovered from the majorities that they vote in (arXiv 2601.00455)."""
+"""How gates are recovered from the majorities that they vote in (arXiv 2601.00455).
+
+Each label is the sign of a sum of k gates, some of them negated: a signed majority vote.
+"""
 
 import math
 
@@ -7,7 +10,13 @@ from jaxtyping import Array, Float, Int
 
 
 def vote_weight(votes: int) -> float:
-    """E[majority * own vote] for k independent unbiased votes, binom(k-1, (k-1)/2) / 2^(k-1)."""
+    """Returns the correlation of one vote with the majority that it is part of.
+
+    It is binom(k - 1, (k - 1) / 2) / 2^(k - 1) for k independent, unbiased votes.
+
+    Args:
+      votes: number of votes, k, an odd number.
+    """
     return math.comb(votes - 1, (votes - 1) // 2) / 2 ** (votes - 1)
 
 
@@ -16,15 +25,15 @@ def vote_coefficients(
     signs: Float[Array | np.ndarray, "K votes"],
     num_gates: int,
 ) -> Float[np.ndarray, "K G"]:
-    """What each gate contributes to each label, for independent unbiased gates.
+    """Returns what each gate contributes to each label, for independent, unbiased gates.
 
     Args:
-      members: (K, k) gates that vote on each label of a level.
-      signs: (K, k) with which they vote.
-      num_gates: G.
+      members: (K, k) int, the k gates that vote on each of the K labels of a level.
+      signs: (K, k) signs with which these gates vote.
+      num_gates: number of gates of the level, G.
 
     Returns:
-      (K, G) coefficients of the linear part of the labels.
+      (K, G) float64 coefficients of the linear part of the labels.
     """
     coefficients = np.zeros((len(members), num_gates))
     np.put_along_axis(coefficients, np.asarray(members), np.asarray(signs), axis=1)
@@ -34,11 +43,16 @@ def vote_coefficients(
 def estimate_vote_coefficients(
     gates: Float[Array | np.ndarray, "N G"], labels: Float[Array | np.ndarray, "N K"]
 ) -> Float[np.ndarray, "K G"]:
-    """The same for gates that are not independent or biased, by least squares on examples.
+    """Estimates what each gate contributes to each label, from examples by least squares.
+
+    The gates may be biased and depend on each other, unlike those of `vote_coefficients`.
 
     Args:
-      gates: (N, G).
-      labels: (N, K).
+      gates: (N, G) signs of the gates of a level in N examples.
+      labels: (N, K) signs of the labels of this level.
+
+    Returns:
+      (K, G) float64 coefficients of the linear part of the labels.
     """
     gates, labels = np.asarray(gates, np.float64), np.asarray(labels, np.float64)
     centered = gates - gates.mean(axis=0)
@@ -47,9 +61,15 @@ def estimate_vote_coefficients(
 
 
 def recovery_coefficients(coefficients: Float[np.ndarray, "K G"]) -> Float[np.ndarray, "K G"]:
-    """(K, G) coefficients with which labels add up to gates, from those of gates in labels.
+    """Returns the coefficients with which labels add up to gates.
 
-    The least ones that turn the linear part of the labels into each gate, if there are enough
-    labels to tell gates apart.
+    They are the smallest ones that turn the linear part of the labels into each gate, if there are
+    enough labels to tell gates apart.
+
+    Args:
+      coefficients: (K, G) coefficients of gates in labels, as of `vote_coefficients`.
+
+    Returns:
+      (K, G) float64 coefficients of labels in gates.
     """
     return np.linalg.pinv(coefficients).T

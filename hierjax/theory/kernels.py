@@ -15,11 +15,11 @@ from jaxtyping import Array, Float
 
 
 class Kernels(NamedTuple):
-    """Values for pairs of inputs.
+    """Values of both kernels for all pairs of N and M inputs.
 
     Attributes:
-      nngp: (N, M).
-      ntk: (N, M).
+      nngp: (N, M), the covariance of the output over random networks.
+      ntk: (N, M), the product of the output's gradients with respect to all parameters.
     """
 
     nngp: Array
@@ -34,18 +34,24 @@ def fully_connected_kernels(
     weight_std: float | Float[Array, ""] = 1.0,
     bias_std: float | Float[Array, ""] = 0.0,
 ) -> Kernels:
-    """NNGP and NTK of all pairs.
+    """Computes NNGP and NTK of all pairs of inputs; differentiable, and pure.
+
+    The network has layers h_1 = a W_1 x / sqrt(d) + b c_1 and h_{l+1} = a W_{l+1} act(h_l) /
+    sqrt(width) + b c_{l+1} up to the output h_{L+1}, with all entries of W and c from N(0, 1).
 
     Args:
-      inputs: (N, d).
-      others: (M, d).
-      depth: hidden layers, L; 0 for a linear function.
+      inputs: (N, d) float.
+      others: (M, d) float.
+      depth: number of hidden layers, L; 0 for a linear function.
       activation: one of `EXPECTATIONS`.
-      weight_std: a.
-      bias_std: b.
+      weight_std: standard deviation of the weights, a.
+      bias_std: standard deviation of the biases, b.
+
+    Returns:
+      The kernels, (N, M) each.
 
     Raises:
-      ValueError: an unknown activation, or a depth below 0.
+      ValueError: the activation is unknown, or the depth is below 0.
     """
     if activation not in EXPECTATIONS:
         raise ValueError(
@@ -73,7 +79,7 @@ def fully_connected_kernels(
 
 
 def _relu(covariance, left, right):
-    """E[relu(u) relu(v)] and E[relu'(u) relu'(v)] of Gaussians u and v with these moments."""
+    """Returns E[relu(u) relu(v)] and E[relu'(u) relu'(v)] of Gaussians u, v of these moments."""
     scale = jnp.sqrt(left * right)
     cosine = jnp.clip(covariance / jnp.where(scale > 0, scale, 1), -1, 1)
     angle = jnp.pi - jnp.arccos(cosine)
@@ -82,7 +88,7 @@ def _relu(covariance, left, right):
 
 
 def _erf(covariance, left, right):
-    """The same for erf."""
+    """Returns E[erf(u) erf(v)] and E[erf'(u) erf'(v)] of Gaussians u, v of these moments."""
     spread = jnp.maximum(left * right - covariance**2, 0)  # Rounding may make it negative.
     rest = 1 + 2 * left + 2 * right + 4 * spread
     sine = 2 * covariance / jnp.sqrt(rest + 4 * covariance**2)
@@ -90,11 +96,11 @@ def _erf(covariance, left, right):
 
 
 def _cosine(covariance, left, right):
-    """The same for cosine."""
+    """Returns E[cos(u) cos(v)] and E[sin(u) sin(v)] of Gaussians u, v of these moments."""
     damping = (left + right) / 2
     plus, minus = (jnp.exp(jnp.minimum(c - damping, 0)) for c in (covariance, -covariance))
     return (plus + minus) / 2, (plus - minus) / 2
 
 
 EXPECTATIONS = {"relu": _relu, "erf": _erf, "cosine": _cosine}
-"""Of products of activations and of their derivatives, by activation."""
+"""By activation, (covariance, variance, variance) to E[act(u) act(v)] and E[act'(u) act'(v)]."""
