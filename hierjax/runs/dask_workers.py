@@ -4,15 +4,19 @@
 """
 
 import contextlib
+import functools
 import importlib.util
 import logging
 import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Executor, Future
 from typing import Any, NamedTuple
 
 import jax
+
+from hierjax.runs.dask_executor import DaskExecutor
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_CLOSE = 5
@@ -20,8 +24,17 @@ _SECONDS_TO_CLOSE = 5
 # Of the workers in a row that die at a task: it is given up after one more.
 _ALLOWED_FAILURES = 5
 
-_LOGGERS = ("distributed", "tornado", "bokeh", "asyncio")
+_LOGGERS = ("distributed", "tornado", "bokeh", "asyncio", "concurrent")
 _CPU_DEVICES = "JAX_NUM_CPU_DEVICES"
+_WORKER_SETTINGS = {
+    # They hold no data that could be spilled, and one that is paused is never heard of again.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+}
+# Ctrl-C goes to all processes of a terminal: workers end with this one, and silently.
+_IN_WORKERS = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
 _KEPT = "what was measured is kept, and the same command goes on from it"
 
 
@@ -32,11 +45,13 @@ class Workers(NamedTuple):
       executor: for `Sweep.run`; None if this process does it.
       scheduler: its address, which other workers can join; else empty.
       dashboard: address of the page that shows their work; empty if there is none.
+      count: workers that are there as yet; more may join.
     """
 
     executor: Executor | None = None
     scheduler: str = ""
     dashboard: str = ""
+    count: int = 1
 
 
 @contextlib.contextmanager
@@ -60,9 +75,10 @@ def workers_of(scheduler: str | None = None, workers: int | None = None) -> Iter
         if scheduler is None:
             scheduler = stack.enter_context(_local_scheduler(workers))
         client = stack.enter_context(_client(scheduler))
-        executor = client.get_executor(pure=False)
+        count = len(client.scheduler_info(n_workers=-1)["workers"])
+        executor = stack.enter_context(DaskExecutor(client))
         with _clear_errors(scheduler):
-            yield Workers(executor, scheduler, client.dashboard_link or "")
+            yield Workers(executor, scheduler, client.dashboard_link or "", count)
 
 
 def _check(scheduler: str | None, workers: int | None) -> None:
@@ -92,13 +108,14 @@ def _local_scheduler(workers: int) -> Iterator[str]:
     from distributed import LocalCluster
 
     before = dict(os.environ)
-    settings = {"distributed.nanny.pre-spawn-environ": _worker_environment(workers)}
-    with dask.config.set(settings):
+    environment = {"distributed.nanny.pre-spawn-environ": _worker_environment(workers)}
+    with dask.config.set(_WORKER_SETTINGS | environment):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             silence_logs=logging.CRITICAL + 1,
             dashboard_address="127.0.0.1:0",
+            preload=[_IN_WORKERS],
             scheduler_kwargs={"allowed_failures": _ALLOWED_FAILURES},
         )
     try:
@@ -127,8 +144,14 @@ def _worker_environment(workers: int) -> dict[str, str]:
 def _client(scheduler: str) -> Iterator[Any]:
     from distributed import Client
 
+    # Its own timeout does not hold where something listens, but never answers.
+    connecting: Future = Future()
+    connect = functools.partial(
+        Client, scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False
+    )
+    threading.Thread(target=_call_into, args=(connecting, connect), daemon=True).start()
     try:
-        client = Client(scheduler, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
+        client = connecting.result(_SECONDS_TO_CONNECT)
     except Exception as error:
         raise OSError(
             f"no scheduler answers at {scheduler} within {_SECONDS_TO_CONNECT} s: start one there, "
@@ -139,6 +162,13 @@ def _client(scheduler: str) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):
             client.close(timeout=_SECONDS_TO_CLOSE)
+
+
+def _call_into(future: Future, function: Callable[[], Any]) -> None:
+    try:
+        future.set_result(function())
+    except Exception as error:
+        future.set_exception(error)
 
 
 @contextlib.contextmanager

@@ -13,10 +13,8 @@ import jax
 from hierjax.runs.parallel import free_memory, seed_mesh
 from hierjax.runs.points import Outcome, Task
 from hierjax.runs.programs import Programs, worker_name
-from hierjax.runs.record import environment
 
 _SHARE_OF_MEMORY = 0.8
-_UNKNOWN = "unknown"
 _LOCK = threading.Lock()
 
 
@@ -62,32 +60,39 @@ def _left_by_dask() -> int | None:
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """What driver and workers must have in common, for the same numbers and none misread."""
-    return {
+    """What driver and workers must have in common, for the same numbers and none misread.
+
+    The experiments count where they stand beside the package, in a clone.
+    """
+    package = Path(__file__).parents[1]
+    try:
+        version = metadata.version("hierjax")
+    except metadata.PackageNotFoundError:
+        version = "not installed"
+    found = {
         "python": ".".join(platform.python_version_tuple()[:2]),
         "jax": jax.__version__,
-        "hierjax": metadata.version("hierjax"),
-        "commit": environment()["commit"] or _UNKNOWN,
-        "source": _digest(),
+        "hierjax": f"{version} (source {_digest(package)})",
     }
+    experiments = package.parent / "experiments"
+    if experiments.is_dir():
+        found["experiments"] = f"(source {_digest(experiments)})"
+    return found
 
 
 def _check_versions(driver: dict[str, str]) -> None:
     here = versions()
-    for name, wanted in driver.items():
-        known = here.get(name, _UNKNOWN)
-        # An installed package does not know its commit, but has the same source.
-        if known != wanted and (name != "commit" or _UNKNOWN not in (known, wanted)):
-            what = {"commit": "commit of hierjax", "source": "source of hierjax"}.get(name, name)
+    for name in (each for each in here if each in driver):
+        if here[name] != driver[name]:
             raise ValueError(
-                f"worker {worker_name()} has {what} {known}, and the driver {wanted}: install the "
-                "same on both, and start the worker again"
+                f"worker {worker_name()} has {name} {here[name]}, and the driver {driver[name]}: "
+                "install the same on both, and start the worker again"
             )
 
 
-def _digest() -> str:
-    """Of the package's source, which may have changed since its commit."""
-    root, found = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        found.update(str(path.relative_to(root)).encode() + path.read_bytes())
+def _digest(folder: Path) -> str:
+    """Of the source in it, which may have changed since its version, or its commit."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return found.hexdigest()[:12]
