@@ -17,10 +17,8 @@ import jax
 import numpy as np
 
 from experiments import labels
-from experiments.experiment import Results
-from experiments.flags import nested
 from experiments.runner import run
-from hierjax.runs import seed_keys
+from hierjax.runs import Results, nested, seed_keys
 from hierjax.settings import Config, setting
 from hierjax.tasks import BrainDump, BrainDumpSpec, draw_brain_dump
 from hierjax.theory import estimate_vote_coefficients, recovery_coefficients, vote_coefficients

@@ -17,7 +17,8 @@ import jax
 from absl import flags as absl_flags
 from tqdm import tqdm
 
-from experiments import flags
+from hierjax.runs import requests
+from hierjax.settings import bounds
 
 _SECONDS_BETWEEN_LINES = 10.0
 _ROUNDING = 1e-3
@@ -29,7 +30,7 @@ def read(
     module: str,
     request: type,
     defaults: Mapping[str, Any],
-    follows: flags.Follows,
+    follows: requests.Follows,
 ) -> Any:
     """The request that the command line makes; --help prints, and a bad request ends, here.
 
@@ -39,12 +40,12 @@ def read(
     Args:
       doc: text above the flags in --help.
       module: name of the command, under which --help lists the flags.
-      request: class of the request, see `flags`.
+      request: class of the request, see `hierjax.runs.requests`.
       defaults: of flags, in place of those of the class.
       follows: what values of flags follow from others.
     """
     values = absl_flags.FlagValues()
-    flags.define(request, values, defaults, module)
+    _define(request, values, defaults, module)
     if {"--help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
         print(f"{doc}{values.module_help(module)}")
         sys.exit(0)
@@ -53,9 +54,74 @@ def read(
         if rest:
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         _ready()
-        return flags.build(request, follows, dict(defaults) | flags.given(request, values))
+        given = dict(defaults) | _given(request, values)
+        return requests.build(request, follows, given)
     except (absl_flags.Error, ValueError, OSError) as error:
         end(str(error), 2)
+
+
+def _define(
+    request: type, values: absl_flags.FlagValues, defaults: Mapping[str, Any], module: str
+) -> None:
+    """Defines the flags of a request.
+
+    Args:
+      request: its class.
+      values: where they are defined.
+      defaults: of flags, in place of those of the fields.
+      module: under which --help lists them.
+    """
+    for leaf in requests.leaves(request):
+        default = defaults.get(leaf.flag, leaf.default)
+        more = {"flag_values": values, "module_name": module}
+        words = bounds(leaf.rules, leaf.listed)
+        text = leaf.help if "finite" in words else f"{leaf.help} ({words})"
+        if leaf.listed:
+            absl_flags.DEFINE_list(leaf.flag, _texts(default), text, **more)
+        elif leaf.kind in _DEFINE:
+            _DEFINE[leaf.kind](leaf.flag, default, text, **more)
+        elif leaf.rules.get("choices"):
+            absl_flags.DEFINE_enum(leaf.flag, default, list(leaf.rules["choices"]), text, **more)
+        else:
+            absl_flags.DEFINE_string(leaf.flag, default, text, **more)
+
+
+_DEFINE = {
+    bool: absl_flags.DEFINE_bool,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+}
+
+
+def _texts(default: Any) -> list[str] | None:
+    """The default of a list as absl has it."""
+    if default is None:
+        return None
+    entries = default if isinstance(default, tuple | list) else (default,)
+    return [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in entries]
+
+
+def _given(request: type, values: absl_flags.FlagValues) -> dict[str, Any]:
+    """The values of the flags that were given.
+
+    Raises:
+      ValueError: a list holds something else than numbers.
+    """
+    present = [leaf for leaf in requests.leaves(request) if values[leaf.flag].present]
+    return {leaf.flag: _value(leaf, values[leaf.flag].value) for leaf in present}
+
+
+def _value(leaf: requests.Leaf, value: Any) -> Any:
+    if not leaf.listed or value is None:
+        return value
+    try:
+        entries = tuple(leaf.kind(text) for text in value)
+    except ValueError:
+        whole = "whole " if leaf.kind is int else ""
+        raise ValueError(
+            f"--{leaf.flag}={','.join(value)} must be {whole}{bounds(leaf.rules, leaf.listed)}"
+        ) from None
+    return entries[0] if leaf.single and len(entries) == 1 else entries
 
 
 def _ready() -> None:

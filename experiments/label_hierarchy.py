@@ -19,9 +19,8 @@ import jax
 import numpy as np
 
 from experiments import labels
-from experiments.flags import nested
 from experiments.runner import run
-from hierjax.runs import map_seeds, seed_keys
+from hierjax.runs import map_seeds, nested, seed_keys
 from hierjax.settings import Config, setting
 from hierjax.tasks import (
     PTF_KINDS,

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from experiments.experiment import (
+from hierjax.measure import label_report
+from hierjax.models import ACTIVATIONS, ResidualStack, check_stack
+from hierjax.runs import (
     LayerwiseExperiment,
     Result,
     Results,
     RunRequest,
     Stack,
     measures,
+    nested,
+    total_seconds,
 )
-from experiments.flags import nested
-from experiments.runner import total_seconds
-from hierjax.measure import label_report
-from hierjax.models import ACTIVATIONS, ResidualStack, check_stack
 from hierjax.settings import Config, setting
 from hierjax.tasks import Batch, window_size
 from hierjax.train import (

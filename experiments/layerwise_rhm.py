@@ -19,19 +19,22 @@ import jax
 import numpy as np
 
 from experiments import rhm
-from experiments.experiment import (
+from experiments.runner import run
+from hierjax.measure import error_rate, layer_report, spread, squared_loss
+from hierjax.runs import (
     ERROR,
     LayerwiseExperiment,
     Result,
     Results,
+    RunFolder,
     RunRequest,
     Stack,
+    data_mesh,
     measures,
+    nested,
+    seed_mesh,
+    total_seconds,
 )
-from experiments.flags import nested
-from experiments.runner import run, total_seconds
-from hierjax.measure import error_rate, layer_report, spread, squared_loss
-from hierjax.runs import RunFolder, data_mesh, seed_mesh
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec, check_latin_square, check_split, require_filled
 from hierjax.theory import predicted_num_train

@@ -23,19 +23,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from experiments.experiment import (
+from experiments.runner import run
+from hierjax.measure import spread
+from hierjax.runs import (
     ERROR,
     LayerwiseExperiment,
     Registry,
     Results,
     RunRequest,
     Stack,
+    free_memory,
     measures,
+    nested,
+    seed_chunks,
+    seed_mesh,
+    total_seconds,
 )
-from experiments.flags import nested
-from experiments.runner import run, total_seconds
-from hierjax.measure import spread
-from hierjax.runs import free_memory, seed_chunks, seed_mesh
 from hierjax.settings import Config, setting
 from hierjax.tasks import Batch, PolynomialSpec, draw_low_rank_polynomial
 from hierjax.theory import fully_connected_kernels

@@ -17,11 +17,9 @@ import jax
 import numpy as np
 
 from experiments import neural_representations as representations
-from experiments.experiment import SweepExperiment, SweepRequest
-from experiments.flags import nested
 from experiments.runner import run
 from hierjax.measure import power_law, threshold
-from hierjax.runs import Measured, Point, device_name
+from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, device_name, nested
 from hierjax.settings import setting
 from hierjax.tasks import PolynomialSpec
 from hierjax.train import QuadraticConfig, train_layerwise

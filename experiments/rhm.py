@@ -13,10 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from experiments.experiment import Registry
-from experiments.flags import nested
 from hierjax.measure import error_rate
-from hierjax.runs import Point
+from hierjax.runs import Point, Registry, nested
 from hierjax.settings import Config
 from hierjax.tasks import (
     Batch,

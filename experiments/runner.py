@@ -1,39 +1,10 @@
-"""How a declared experiment is carried out: what is missing is done, and everything is recorded."""
+"""The one runner: it makes a command of a declared experiment."""
 
-import contextlib
-import functools
 from pathlib import Path
-from typing import Any
 
-import jax
-import numpy as np
-from jax.sharding import Mesh
-
-from experiments import cli, flags
-from experiments.experiment import (
-    Experiment,
-    LayerwiseExperiment,
-    Measure,
-    Result,
-    Results,
-    SweepExperiment,
-)
-from hierjax.measure import spread
-from hierjax.runs import (
-    LayerCheckpoints,
-    Measured,
-    RunFolder,
-    Seeds,
-    SeedsTrainer,
-    Sweep,
-    device_name,
-    layer_stages,
-    seed_keys,
-    seed_mesh,
-)
-from hierjax.runs.dask_workers import workers_of
-
-PyTree = Any
+from experiments import cli
+from hierjax.runs import LayerwiseRun, RunFolder, SweepRun, requests
+from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,12 +17,14 @@ def run(experiment: Experiment) -> None:
     with cli.preparing():
         experiment.require(request)
         kind = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
-        work = kind(experiment, request)
-        identity = flags.identity(request)
+        work = kind(experiment, request, cli.Progress)
+        identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         work.restore(folder)
     with cli.running(folder):
         print(f"{experiment.headline(request)}, into {folder.path}")
+        if work.resumed:
+            print(work.resumed)
         results = work.carry_out(folder)
         summary = experiment.summarize(request, results) | work.summary(results)
         folder.write_json("summary.json", summary)
@@ -62,228 +35,3 @@ def run(experiment: Experiment) -> None:
         folder.log("finished")
         print("\n".join([*work.table(results), *experiment.notes(summary)]))
         print(f"wrote summary.json and figure.png to {folder.path}")
-
-
-class LayerwiseRun:
-    """Fits the learners of an experiment layer by layer, and saves and measures each layer."""
-
-    def __init__(self, experiment: LayerwiseExperiment, request: Any):
-        self._experiment, self._request = experiment, request
-        self._num_devices = seed_mesh(request.num_devices).size
-        keys = seed_keys(request.seed, request.num_seeds)
-        stream = experiment.stream
-        learner_keys = jax.jit(jax.vmap(lambda key: jax.random.fold_in(key, stream)))(keys)
-
-        @functools.cache
-        def seeds(mesh: Mesh) -> Seeds:
-            return Seeds(keys, lambda key: experiment.draw(key, request), mesh, request.impl)
-
-        self._trainers = {
-            name: SeedsTrainer(
-                seeds(stack.mesh or seed_mesh(request.num_devices)),
-                layer_stages(stack.layers, stack.examples),
-                functools.partial(_measure_all, experiment.measures, stack),
-                learner_keys,
-            )
-            for name, stack in experiment.learners(request).items()
-        }
-        self._finished: dict[str, list[tuple[PyTree, dict]]] = {}
-        self._rounds: dict[str, PyTree] = {}
-
-    def restore(self, folder: RunFolder) -> None:
-        """Reads what an earlier run has finished.
-
-        Raises:
-          ValueError: it is damaged or of another run.
-        """
-        for name, trainer in self._trainers.items():
-            with LayerCheckpoints(folder.checkpoints / name) as checkpoints:
-                layers = jax.device_get(checkpoints.restore(trainer.num_layers, trainer.layout))
-                index = len(layers)
-                self._finished[name] = [
-                    (params, checkpoints.metadata(layer)["seconds"])
-                    for layer, params in enumerate(layers)
-                ]
-                if index < trainer.num_layers:
-                    layout = functools.partial(trainer.rounds_layout, index)
-                    self._rounds[name] = jax.device_get(checkpoints.restore_rounds(index, layout))
-
-    def carry_out(self, folder: RunFolder) -> Results:
-        """Fits what is missing, layer by layer, and measures everything."""
-        finished = {name: len(layers) for name, layers in self._finished.items()}
-        if any(finished.values()):
-            counts = [f"{n} {finished[n]} of {t.num_layers}" for n, t in self._trainers.items()]
-            print(f"taking up a run; layers finished: {', '.join(counts)}")
-        folder.log("started", finished_layers=finished)
-        results = {}
-        for name, trainer in self._trainers.items():
-            results[name] = []
-            rounds, num_seeds = self._rounds.get(name), self._request.num_seeds
-            done = finished[name] * num_seeds
-            if rounds is not None:
-                done += float(rounds["state"].progress.sum())
-            total = trainer.num_layers * num_seeds
-            with (
-                LayerCheckpoints(folder.checkpoints / name) as checkpoints,
-                cli.Progress(total, f"{name} fits", done) as progress,
-            ):
-                for index in range(trainer.num_layers):
-                    below = [layer.params for layer in results[name]]
-                    if index < finished[name]:
-                        params, seconds = self._finished[name][index]
-                    else:
-                        keep = functools.partial(checkpoints.save_rounds, index)
-                        params, seconds = trainer.fit_layer(below, progress.advance, rounds, keep)
-                        checkpoints.save(index, params, {"seconds": seconds})
-                        rounds = None
-                    measured = trainer.measure(below, params)
-                    results[name].append(Result(params, measured, seconds))
-                    if index >= finished[name]:
-                        self._tell(folder, progress, name, results[name])
-        self._experiment.save(folder, results)
-        return results
-
-    def _tell(self, folder: RunFolder, progress: cli.Progress, name: str, layers: list[Result]):
-        """Records a layer that was fitted now, and prints its error."""
-        layer, count = layers[-1], self._trainers[name].num_layers
-        shown = layer.measured.get(self._experiment.shown)
-        error = None if shown is None else spread(shown)
-        folder.log(
-            "layer", learner=name, layer=len(layers), test_error=error, seconds=layer.seconds
-        )
-        if error is not None:
-            title = name.replace("_", " ") + (
-                f", layer {len(layers)} of {count}" if count > 1 else ""
-            )
-            word = self._experiment.shown.replace("_", " ")
-            progress.line(f"{title}: {word} {error['mean']:.4f}")
-
-    def summary(self, results: Results) -> dict:
-        """What summary.json says of every experiment of this kind."""
-        columns = [name for name, each in self._experiment.measures.items() if each.column]
-        return {
-            "device": device_name(),
-            "num_devices": self._num_devices,
-            "measures": {
-                learner: [
-                    {
-                        name: _spreads(layer.measured[name])
-                        for name in columns
-                        if name in layer.measured
-                    }
-                    for layer in layers
-                ]
-                for learner, layers in results.items()
-            },
-        }
-
-    def table(self, results: Results) -> list[str]:
-        """A row for each layer of each learner, a column for each measure that has one."""
-        rows = []
-        for learner, layers in results.items():
-            for index, layer in enumerate(layers):
-                cells = {"learner": learner, "layer": str(index + 1) if len(layers) > 1 else ""}
-                for name, measure in self._experiment.measures.items():
-                    if measure.column and name in layer.measured:
-                        cells |= _cells(measure, layer.measured[name])
-                seconds = layer.seconds
-                cells["fit, compile [s]"] = f"{seconds['run']:.1f}, {seconds['compile']:.1f}"
-                rows.append(cells)
-        return _aligned(rows)
-
-
-class SweepRun:
-    """Measures the points of an experiment, in this process or by workers of Dask."""
-
-    def __init__(self, experiment: SweepExperiment, request: Any):
-        self._experiment = experiment
-        self._num_devices = seed_mesh(request.num_devices).size
-        keys = seed_keys(request.seed, request.num_seeds)
-        points = experiment.points(request)
-        self._sweep = Sweep(points, keys, request.num_devices, request.impl)
-        self._done = 0.0
-        self._stack = contextlib.ExitStack()
-        self._workers = self._stack.enter_context(workers_of(request.scheduler, request.workers))
-
-    def restore(self, folder: RunFolder) -> None:
-        """Reads what an earlier run has measured.
-
-        Raises:
-          ValueError: it is of another run.
-        """
-        self._done = self._sweep.restore(folder)
-
-    def carry_out(self, folder: RunFolder) -> dict[str, Measured]:
-        """Measures what is missing."""
-        folder.log("started", done=self._done)
-        if self._workers.dashboard:
-            print(f"workers can be watched at {self._workers.dashboard}")
-        with self._stack, cli.Progress(round(self._sweep.work), "units of work", self._done) as bar:
-            return self._sweep.run(folder, bar.advance, self._workers.executor)
-
-    def summary(self, results: dict[str, Measured]) -> dict:
-        """What summary.json says of every experiment of this kind."""
-        return {
-            "device": device_name(),
-            "seconds": {
-                kind: sum(each.seconds[kind] for each in results.values())
-                for kind in ("compile", "run", "wall")
-            },
-            "programs_compiled": sum(each.num_compiled for each in results.values()),
-            "devices": self._num_devices,
-        }
-
-    def table(self, results: dict[str, Measured]) -> list[str]:
-        """Nothing: the notes of the experiment tell what the points come to."""
-        return []
-
-
-def _measure_all(measures, stack, data, below, params) -> dict[str, Any]:
-    """What every measure says of a layer of one seed; pure."""
-    data = stack.view(data)
-    said = {
-        name: measure.function(stack.layers, data, below, params)
-        for name, measure in measures.items()
-    }
-    return {name: value for name, value in said.items() if value is not None}
-
-
-def total_seconds(layers: list[Result]) -> dict[str, float]:
-    """What all layers took, to "compile" and to "run"."""
-    return {
-        name: float(sum(layer.seconds[name] for layer in layers)) for name in ("compile", "run")
-    }
-
-
-def _spreads(values: np.ndarray) -> dict | list:
-    """Of numbers (num_seeds,), or of each entry of vectors (num_seeds, K)."""
-    if values.ndim == 1:
-        return spread(values)
-    return [spread(entry) for entry in values.reshape(len(values), -1).T]
-
-
-def _cells(measure: Measure, values: np.ndarray) -> dict[str, str]:
-    """Texts by the titles of their columns."""
-    spreads = _spreads(values)
-    if isinstance(spreads, dict):
-        return {measure.column: measure.text.format(**spreads)}
-    titles = [f"{measure.column} {entry + 1}" for entry in range(len(spreads))]
-    return {t: measure.text.format(**s) for t, s in zip(titles, spreads, strict=True)}
-
-
-def _aligned(rows: list[dict[str, str]]) -> list[str]:
-    """Lines of a table, the titles first; the first column flush left, the others right."""
-    titles = list(dict.fromkeys(title for row in rows for title in row))
-    titles = [title for title in titles if any(row.get(title) for row in rows)]
-    titles.sort(key="fit, compile [s]".__eq__)  # It goes last.
-    lines = [titles, *([row.get(title, "") for title in titles] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return [
-        "  ".join(
-            [
-                line[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True)),
-            ]
-        ).rstrip()
-        for line in lines
-    ]

@@ -16,11 +16,9 @@ import itertools
 import numpy as np
 
 from experiments import rhm
-from experiments.experiment import SweepExperiment, SweepRequest
-from experiments.flags import nested
 from experiments.runner import run
 from hierjax.measure import power_law, spread, threshold
-from hierjax.runs import Measured, Point
+from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, nested
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec
 from hierjax.theory import predicted_num_train

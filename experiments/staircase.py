@@ -19,17 +19,18 @@ import numpy as np
 import optax
 from flax import struct
 
-from experiments.experiment import (
+from experiments.runner import run
+from hierjax.measure import spread
+from hierjax.models import ResidualNet
+from hierjax.runs import (
     ERROR,
     LayerwiseExperiment,
     Results,
     RunRequest,
     Stack,
     measures,
+    total_seconds,
 )
-from experiments.runner import run, total_seconds
-from hierjax.measure import spread
-from hierjax.models import ResidualNet
 from hierjax.settings import setting
 from hierjax.tasks import Batch, fourier_coefficients, parity, prefix_sets, staircase
 from hierjax.train import (

@@ -160,32 +160,35 @@ class SeedsTrainer:
         traced = self._programs(index)
         layout = self.rounds_layout(index)
         rounds = None if layout is None else _Rounds(layout, saved_rounds, save_rounds)
-        start = time.perf_counter() - self._tracing_seconds
-        self._tracing_seconds = 0.0
         # Once it is compiled, what was traced only takes memory.
         del self._traced[index]
+        layer = self._run(traced, below, rounds, on_seeds)
+        del traced
+        # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
+        gc.collect()
+        self._require_finite(index, layer.params)
+        return layer
+
+    def _run(self, traced, below, rounds: "_Rounds | None", on_seeds) -> FittedLayer:
+        """Compiles the programs of a layer, and runs them for all seeds."""
+        start = time.perf_counter() - self._tracing_seconds
+        self._tracing_seconds = 0.0
         programs = {name: self._seeds.compile(each) for name, each in traced.items()}
         draw = self._seeds.data
         compiled = time.perf_counter()
 
-        def fit(keys, data, below, lanes):
-            fitted = programs["start"](keys, data, below)
+        def fit(lanes, own):
+            keys = _take(self._keys, lanes)
+            fitted = programs["start"](keys, draw(lanes), _rows(below, lanes))
             if rounds is None:
-                on_seeds(lanes.size)
+                on_seeds(own.size)
                 return fitted
             context, state = fitted
             advance = functools.partial(programs["advance"], keys, context)
-            return programs["finish"](context, rounds.fit(advance, state, lanes, on_seeds))
+            return programs["finish"](context, rounds.fit(advance, state, own, on_seeds))
 
-        params = _by_chunks(
-            self._seeds.chunks(),
-            lambda lanes, own: fit(_take(self._keys, lanes), draw(lanes), _rows(below, lanes), own),
-        )
-        self._require_finite(index, params)
+        params = _by_chunks(self._seeds.chunks(), fit)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        del programs, traced
-        # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
-        gc.collect()
         return FittedLayer(params, seconds)
 
     def measure(self, below: Sequence[PyTree], params: PyTree) -> PyTree:
@@ -199,12 +202,9 @@ class SeedsTrainer:
         lanes, _ = next(seeds.chunks())
         layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
         program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))
-        measured = _by_chunks(
+        return _by_chunks(
             seeds.chunks(), lambda lanes, _: program(seeds.data(lanes), *_rows(trained, lanes))
         )
-        del program
-        gc.collect()  # As above.
-        return measured
 
     def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
         """Those that fit a layer, traced for the shapes of the layers below."""

@@ -1,9 +1,10 @@
-"""The dataclass of a request as absl flags: each field is a flag, nested configs are several.
+"""Requests: what a run is asked for, as a dataclass of which a command makes its flags.
 
-A flag has the type and the default of its field, the help that the `Attributes` section of the
-class gives, and the bounds and choices of `hierjax.settings.setting`. Two more rules may be given
-there: `only=(flag, values)` refuses a field where another flag has none of the values, and
-`identity=False` says that a field does not fix the numbers of a run.
+Each field of a request, and of the configs nested in it, is a flag: of the type and default of the
+field, explained by the `Attributes` section of its class, with the bounds and choices of
+`hierjax.settings.setting`. More rules may be given there: `only=(flag, values)` refuses a field
+where another flag has none of the values, `identity=False` says that a field does not fix the
+numbers of a run, and `flag=False` that it is recorded but is no flag.
 """
 
 import dataclasses
@@ -12,9 +13,44 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from absl import flags
+from hierjax.runs.parallel import IMPLS
+from hierjax.settings import Config, check, explanations, setting
 
-from hierjax.settings import bounds, check, explanations
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunRequest(Config):
+    """What every experiment is asked for; its own request adds fields, all of which are flags.
+
+    Attributes:
+      seed: seed of everything random.
+      num_seeds: number of seeds; each draws its own task, data and weights.
+      workdir: run folder; a run found there goes on.
+      impl: how seeds are divided between devices.
+      num_devices: number of devices to use; unset: all.
+      overwrite: forget the run found in the workdir and start anew.
+    """
+
+    seed: int = setting(0, least=0, most=2**32 - 1)
+    num_seeds: int = setting(10, least=1, most=2**20)
+    workdir: str = setting("", identity=False)
+    impl: str = setting(IMPLS[0], choices=IMPLS, identity=False)
+    num_devices: int | None = setting(None, identity=False)
+    overwrite: bool = setting(False, identity=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepRequest(RunRequest):
+    """What every sweep is asked for besides.
+
+    Attributes:
+      scheduler: address of a Dask scheduler whose workers measure, such as tcp://host:8786.
+      workers: number of worker processes to start on this machine; unset: none, this process
+        measures by itself.
+    """
+
+    scheduler: str | None = setting(None, identity=False)
+    workers: int | None = setting(None, identity=False)
+
 
 Follows = Mapping[str, Mapping[Any, Mapping[str, Any]]]
 """For the value of a flag, the values that other flags take if they are not given."""
@@ -110,66 +146,6 @@ def _kind(hint: Any) -> tuple[type, bool, bool]:
     if lists:
         return typing.get_args(lists[0])[0], True, len(parts) > 1
     return parts[0], False, False
-
-
-def define(
-    request: type, values: flags.FlagValues, defaults: Mapping[str, Any], module: str
-) -> None:
-    """Defines the flags of a request.
-
-    Args:
-      request: its class.
-      values: where they are defined.
-      defaults: of flags, in place of those of the fields.
-      module: under which --help lists them.
-    """
-    for leaf in leaves(request):
-        default = defaults.get(leaf.flag, leaf.default)
-        more = {"flag_values": values, "module_name": module}
-        words = bounds(leaf.rules, leaf.listed)
-        text = leaf.help if "finite" in words else f"{leaf.help} ({words})"
-        if leaf.listed:
-            flags.DEFINE_list(leaf.flag, _texts(default), text, **more)
-        elif leaf.kind in _DEFINE:
-            _DEFINE[leaf.kind](leaf.flag, default, text, **more)
-        elif leaf.rules.get("choices"):
-            flags.DEFINE_enum(leaf.flag, default, list(leaf.rules["choices"]), text, **more)
-        else:
-            flags.DEFINE_string(leaf.flag, default, text, **more)
-
-
-_DEFINE = {bool: flags.DEFINE_bool, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-
-
-def _texts(default: Any) -> list[str] | None:
-    """The default of a list as absl has it."""
-    if default is None:
-        return None
-    entries = default if isinstance(default, tuple | list) else (default,)
-    return [f"{entry:g}" if isinstance(entry, float) else str(entry) for entry in entries]
-
-
-def given(request: type, values: flags.FlagValues) -> dict[str, Any]:
-    """The values of the flags that were given.
-
-    Raises:
-      ValueError: a list holds something else than numbers.
-    """
-    present = [leaf for leaf in leaves(request) if values[leaf.flag].present]
-    return {leaf.flag: _value(leaf, values[leaf.flag].value) for leaf in present}
-
-
-def _value(leaf: Leaf, value: Any) -> Any:
-    if not leaf.listed or value is None:
-        return value
-    try:
-        entries = tuple(leaf.kind(text) for text in value)
-    except ValueError:
-        whole = "whole " if leaf.kind is int else ""
-        raise ValueError(
-            f"--{leaf.flag}={','.join(value)} must be {whole}{bounds(leaf.rules, leaf.listed)}"
-        ) from None
-    return entries[0] if leaf.single and len(entries) == 1 else entries
 
 
 def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:

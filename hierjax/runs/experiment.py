@@ -9,39 +9,18 @@ experiment.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 from jax.sharding import Mesh
 
-from experiments import flags
-from hierjax.runs import IMPLS, Point, RunFolder
-from hierjax.settings import Config, setting
+from hierjax.runs import requests
+from hierjax.runs.points import Point
+from hierjax.runs.record import RunFolder
 from hierjax.tasks import Batch
 
 PyTree = Any
 Entry = TypeVar("Entry")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunRequest(Config):
-    """What every experiment is asked for; its own request adds fields, all of which are flags.
-
-    Attributes:
-      seed: seed of everything random.
-      num_seeds: number of seeds; each draws its own task, data and weights.
-      workdir: run folder; a run found there goes on.
-      impl: how seeds are divided between devices.
-      num_devices: number of devices to use; unset: all.
-      overwrite: forget the run found in the workdir and start anew.
-    """
-
-    seed: int = setting(0, least=0, most=2**32 - 1)
-    num_seeds: int = setting(10, least=1, most=2**20)
-    workdir: str = setting("", identity=False)
-    impl: str = setting(IMPLS[0], choices=IMPLS, identity=False)
-    num_devices: int | None = setting(None, identity=False)
-    overwrite: bool = setting(False, identity=False)
 
 
 class Stack(NamedTuple):
@@ -76,6 +55,20 @@ class Result(NamedTuple):
 
 Results = dict[str, list[Result]]
 """The fitted layers of each learner, first layer first."""
+
+
+class Progress(Protocol):
+    """How far a run is, as people see it; a context manager."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+    def advance(self, count: float) -> None:
+        """Counts work that is done."""
+
+    def line(self, text: str) -> None:
+        """Tells what has happened."""
 
 
 ERROR = "{mean:.4f} ± {std:.4f} ({max:.4f})"
@@ -171,11 +164,11 @@ class Experiment:
     notes: Callable[[dict], list[str]]
     figure: str
     drawn_with: Callable[[], dict] = dict
-    follows: flags.Follows = dataclasses.field(default_factory=dict)
+    follows: requests.Follows = dataclasses.field(default_factory=dict)
     require: Callable[[Any], None] = lambda request: None
 
     def __post_init__(self):
-        flags.leaves(self.request)  # A wrong declaration of a flag is refused here.
+        requests.leaves(self.request)  # A wrong declaration of a flag is refused here.
 
     def make_request(self, **values: Any) -> Any:
         """The request that flags of these values make.
@@ -183,7 +176,7 @@ class Experiment:
         Raises:
           ValueError: it cannot be met.
         """
-        return flags.build(self.request, self.follows, values)
+        return requests.build(self.request, self.follows, values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,20 +198,6 @@ class LayerwiseExperiment(Experiment):
     shown: str = "test_error"
     stream: int = 2
     save: Callable[[RunFolder, Results], None] = lambda folder, results: None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepRequest(RunRequest):
-    """What every sweep is asked for besides.
-
-    Attributes:
-      scheduler: address of a Dask scheduler whose workers measure, such as tcp://host:8786.
-      workers: number of worker processes to start on this machine; unset: none, this process
-        measures by itself.
-    """
-
-    scheduler: str | None = setting(None, identity=False)
-    workers: int | None = setting(None, identity=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

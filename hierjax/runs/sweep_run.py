@@ -1,0 +1,72 @@
+"""How a sweep is carried out: the points that are missing are measured, by whoever works on them."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from hierjax.runs.dask_workers import workers_of
+from hierjax.runs.experiment import Progress, SweepExperiment
+from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.record import RunFolder, device_name
+from hierjax.runs.sweep import Measured, Sweep
+
+
+class SweepRun:
+    """Measures the points of an experiment, in this process or by workers of Dask.
+
+    Args:
+      experiment: the declaration.
+      request: what is asked for.
+      progress: (total work, name of its unit, work done) -> a `Progress`.
+    """
+
+    def __init__(
+        self, experiment: SweepExperiment, request: Any, progress: Callable[..., Progress]
+    ):
+        self._progress = progress
+        self._num_devices = seed_mesh(request.num_devices).size
+        keys = seed_keys(request.seed, request.num_seeds)
+        points = experiment.points(request)
+        self._sweep = Sweep(points, keys, request.num_devices, request.impl)
+        self._done = 0.0
+        self._stack = contextlib.ExitStack()
+        self._workers = self._stack.enter_context(workers_of(request.scheduler, request.workers))
+
+    def restore(self, folder: RunFolder) -> None:
+        """Reads what an earlier run has measured.
+
+        Raises:
+          ValueError: it is of another run.
+        """
+        self._done = self._sweep.restore(folder)
+
+    @property
+    def resumed(self) -> str:
+        """Where the workers can be watched, in words; empty if there are none."""
+        page = self._workers.dashboard
+        return f"workers can be watched at {page}" if page else ""
+
+    def carry_out(self, folder: RunFolder) -> dict[str, Measured]:
+        """Measures what is missing."""
+        folder.log("started", done=self._done)
+        with (
+            self._stack,
+            self._progress(round(self._sweep.work), "units of work", self._done) as bar,
+        ):
+            return self._sweep.run(folder, bar.advance, self._workers.executor)
+
+    def summary(self, results: dict[str, Measured]) -> dict:
+        """What summary.json says of every experiment of this kind."""
+        return {
+            "device": device_name(),
+            "seconds": {
+                kind: sum(each.seconds[kind] for each in results.values())
+                for kind in ("compile", "run", "wall")
+            },
+            "programs_compiled": sum(each.num_compiled for each in results.values()),
+            "devices": self._num_devices,
+        }
+
+    def table(self, results: dict[str, Measured]) -> list[str]:
+        """Nothing: the notes of the experiment tell what the points come to."""
+        return []
