@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,14 +14,9 @@ from typing import Any, NoReturn
 
 import jax
 from absl import flags as absl_flags
-from tqdm import tqdm
 
 from hierjax.runs import requests
 from hierjax.settings import bounds
-
-_SECONDS_BETWEEN_LINES = 10.0
-_ROUNDING = 1e-3
-_ENOUGH_DONE = 0.02
 
 
 def read(
@@ -206,52 +200,3 @@ def _use_all_cores() -> None:
     flag = "xla_force_host_platform_device_count"
     if flag not in os.environ.get("XLA_FLAGS", "") and "JAX_NUM_CPU_DEVICES" not in os.environ:
         jax.config.update("jax_num_cpu_devices", os.cpu_count())
-
-
-class Progress:
-    """How far a run is: a bar where a person watches, lines elsewhere.
-
-    Args:
-      total: units of work, done ones included.
-      unit: their name, plural.
-      done: units that an earlier run finished.
-    """
-
-    def __init__(self, total: int, unit: str, done: int = 0):
-        self._total, self._unit, self._done, self._at_start = total, unit, done, done
-        self._start = self._last_line = time.perf_counter()
-        watched = sys.stderr.isatty()
-        self._bar = tqdm(total=total, initial=done, unit=unit, leave=False) if watched else None
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._bar is not None:
-            self._bar.close()
-
-    def advance(self, count: float) -> None:
-        """Counts finished units; parts of them, too."""
-        self._done += count
-        if self._bar is not None:
-            self._bar.update(count)
-        elif self._line_is_due():
-            self.line(f"{self._done:.1f} of {self._total} {self._unit}")
-
-    def _line_is_due(self) -> bool:
-        is_late = time.perf_counter() - self._last_line > _SECONDS_BETWEEN_LINES
-        return is_late and self._total - self._done > _ROUNDING
-
-    def line(self, text: str) -> None:
-        """Prints a line, with the time left."""
-        self._last_line = time.perf_counter()
-        done_here = self._done - self._at_start
-        left = self._total - self._done
-        # The first programs are compiled before any work is done: too early for a forecast.
-        if done_here > _ENOUGH_DONE * (done_here + left) and left > _ROUNDING:
-            rate = (self._last_line - self._start) / done_here
-            text += f", about {rate * left:.0f} s left"
-        if self._bar is not None:
-            self._bar.write(text)
-        else:
-            print(text, flush=True)

@@ -17,44 +17,41 @@ from fractions import Fraction
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from experiments import rhm
 from experiments.runner import run
 from hierjax.measure import error_rate, layer_report, spread, squared_loss
 from hierjax.runs import (
     ERROR,
+    LEARNERS,
     LayerwiseExperiment,
+    LearnerSettings,
     Result,
     Results,
     RunFolder,
     RunRequest,
     Stack,
+    StringData,
     data_mesh,
+    described,
+    draw_strings,
     measures,
     nested,
+    obstacle,
     seed_mesh,
     total_seconds,
 )
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec, check_latin_square, check_split, require_filled
 from hierjax.theory import predicted_num_train
-from hierjax.train import (
-    KernelMachine,
-    Network,
-    PatchLayer,
-    TrainedNetwork,
-    class_scores,
-    end_to_end_learner,
-    forward,
-)
+from hierjax.train import Network, PatchLayer, class_scores, forward
 
-TOP_RULES = ("random", "latin_square")
 PRESETS = {"paper": {"targets": "first", "normalizer": "rms", "solver": "gd"}}
 _TRAIN_MULTIPLE = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest, rhm.LearnerSettings):
+class Request(RunRequest, LearnerSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -73,59 +70,58 @@ class Request(RunRequest, rhm.LearnerSettings):
     spec: RandomHierarchySpec = nested(
         RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
     )
-    train_multiple: float | None = setting(None)
+    train_multiple: float | None = setting(None, above=0)
     num_train: int | None = setting(None)
     num_test: int = setting(2000)
-    top_rule: str = setting("random", choices=TOP_RULES)
+    top_rule: str = setting("random", choices=("random", "latin_square"))
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     baselines: bool = setting(True, identity=False)
     data_parallel: bool = setting(False, identity=False)
 
     def __post_init__(self):
+        super().__post_init__()
         if self.num_train is None:
             multiple = _TRAIN_MULTIPLE if self.train_multiple is None else self.train_multiple
-            if not 0 < multiple < float("inf"):
-                raise ValueError(f"train_multiple={multiple} must be a positive number")
             self.fill(num_train=round(Fraction(multiple) * predicted_num_train(self.spec)))
         elif self.train_multiple is not None:
             raise ValueError("--num_train and --train_multiple say the same thing: give only one")
         self.fill(train_multiple=self.num_train / predicted_num_train(self.spec))
-        super().__post_init__()
         if self.data_parallel and not self.baselines:
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
         check_split(self.spec.num_strings, self.num_train, self.num_test)
 
+    @property
+    def mesh(self) -> Mesh | None:
+        """Devices that share the batches of the end-to-end learner; None if they do not."""
+        return data_mesh(self.num_devices) if self.data_parallel else None
 
-def draw(key: jax.Array, request: Request) -> rhm.SeedData:
+
+def draw(key: jax.Array, request: Request) -> StringData:
     """The grammar of a seed and its strings."""
-    return rhm.draw(key, request.spec, request.num_train, request.num_test, request.top_rule)
+    return draw_strings(key, request.spec, request.num_train, request.num_test, request.top_rule)
 
 
 def learners(request: Request) -> dict[str, Stack]:
     """The learners that are asked for and can be trained, layerwise first."""
-    chosen = rhm.LEARNERS if request.baselines else {"layerwise": rhm.LEARNERS["layerwise"]}
     stacks = {}
-    for name, learner in chosen.items():
+    for name in LEARNERS if request.baselines else ["layerwise"]:
         if name in skipped(request):
             continue
+        mesh = request.mesh if name == "end_to_end" else None
         # On a CPU one factorisation has all cores already, and several get in each other's way.
-        alone = learner.fills_cpu and jax.default_backend() == "cpu"
-        layers, mesh = learner.make(request.spec, request.num_train, request), None
-        if name == "end_to_end" and request.data_parallel:
-            mesh = data_mesh(request.num_devices)
-            layers = end_to_end_learner(request.spec, request.num_train, request.network, mesh)
-        stacks[name] = Stack(
-            layers, lambda data, index: data.train, mesh=seed_mesh(1) if alone else mesh
-        )
+        if LEARNERS[name].fills_cpu and jax.default_backend() == "cpu":
+            mesh = seed_mesh(1)
+        layers = LEARNERS[name].make(request.spec, request.num_train, request)
+        stacks[name] = Stack(layers, lambda data, index: data.train, mesh=mesh)
     return stacks
 
 
 def skipped(request: Request) -> dict[str, str]:
-    """The learners that cannot be trained, and why."""
-    names = [name for name in rhm.LEARNERS if request.baselines and name != "layerwise"]
-    reasons = {name: rhm.obstacle(name, request.spec, request.num_train, request) for name in names}
+    """The other learners that cannot be trained, and why."""
+    others = [name for name in LEARNERS if request.baselines and name != "layerwise"]
+    reasons = {name: obstacle(name, request.spec, request.num_train, request) for name in others}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -161,118 +157,88 @@ def layer(layers, data, below, params):
     """How the embeddings of a patch layer gather around their symbols."""
     if not isinstance(layers[0], PatchLayer):
         return None
-    spec, level = data.grammar.spec, len(layers) - 1 - len(below)
+    own, level = layers[len(below)], len(layers) - 1 - len(below)
     hidden = forward(layers, below, data.test.inputs)
-    scores = layers[len(below)].class_scores(params, hidden)
-    embeddings = layers[len(below)].apply(params, hidden)
-    return dataclasses.asdict(
-        layer_report(scores, embeddings, data.test, level, spec.symbols(level))
-    )
+    scores, embeddings = own.class_scores(params, hidden), own.apply(params, hidden)
+    num_symbols = data.grammar.spec.symbols(level)
+    return dataclasses.asdict(layer_report(scores, embeddings, data.test, level, num_symbols))
 
 
-@MEASURES.add("within_rms", column="within", text="{mean:.2f}")
-def within_rms(layers, data, below, params):
-    """Spread of the synonyms of a symbol."""
-    return _separation(layers, data, below, params, "within_rms")
+def _separation(name: str, column: str, text: str) -> None:
+    """Declares a measure of how far embeddings tell symbols apart."""
+
+    @MEASURES.add(name, column=column, text=text)
+    def separation(layers, data, below, params):
+        """One number of `hierjax.measure.Separation`."""
+        measured = layer(layers, data, below, params)
+        return None if measured is None else measured["separation"][name]
 
 
-@MEASURES.add("between_min", column="between", text="{mean:.2f}")
-def between_min(layers, data, below, params):
-    """Least distance of two symbols."""
-    return _separation(layers, data, below, params, "between_min")
-
-
-@MEASURES.add("purity", column="purity", text="{mean:.4f}")
-def purity(layers, data, below, params):
-    """Share of patches that are nearest to their own symbol."""
-    return _separation(layers, data, below, params, "purity")
-
-
-def _separation(layers, data, below, params, name: str):
-    measured = layer(layers, data, below, params)
-    return None if measured is None else measured["separation"][name]
+_separation("within_rms", "within", "{mean:.2f}")
+_separation("between_min", "between", "{mean:.2f}")
+_separation("purity", "purity", "{mean:.4f}")
 
 
 def headline(request: Request) -> str:
     """What is about to be run."""
     spec = request.spec
+
+    def short(sizes: tuple[int, ...]) -> str:
+        return str(sizes[0]) if len(set(sizes)) == 1 else ",".join(map(str, sizes))
+
     return (
-        f"random hierarchy C={spec.num_classes} V={_short(spec.vocab_size)} "
-        f"M={_short(spec.num_rules)} S={_short(spec.branching)} L={spec.depth}: "
+        f"random hierarchy C={spec.num_classes} V={short(spec.vocab_size)} "
+        f"M={short(spec.num_rules)} S={short(spec.branching)} L={spec.depth}: "
         f"{request.num_train} train strings of {spec.num_leaves} tokens "
         f"({request.train_multiple:g} x C*M^L), {request.num_seeds} seeds"
     )
 
 
-def _short(sizes: tuple[int, ...]) -> str:
-    return str(sizes[0]) if len(set(sizes)) == 1 else ",".join(map(str, sizes))
-
-
 def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
-    spec = request.spec
     require_filled(results["layerwise"][0].measured["num_unseen"], request.num_test)
+    configs = ("spec", "config", "network", "shallow", "kernel")
+    numbers = ("top_rule", "num_train", "num_test", "train_multiple", "num_seeds", "seed")
+    levels = [_level(request, *each) for each in enumerate(results["layerwise"])]
     return {
-        **{name: dataclasses.asdict(getattr(request, name)) for name in _CONFIGS},
-        "top_rule": request.top_rule,
-        "num_train": request.num_train,
-        "num_test": request.num_test,
-        "predicted_num_train": predicted_num_train(spec),
-        "train_multiple": request.train_multiple,
-        "chance_error": 1 - 1 / spec.num_classes,
-        "num_seeds": request.num_seeds,
-        "seed": request.seed,
-        "learners": {name: _learner(request, layers) for name, layers in results.items()},
+        **{name: dataclasses.asdict(getattr(request, name)) for name in configs},
+        **{name: getattr(request, name) for name in numbers},
+        "predicted_num_train": predicted_num_train(request.spec),
+        "chance_error": 1 - 1 / request.spec.num_classes,
+        "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
-        "levels": [_level(request, index, each) for index, each in enumerate(results["layerwise"])],
+        "levels": levels,
     }
 
 
-_CONFIGS = ("spec", "config", "network", "shallow", "kernel")
-
-
-def _learner(request: Request, layers: list[Result]) -> dict:
+def _learner(request: Request, name: str, layers: list[Result]) -> dict:
     measured = layers[-1].measured
+    top = LEARNERS[name].make(request.spec, request.num_train, request)[-1]
     return {
         "test_error": spread(measured["test_error"]),
         "train_loss": float(measured["train_loss"].mean()),
         "seconds": total_seconds(layers),
-        "chosen": _chosen(request, layers[-1].params),
+        "chosen": described(top, measured),
     }
-
-
-def _chosen(request: Request, params) -> dict:
-    """What validation chose for each seed."""
-    if isinstance(params, TrainedNetwork):
-        return {"learning_rate": params.learning_rate.tolist(), "steps": params.num_steps.tolist()}
-    if isinstance(params, KernelMachine):
-        (machine,) = rhm.LEARNERS["kernel"].make(request.spec, request.num_train, request)
-        return {
-            "kernel": [machine.kernels[index].name for index in params.kernel],
-            "ridge": params.ridge.tolist(),
-        }
-    return {}
 
 
 def _level(request: Request, index: int, result: Result) -> dict:
     """What a layer makes of the symbols of its level, means over seeds."""
-    level, measured = request.spec.depth - 1 - index, result.measured
-    separation = measured["layer"]["separation"]
+    level, separation = request.spec.depth - 1 - index, result.measured["layer"]["separation"]
     return {
         "level": level,
         "num_symbols": request.spec.symbols(level),
         **{name: float(np.nanmean(values)) for name, values in separation.items()},
         "purity_min": float(separation["purity"].min()),
-        "test_error": spread(measured["test_error"]),
+        "test_error": spread(result.measured["test_error"]),
     }
 
 
 def save(folder: RunFolder, results: Results) -> None:
     """Writes points and symbols of every level of the first seed, for the figure."""
-    arrays = {}
-    for index, result in enumerate(results["layerwise"]):
-        arrays[f"plane_{index}"] = result.measured["layer"]["plane"][0]
-        arrays[f"symbols_{index}"] = result.measured["layer"]["symbols"][0]
+    layers = [result.measured["layer"] for result in results["layerwise"]]
+    names = ("plane", "symbols")
+    arrays = {f"{name}_{i}": each[name][0] for i, each in enumerate(layers) for name in names}
     folder.write_arrays("embeddings.npz", arrays)
 
 
@@ -298,7 +264,7 @@ EXPERIMENT = LayerwiseExperiment(
     save=save,
     notes=notes,
     figure="layerwise_figure",
-    drawn_with=lambda: {"colours": rhm.colours()},
+    drawn_with=lambda: {"colours": LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

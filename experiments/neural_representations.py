@@ -15,23 +15,22 @@ five minutes on two cores.
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from experiments.runner import run
 from hierjax.measure import spread
 from hierjax.runs import (
     ERROR,
+    POLYNOMIAL_LEARNERS,
     LayerwiseExperiment,
-    Registry,
+    PolynomialSettings,
     Results,
     RunRequest,
     Stack,
+    described,
     free_memory,
     measures,
     nested,
@@ -39,122 +38,19 @@ from hierjax.runs import (
     seed_mesh,
     total_seconds,
 )
-from hierjax.settings import Config, setting
+from hierjax.settings import setting
 from hierjax.tasks import Batch, PolynomialSpec, draw_low_rank_polynomial
-from hierjax.theory import fully_connected_kernels
-from hierjax.train import (
-    REPRESENTATIONS,
-    SQUARED,
-    BestOf,
-    Kernel,
-    KernelRidge,
-    QuadraticConfig,
-    RepresentationLayer,
-    forward,
-    gram_bytes,
-    quadratic_learner,
-)
+from hierjax.train import RepresentationLayer, forward
 
-LEAST_TRAIN = 16
-"""Fewest train examples."""
-
+LEAST_TRAIN, MOST_EXAMPLES = 16, 2**22
 STREAM = 3
 """Number that is folded into the key of a seed for the key of its learners."""
 
-_UNITS_PER_DIRECTION = {"quadratic": 2, "relu": 8, "erf": 8, "indicator": 8}
-_MOST_WIDTH = 2**17
-_MOST_EXAMPLES = 2**22
 _LEAST_VARIANCE = 1e-8
 
 
-@dataclasses.dataclass(frozen=True)
-class NTKConfig(Config):
-    """Which neural tangent kernels are tried; held-out examples choose.
-
-    Attributes:
-      networks: activation, depth, weight_std and bias_std of the networks whose kernels are tried.
-      ridges: ridges of the kernel machines that are tried.
-      most_tried: train examples by which kernel and ridge are chosen.
-    """
-
-    networks: tuple[tuple[str, int, float, float], ...] = setting(
-        (
-            ("relu", 1, 2**0.5, 0.0),
-            ("relu", 1, 2**0.5, 0.5),
-            ("relu", 2, 2**0.5, 0.5),
-            ("cosine", 1, 0.5, 0.0),
-            ("cosine", 1, 1.0, 0.0),
-            ("erf", 1, 0.5, 1.0),
-        ),
-        flag=False,
-    )
-    ridges: tuple[float, ...] = setting((1e-6, 1e-4, 1e-2, 1.0), least=0)
-    most_tried: int = setting(8192, least=2)
-
-
-@dataclasses.dataclass(frozen=True)
-class Learner:
-    """A learner of polynomials.
-
-    Attributes:
-      make: (request, dimension of its inputs) -> the layers above the input or representation.
-      colour: in figures.
-      represented: whether it sees the representation.
-    """
-
-    make: Callable[[Any, int], tuple]
-    colour: str
-    represented: bool = False
-
-
-LEARNERS: Registry[Learner] = Registry(Learner, "learner")
-
-
-def ntk(request: "Request", input_dim: int) -> tuple[KernelRidge]:
-    """Kernel regression with the NTK of an infinitely wide network, chosen on validation."""
-    return (
-        KernelRidge(
-            lambda inputs: inputs,
-            lambda labels: labels[:, None],
-            SQUARED,
-            tuple(Kernel(_name(*network), _gram(*network)) for network in request.ntk.networks),
-            request.ntk.ridges,
-            request.ntk.most_tried,
-            request.dtype,
-        ),
-    )
-
-
-def _name(activation, depth, weight_std, bias_std) -> str:
-    return f"{activation} depth {depth}, weights {weight_std:.2g}, biases {bias_std:g}"
-
-
-def _gram(activation, depth, weight_std, bias_std) -> Callable[..., jax.Array]:
-    def gram(points, others, distance):
-        del distance  # Inputs and representations have entries of size 1.
-        return fully_connected_kernels(points, others, depth, activation, weight_std, bias_std).ntk
-
-    return gram
-
-
-def quad(request: "Request", input_dim: int) -> tuple[BestOf]:
-    """The quadratic Taylor model of a two-layer network, all of its choices made on validation."""
-    return quadratic_learner(input_dim, request.quad)
-
-
-LEARNERS.add("ntk_raw", colour="tab:orange")(ntk)
-LEARNERS.add("quad_raw", colour="tab:green")(quad)
-LEARNERS.add("ntk_rep", colour="tab:red", represented=True)(ntk)
-LEARNERS.add("quad_rep", colour="tab:blue", represented=True)(quad)
-
-
-def direction_count(input_dim: int) -> int:
-    """Monomials of degree 2 and less: a representation by quadratics has no more directions."""
-    return 1 + input_dim + input_dim * (input_dim + 1) // 2
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest):
+class Request(RunRequest, PolynomialSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -162,55 +58,23 @@ class Request(RunRequest):
       num_train: numbers of train examples, n, ascending; smaller train sets are the first
         examples of larger ones.
       learners: learners to train.
-      representation: activation of the units of the representation.
-      width: units of the representation, D; unset: 2 for each direction, 8 if not quadratic.
-      num_directions: directions of the representation that are whitened, E; unset:
-        1 + d + d(d+1)/2.
-      quad: what is tried for the quadratic models.
-      ntk: what is tried for the kernel machines.
-      float64: compute kernel machines in double precision.
       num_test: number of test examples.
       num_seeds: number of seeds; each draws its own target, data and weights.
     """
 
     task: PolynomialSpec = nested(PolynomialSpec, names={"kind": "target"}, input_dim=16)
     num_train: tuple[int, ...] = setting(
-        (500, 1000, 2000), least=LEAST_TRAIN, most=_MOST_EXAMPLES, ascending=True
+        (500, 1000, 2000), least=LEAST_TRAIN, most=MOST_EXAMPLES, ascending=True
     )
-    learners: tuple[str, ...] = setting(lambda: tuple(LEARNERS), choices=LEARNERS)
-    representation: str = setting("quadratic", choices=REPRESENTATIONS)
-    width: int | None = setting(None)
-    num_directions: int | None = setting(None, least=1, most=_MOST_WIDTH)
-    quad: QuadraticConfig = nested(QuadraticConfig, "quad_", names={"num_steps": "num_steps"})
-    ntk: NTKConfig = nested(NTKConfig, "ntk_")
-    float64: bool = setting(False)
-    num_test: int = setting(4000, least=1, most=_MOST_EXAMPLES)
+    learners: tuple[str, ...] = setting(
+        lambda: tuple(POLYNOMIAL_LEARNERS), choices=POLYNOMIAL_LEARNERS
+    )
+    num_test: int = setting(4000, least=1, most=MOST_EXAMPLES)
     num_seeds: int = setting(5, least=1, most=2**20)
 
     def __post_init__(self):
         super().__post_init__()
-        if self.num_directions is None:
-            self.fill(num_directions=direction_count(self.task.input_dim))
-        if self.width is None:
-            self.fill(width=_UNITS_PER_DIRECTION[self.representation] * self.num_directions)
-        if not self.num_directions <= self.width <= _MOST_WIDTH:
-            raise ValueError(
-                f"width={self.width} must be from {self.num_directions}, the directions that are "
-                f"whitened, to {_MOST_WIDTH}: set --width or --num_directions"
-            )
-
-    @property
-    def dtype(self) -> str:
-        """Type in which kernel machines compute."""
-        return "float64" if self.float64 else "float32"
-
-    def layers(self, name: str) -> tuple:
-        """The layers of a learner."""
-        learner, dim = LEARNERS[name], self.task.input_dim
-        if not learner.represented:
-            return learner.make(self, dim)
-        size = (self.width, self.num_directions, self.representation)
-        return (RepresentationLayer(*size), *learner.make(self, self.num_directions))
+        self.fill_sizes(self.task.input_dim)
 
 
 class SeedData(struct.PyTreeNode):
@@ -241,7 +105,9 @@ def first(num_train: int, data: SeedData, index: int = 0) -> Batch:
 def learners(request: Request) -> dict[str, Stack]:
     """The learners that are asked for, each at each number of examples, smallest first."""
     return {
-        f"{name}_{num_train}": Stack(request.layers(name), functools.partial(first, num_train))
+        f"{name}_{num_train}": Stack(
+            request.layers(name, request.task.input_dim), functools.partial(first, num_train)
+        )
         for num_train in request.num_train
         for name in request.learners
     }
@@ -256,29 +122,18 @@ def require(request: Request) -> None:
     if request.float64:
         jax.config.update("jax_enable_x64", True)
     lanes = next(seed_chunks(request.num_seeds, seed_mesh(request.num_devices)))[0].size
-    needed, free = lanes * _bytes_of_a_seed(request), free_memory()
+    most, num_test = request.num_train[-1], request.num_test
+    of_data = 8 * (most + num_test) * (request.task.input_dim + request.task.degree + 2)
+    of_fits = [request.num_bytes(name, most, num_test) for name in request.learners]
+    needed, free = lanes * (of_data + max(of_fits)), free_memory()
     if needed > free:
         raise ValueError(
-            f"num_train={request.num_train[-1]}, num_test={request.num_test} and "
+            f"num_train={most}, num_test={num_test} and "
             f"width={request.width} need {needed / 2**30:.1f} GiB for {lanes} seeds at once, and "
             f"{free / 2**30:.1f} GiB are free: lower one of them, set --num_devices 1, or leave "
             "out kernel machines (--learners quad_raw,quad_rep), which hold their Gram matrices "
             "whole"
         )
-
-
-def _bytes_of_a_seed(request: Request) -> int:
-    """The largest of what the learners hold, Gram matrices or features, and the data."""
-    most, rows = request.num_train[-1], request.num_train[-1] + request.num_test
-    size = np.dtype(request.dtype).itemsize
-    gram = gram_bytes(most, request.dtype) + 2 * size * most * request.num_test
-    smaller = min(most, request.width)
-    features = 4 * (2 * rows * request.width + 4 * smaller**2)
-    data = 8 * rows * (request.task.input_dim + request.task.degree + 2)
-    return data + max(
-        gram if any(name.startswith("ntk") for name in request.learners) else 0,
-        features if any(LEARNERS[name].represented for name in request.learners) else 0,
-    )
 
 
 MEASURES = measures()
@@ -314,18 +169,6 @@ def dropped(layers, data, below, params):
     if not isinstance(layers[0], RepresentationLayer):
         return None
     return (*below, params)[0].dropped
-
-
-@MEASURES.add("chosen")
-def chosen(layers, data, below, params):
-    """What validation has chosen, by name."""
-    if len(below) < len(layers) - 1:
-        return None
-    if isinstance(layers[-1], KernelRidge):
-        return {"kernel": params.kernel, "ridge": params.ridge}
-    names = ("learning_rate", "penalty", "num_steps")
-    of_all = {name: jnp.stack([getattr(each, name) for each in params.params]) for name in names}
-    return {"candidate": params.index} | {n: each[params.index] for n, each in of_all.items()}
 
 
 def _values(layers, data, below, params) -> jax.Array:
@@ -369,6 +212,8 @@ def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
         shares = measured[run_name].get("dropped")
         return None if shares is None else float(shares.mean())
 
+    dim = request.task.input_dim
+    top_of = {name: request.layers(name, dim)[-1] for name in request.learners}
     task = draw_low_rank_polynomial(jax.random.key(0), request.task)
     names = ("num_train", "learners", "representation", "width", "num_directions")
     more = ("dtype", "num_test", "num_seeds", "seed")
@@ -380,23 +225,9 @@ def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
         "variance_by_degree": [0.0, *task.mean_squares[1:].tolist()],
         "test_error": each(lambda _, n: spread(measured[n]["test_error"])),
         "explained_by_degree": each(lambda _, n: measured[n]["explained"].mean(axis=0).tolist()),
-        "chosen": each(lambda name, n: _chosen(request.layers(name)[-1], measured[n]["chosen"])),
+        "chosen": each(lambda name, n: described(top_of[name], measured[n])),
         "dropped": each(share_dropped),
         "seconds": each(lambda _, n: seconds[n]),
-    }
-
-
-def _chosen(layer: KernelRidge | BestOf, made: dict[str, np.ndarray]) -> dict:
-    """What validation chose for each seed."""
-    if isinstance(layer, KernelRidge):
-        names = [layer.kernels[int(index)].name for index in made["kernel"]]
-        return {"kernel": names, "ridge": made["ridge"].tolist()}
-    modules = [layer.candidates[int(index)].module for index in made["candidate"]]
-    return {
-        "activation": [module.activation for module in modules],
-        "width": [module.width for module in modules],
-        **{name: made[name].tolist() for name in ("learning_rate", "penalty")},
-        "num_steps": [int(steps) for steps in made["num_steps"]],
     }
 
 
@@ -421,11 +252,6 @@ def notes(summary: dict) -> list[str]:
     ]
 
 
-def colours() -> dict[str, str]:
-    """The colour of each learner, by name."""
-    return {name: learner.colour for name, learner in LEARNERS.items()}
-
-
 EXPERIMENT = LayerwiseExperiment(
     name="neural_representations",
     doc=__doc__,
@@ -439,7 +265,7 @@ EXPERIMENT = LayerwiseExperiment(
     summarize=summarize,
     notes=notes,
     figure="representation_figure",
-    drawn_with=lambda: {"colours": colours()},
+    drawn_with=lambda: {"colours": POLYNOMIAL_LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

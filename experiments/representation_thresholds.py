@@ -18,8 +18,17 @@ import numpy as np
 
 from experiments import neural_representations as representations
 from experiments.runner import run
-from hierjax.measure import power_law, threshold
-from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, device_name, nested
+from hierjax.measure import PowerLaw, Threshold, power_law, threshold
+from hierjax.runs import (
+    POLYNOMIAL_LEARNERS,
+    Measured,
+    NTKConfig,
+    Point,
+    SweepExperiment,
+    SweepRequest,
+    device_name,
+    nested,
+)
 from hierjax.settings import setting
 from hierjax.tasks import PolynomialSpec
 from hierjax.train import QuadraticConfig, train_layerwise
@@ -49,11 +58,11 @@ class Request(SweepRequest):
     )
     degree: int = setting(4)
     learners: tuple[str, ...] = setting(
-        lambda: tuple(representations.LEARNERS), choices=representations.LEARNERS
+        lambda: tuple(POLYNOMIAL_LEARNERS), choices=POLYNOMIAL_LEARNERS
     )
     level: float = setting(0.5, least=0, most=1, identity=False)
     quad: QuadraticConfig = nested(QuadraticConfig, "quad_", names={"num_steps": "num_steps"})
-    ntk: representations.NTKConfig = nested(representations.NTKConfig, "ntk_")
+    ntk: NTKConfig = nested(NTKConfig, "ntk_")
     num_test: int = setting(4000, least=1, most=2**22)
     num_seeds: int = setting(5, least=1, most=2**20)
 
@@ -119,7 +128,7 @@ class Cell:
 
     def measure(self, key: jax.Array, data: representations.SeedData) -> dict[str, jax.Array]:
         """Trains the learner on the first examples, and measures it."""
-        layers = self.request.layers(self.learner)
+        layers = self.request.layers(self.learner, self.request.task.input_dim)
         key = jax.random.fold_in(key, representations.STREAM)
         *below, top = train_layerwise(layers, representations.first(self.num_train, data), key)
         measured = {}
@@ -225,30 +234,16 @@ def notes(summary: dict) -> list[str]:
     dims = summary["input_dims"]
     lines = [f"n at error {summary['level']:g}  " + "".join(f"d = {dim:<14d}" for dim in dims)]
     for name, thresholds in summary["thresholds"].items():
-        cells = "".join(f"{_cell(summary, thresholds, dim):18s}" for dim in dims)
-        lines.append(f"{name:16s}{cells}{_law(summary['fits'][name])}")
+        cells = ""
+        for dim in map(str, dims):
+            tried = summary["dimensions"][dim]["num_train"]
+            cells += f"{Threshold(**thresholds[dim]).text(tried[0], tried[-1]):18s}"
+        lines.append(f"{name:16s}{cells}{PowerLaw(**summary['fits'][name]).text('d')}")
     lines.append(
         f"bootstrap over {summary['num_seeds']} seeds in brackets; > and <: not reached, or "
         f"reached from the start; on {summary['device']}"
     )
     return lines
-
-
-def _cell(summary: dict, thresholds: dict, dim: int) -> str:
-    sizes = summary["dimensions"][str(dim)]["num_train"]
-    value = thresholds[str(dim)]["value"]
-    if not np.isfinite(value):
-        return f"> {sizes[-1]}"
-    if value <= sizes[0]:
-        return f"< {sizes[0]}"
-    low, high = (thresholds[str(dim)][name] for name in ("low", "high"))
-    return f"{value:.0f}" + (f" ({low:.0f}, {high:.0f})" if low == low else "")
-
-
-def _law(fit: dict) -> str:
-    if not np.isfinite([fit["exponent"], fit["low"]]).all():
-        return "no exponent"
-    return f"d^{fit['exponent']:.2f} ({fit['low']:.2f}, {fit['high']:.2f})"
 
 
 EXPERIMENT = SweepExperiment(
@@ -261,7 +256,7 @@ EXPERIMENT = SweepExperiment(
     summarize=summarize,
     notes=notes,
     figure="threshold_figure",
-    drawn_with=lambda: {"colours": representations.colours()},
+    drawn_with=lambda: {"colours": POLYNOMIAL_LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

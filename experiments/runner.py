@@ -17,7 +17,7 @@ def run(experiment: Experiment) -> None:
     with cli.preparing():
         experiment.require(request)
         kind = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
-        work = kind(experiment, request, cli.Progress)
+        work = kind(experiment, request)
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         work.restore(folder)

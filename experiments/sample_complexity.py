@@ -12,13 +12,23 @@ With the default sizes expect seven to nine minutes on two cores.
 import dataclasses
 import functools
 import itertools
+import math
 
 import numpy as np
 
-from experiments import rhm
 from experiments.runner import run
-from hierjax.measure import power_law, spread, threshold
-from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, nested
+from hierjax.measure import PowerLaw, Threshold, power_law, spread, threshold
+from hierjax.runs import (
+    LEARNERS,
+    LearnerSettings,
+    Measured,
+    Point,
+    StringCell,
+    SweepExperiment,
+    SweepRequest,
+    nested,
+    spec_name,
+)
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec
 from hierjax.theory import predicted_num_train
@@ -29,7 +39,7 @@ _SHARE_OF_TEST = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(SweepRequest, rhm.LearnerSettings):
+class Request(SweepRequest, LearnerSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -48,7 +58,7 @@ class Request(SweepRequest, rhm.LearnerSettings):
 
     # Half of what kernels are otherwise chosen by: an eighth of the cost, and a sweep has many.
     kernel: KernelConfig = nested(KernelConfig, "kernel_", most_tried=1024)
-    learners: tuple[str, ...] = setting(lambda: tuple(rhm.LEARNERS), choices=rhm.LEARNERS)
+    learners: tuple[str, ...] = setting(lambda: tuple(LEARNERS), choices=LEARNERS)
     num_classes: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     vocab_size: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     num_rules: tuple[int, ...] = setting((2, 3, 4), least=1, most=_MOST_SIZE, ascending=True)
@@ -72,7 +82,7 @@ class Request(SweepRequest, rhm.LearnerSettings):
         return tuple(RandomHierarchySpec(*each) for each in itertools.product(*sizes))
 
     @functools.cached_property
-    def cells(self) -> list[rhm.Cell]:
+    def cells(self) -> list[StringCell]:
         """All of the grid, see `make_cells`."""
         return make_cells(self)
 
@@ -81,14 +91,14 @@ class Request(SweepRequest, rhm.LearnerSettings):
         self.cells  # noqa: B018  Refused here, if it is.
 
 
-def make_cells(request: Request) -> list[rhm.Cell]:
+def make_cells(request: Request) -> list[StringCell]:
     """All of the grid, those of the same data next to each other.
 
     Raises:
       ValueError: two cells are the same, or none can be measured.
     """
     cells = [
-        rhm.Cell(spec, learner, multiple, _num_test(request, spec), request.settings)
+        StringCell(spec, learner, multiple, _num_test(request, spec), request.settings)
         for spec in request.specs
         for multiple in request.train_multiples
         for learner in request.learners
@@ -97,7 +107,7 @@ def make_cells(request: Request) -> list[rhm.Cell]:
         if one.name == other.name:
             raise ValueError(
                 f"train_multiples={one.multiple:g} and {other.multiple:g} both make "
-                f"{one.num_train} train strings of {rhm.spec_name(one.spec)}: leave one of them out"
+                f"{one.num_train} train strings of {spec_name(one.spec)}: leave one of them out"
             )
     if all(cell.obstacle for cell in cells):
         raise ValueError(f"nothing of this grid can be measured: {cells[0].obstacle}")
@@ -139,7 +149,7 @@ def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     }
 
 
-def _obstacle(cell: rhm.Cell, measured: dict[str, Measured]) -> str:
+def _obstacle(cell: StringCell, measured: dict[str, Measured]) -> str:
     """Why a cell has no error; else empty."""
     if cell.obstacle:
         return cell.obstacle
@@ -152,7 +162,7 @@ def _obstacle(cell: rhm.Cell, measured: dict[str, Measured]) -> str:
     return ""
 
 
-def _where(cell: rhm.Cell) -> dict:
+def _where(cell: StringCell) -> dict:
     return {
         "spec": dataclasses.asdict(cell.spec),
         "learner": cell.learner,
@@ -162,7 +172,7 @@ def _where(cell: rhm.Cell) -> dict:
     }
 
 
-def _point(cell: rhm.Cell, errors: np.ndarray) -> dict:
+def _point(cell: StringCell, errors: np.ndarray) -> dict:
     finite = np.isfinite(errors)
     error = spread(errors[finite]) if finite.any() else {"mean": None, "std": None, "max": None}
     return _where(cell) | {
@@ -173,7 +183,9 @@ def _point(cell: rhm.Cell, errors: np.ndarray) -> dict:
     }
 
 
-def _curve(errors: dict[rhm.Cell, np.ndarray], spec, learner: str) -> tuple[list[int], np.ndarray]:
+def _curve(
+    errors: dict[StringCell, np.ndarray], spec, learner: str
+) -> tuple[list[int], np.ndarray]:
     """Numbers of train strings, ascending, and (numbers, seeds) errors."""
     cells = [cell for cell in errors if (cell.spec, cell.learner) == (spec, learner)]
     return [cell.num_train for cell in cells], np.array([errors[cell] for cell in cells])
@@ -198,7 +210,7 @@ def _fit(errors: dict, specs: tuple[RandomHierarchySpec, ...], learner: str, lev
     curves = {spec: _curve(errors, spec, learner) for spec in specs}
     curves = {spec: curve for spec, curve in curves.items() if curve[0]}
     if not curves:
-        return dict.fromkeys(("exponent", "low", "high", "prefactor"), None) | {"scales": []}
+        return PowerLaw(*[math.nan] * 4, ())._asdict()
     scales = [predicted_num_train(spec) for spec in curves]
     return power_law(scales, *zip(*curves.values(), strict=True), level)._asdict()
 
@@ -218,11 +230,15 @@ def notes(summary: dict) -> list[str]:
     """Thresholds of each learner, and how they grow."""
     level, lines = summary["level"], []
     for name, fit in summary["fits"].items():
-        lines.append(f"{name}: n at error {level:g} ~ {_law(fit)}")
+        law = PowerLaw(**fit).text("(C*M^L)")
+        lines.append(f"{name}: n at error {level:g} ~ {law}")
         for each in summary["thresholds"]:
             if each["learner"] == name:
-                spec = rhm.spec_name(RandomHierarchySpec(**each["spec"]))
-                lines.append(f"  {spec:18s} C*M^L = {each['predicted']:<7d} n* {_cell(each)}")
+                spec = spec_name(RandomHierarchySpec(**each["spec"]))
+                found = Threshold(each["value"], each["low"], each["high"]).text(*each["tried"])
+                scale = f"C*M^L = {each['predicted']:<7d}"
+                multiple = min(each["value"], each["tried"][1]) / each["predicted"]
+                lines.append(f"  {spec:18s} {scale} n* {found}, {multiple:.2f} x")
     diverged = sum(len(point["diverged"]) for point in summary["points"])
     if diverged:
         lines.append(f"{diverged} fits diverged and are left out of the means")
@@ -240,26 +256,6 @@ def notes(summary: dict) -> list[str]:
     return lines
 
 
-def _cell(found: dict) -> str:
-    value, (least, most) = found["value"], found["tried"]
-    if not np.isfinite(value):
-        return f"> {most} ({most / found['predicted']:g} x)"
-    if value <= least:
-        return f"< {least} ({least / found['predicted']:g} x)"
-    interval = f" ({found['low']:.0f}, {found['high']:.0f})" if found["low"] == found["low"] else ""
-    return f"{value:.0f}{interval}, {found['multiple']:.2f} x"
-
-
-def _law(fit: dict) -> str:
-    values = [fit["exponent"], fit["low"], fit["high"], fit["prefactor"]]
-    if None in values or not np.isfinite(values).all():
-        return "(C*M^L)^?: of fewer than three n* or two seeds, or they vary too much"
-    return (
-        f"{fit['prefactor']:.2f} (C*M^L)^{fit['exponent']:.2f} "
-        f"({fit['low']:.2f}, {fit['high']:.2f})"
-    )
-
-
 EXPERIMENT = SweepExperiment(
     name="sample_complexity",
     doc=__doc__,
@@ -269,7 +265,7 @@ EXPERIMENT = SweepExperiment(
     summarize=summarize,
     notes=notes,
     figure="complexity_figure",
-    drawn_with=lambda: {"colours": rhm.colours()},
+    drawn_with=lambda: {"colours": LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

@@ -20,7 +20,7 @@ import optax
 from flax import struct
 
 from experiments.runner import run
-from hierjax.measure import spread
+from hierjax.measure import climb, spread
 from hierjax.models import ResidualNet
 from hierjax.runs import (
     ERROR,
@@ -231,37 +231,35 @@ def summarize(request: Request, results: Results) -> dict:
             target: [errors(layer) for layer in results[f"{target}_layerwise"]]
             for target in TARGETS
         },
-        "prefix_coefficients": {name: _climb(request, trace) for name, trace in traces.items()},
+        "prefix_coefficients": {name: _growth(request, trace) for name, trace in traces.items()},
         "order": _order(request, traces["staircase"]),
         "seen": 1 - (1 - 0.5**request.num_inputs) ** request.num_examples(request.num_steps),
         "seconds": each(total_seconds),
     }
 
 
-def _climb(request: Request, trace: np.ndarray) -> dict:
+def _growth(request: Request, trace: np.ndarray) -> dict:
     """How the coefficients (num_seeds, looks, k) of the prefixes grow, [look][prefix]."""
     return {
-        "steps": _steps(request, trace.shape[1]).tolist(),
+        "steps": _steps(request, trace).tolist(),
         "mean": trace.mean(axis=0).tolist(),
         "first_seed": trace[0].tolist(),
     }
 
 
-def _steps(request: Request, looks: int) -> np.ndarray:
-    return np.minimum(request.steps_per_look * np.arange(1, looks + 1), request.num_steps)
+def _steps(request: Request, trace: np.ndarray) -> np.ndarray:
+    looks = np.arange(1, trace.shape[1] + 1)
+    return np.minimum(request.steps_per_look * looks, request.num_steps)
 
 
 def _order(request: Request, trace: np.ndarray) -> dict:
-    """When each coefficient of the staircase is first at half its height, and in which seeds
+    """When each coefficient of the staircase is first at half its height, and in how many seeds
     all of them get there one after another, ties allowed or not."""
-    reached = trace >= 0.5 / np.sqrt(request.degree)
-    all_reached = reached.any(axis=1).all(axis=1)
-    first = _steps(request, trace.shape[1])[reached.argmax(axis=1)]
-    gaps = np.diff(first, axis=1)
+    found = climb(trace, _steps(request, trace), 0.5 / np.sqrt(request.degree))
     return {
-        "half_height": np.where(reached.any(axis=1), first, np.inf).tolist(),
-        "seeds_in_order": int((all_reached & (gaps >= 0).all(axis=1)).sum()),
-        "seeds_strictly_in_order": int((all_reached & (gaps > 0).all(axis=1)).sum()),
+        "half_height": found.reached.tolist(),
+        "seeds_in_order": int(found.in_order.sum()),
+        "seeds_strictly_in_order": int(found.strictly.sum()),
     }
 
 

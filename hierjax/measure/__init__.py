@@ -5,10 +5,12 @@ metrics.py        error_rate, squared_loss; spread, over seeds; separation (its 
 layer_report.py   layer_report: all measures of one layer, a LayerReport; LearnerReport, those of
                   a whole learner.
 label_report.py   label_report: accuracies of many labels, level by level, a LabelReport.
+climbs.py         climb: in which order coefficients grow, a Climb.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
                   threshold (its result is a Threshold), power_law (its result is a PowerLaw).
 """
 
+from hierjax.measure.climbs import Climb, climb
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
@@ -22,12 +24,14 @@ from hierjax.measure.metrics import (
 )
 
 __all__ = [
+    "Climb",
     "LabelReport",
     "LayerReport",
     "LearnerReport",
     "PowerLaw",
     "Separation",
     "Threshold",
+    "climb",
     "crossing",
     "error_rate",
     "label_report",

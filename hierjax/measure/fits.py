@@ -40,6 +40,20 @@ class Threshold(NamedTuple):
     low: float
     high: float
 
+    def text(self, least: float, most: float) -> str:
+        """The threshold and its interval for people; > and < where it is beyond what was tried.
+
+        Args:
+          least: the least size that was tried.
+          most: the greatest size that was tried.
+        """
+        if not math.isfinite(self.value):
+            return f"> {most}"
+        if self.value <= least:
+            return f"< {least}"
+        interval = "" if math.isnan(self.low) else f" ({self.low:.0f}, {self.high:.0f})"
+        return f"{self.value:.0f}{interval}"
+
 
 class PowerLaw(NamedTuple):
     """The law threshold = prefactor * scale^exponent, with an interval of 95% for the exponent.
@@ -61,6 +75,17 @@ class PowerLaw(NamedTuple):
     high: float
     prefactor: float
     scales: tuple[float, ...]
+
+    def text(self, scale: str) -> str:
+        """The law and the interval of its exponent for people.
+
+        Args:
+          scale: what the scale is called.
+        """
+        if not np.isfinite([self.exponent, self.low, self.high, self.prefactor]).all():
+            return f"{scale}^?: of fewer than three thresholds or two seeds, or they vary too much"
+        interval = f"({self.low:.2f}, {self.high:.2f})"
+        return f"{self.prefactor:.2f} {scale}^{self.exponent:.2f} {interval}"
 
 
 def crossing(

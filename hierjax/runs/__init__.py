@@ -1,12 +1,21 @@
 """The host's side: declared experiments, devices, seeds, checkpoints, records, sweeps.
 
 What a run is:
-  requests.py       RunRequest, SweepRequest: what runs are asked for, the fields of which are flags;
+  requests.py       RunRequest, SweepRequest: what runs are asked for, fields of which are flags;
                     nested, leaves, build, identity.
   experiment.py     LayerwiseExperiment, SweepExperiment: declarations of experiments; Stack,
-                    Measure, measures, Registry, Result, Results, Progress, ERROR.
+                    Measure, measures, described, Registry, Result, Results, ERROR.
   layerwise_run.py  LayerwiseRun: carries out the former; total_seconds.
   sweep_run.py      SweepRun: carries out the latter.
+  progress.py       Progress: how far a run is, for people.
+
+Learners, each declared once for all commands:
+  string_learners.py      LEARNERS of random hierarchies, their colours, LearnerSettings, obstacle.
+  string_points.py        draw_strings: what a seed draws, StringData; StringCell: a point of a
+                          sweep; spec_name.
+  label_learners.py       LABEL_LEARNERS of many labels, StackConfig; draw_labels: what a seed
+                          draws, LabelData; label_stacks, task_key.
+  polynomial_learners.py  POLYNOMIAL_LEARNERS, PolynomialSettings, NTKConfig.
 
 Layers for many seeds:
   parallel.py       seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped over seeds
@@ -31,13 +40,21 @@ from hierjax.runs.experiment import (
     ERROR,
     LayerwiseExperiment,
     Measure,
-    Progress,
     Registry,
     Result,
     Results,
     Stack,
     SweepExperiment,
+    described,
     measures,
+)
+from hierjax.runs.label_learners import (
+    LABEL_LEARNERS,
+    LabelData,
+    StackConfig,
+    draw_labels,
+    label_stacks,
+    task_key,
 )
 from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
 from hierjax.runs.parallel import (
@@ -51,23 +68,34 @@ from hierjax.runs.parallel import (
     seed_mesh,
 )
 from hierjax.runs.points import Point
+from hierjax.runs.polynomial_learners import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
+from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder, device_name
 from hierjax.runs.requests import RunRequest, SweepRequest, build, identity, leaves, nested
 from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
+from hierjax.runs.string_learners import LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.string_points import StringCell, StringData, draw_strings, spec_name
 from hierjax.runs.sweep import Measured, Sweep
 from hierjax.runs.sweep_run import SweepRun
 
 __all__ = [
     "ERROR",
     "IMPLS",
+    "LABEL_LEARNERS",
+    "LEARNERS",
+    "POLYNOMIAL_LEARNERS",
     "FittedLayer",
+    "LabelData",
     "LayerCheckpoints",
     "LayerwiseExperiment",
     "LayerwiseRun",
+    "LearnerSettings",
     "Measure",
     "Measured",
+    "NTKConfig",
     "Point",
+    "PolynomialSettings",
     "Progress",
     "Registry",
     "Result",
@@ -77,7 +105,10 @@ __all__ = [
     "Seeds",
     "SeedsTrainer",
     "Stack",
+    "StackConfig",
     "Stage",
+    "StringCell",
+    "StringData",
     "Sweep",
     "SweepExperiment",
     "SweepRequest",
@@ -85,17 +116,24 @@ __all__ = [
     "build",
     "compile_for",
     "data_mesh",
+    "described",
     "device_name",
+    "draw_labels",
+    "draw_strings",
     "free_memory",
     "identity",
+    "label_stacks",
     "layer_stages",
     "leaves",
     "map_seeds",
     "measures",
     "nested",
+    "obstacle",
     "seed_chunks",
     "seed_keys",
     "seed_mesh",
+    "spec_name",
+    "task_key",
     "total_seconds",
     "workers_of",
 ]

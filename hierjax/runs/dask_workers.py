@@ -181,25 +181,25 @@ def _clear_errors(scheduler: str) -> Iterator[None]:
         yield
     except KilledWorker as error:
         raise OSError(
-            f"{error.allowed_failures + 1} workers ended, one after another, at point "
-            f"{_point(error)}, perhaps because they ran out of memory: give each more; {_KEPT}"
+            f"{error.allowed_failures + 1} workers ended, one after another, {_where(error)}, "
+            f"perhaps because they ran out of memory: give each more; {_KEPT}"
         ) from error
     except (CancelledError, CommClosedError) as error:
         raise OSError(
             f"the scheduler at {scheduler} has ended, or cannot be reached: {_KEPT}"
         ) from error
     except (ImportError, AttributeError) as error:
-        if not _point(error):  # Not of a worker.
+        if not _where(error):  # Not of a worker.
             raise
         raise OSError(
-            f"a worker cannot load point {_point(error)} ({error}): install hierjax there as it is "
-            f"here, and start the worker in the same folder; {_KEPT}"
+            f"a worker cannot load what it is to do {_where(error)} ({error}): install hierjax "
+            f"there as it is here, and start the worker in the same folder; {_KEPT}"
         ) from error
 
 
-def _point(error: Exception) -> str:
-    """Name of the point at which a task failed."""
-    return repr(error.__notes__[0]) if hasattr(error, "__notes__") else ""
+def _where(error: Exception) -> str:
+    """At which point a task failed."""
+    return " ".join(getattr(error, "__notes__", ())[:1])
 
 
 @contextlib.contextmanager

@@ -124,5 +124,5 @@ def _result(future: futures.Future, task: Task) -> Outcome:
     try:
         return future.result()
     except Exception as error:
-        error.add_note(task.point.name)
+        error.add_note(f"at point {task.point.name!r}")
         raise

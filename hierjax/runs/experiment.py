@@ -9,7 +9,7 @@ experiment.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 from jax.sharding import Mesh
@@ -18,6 +18,7 @@ from hierjax.runs import requests
 from hierjax.runs.points import Point
 from hierjax.runs.record import RunFolder
 from hierjax.tasks import Batch
+from hierjax.train import ChoosingLayer
 
 PyTree = Any
 Entry = TypeVar("Entry")
@@ -53,22 +54,13 @@ class Result(NamedTuple):
     seconds: dict[str, float]
 
 
+def described(layer: Any, measured: Mapping[str, Any]) -> dict[str, list]:
+    """What a layer has chosen for each seed, for people; empty if it chooses nothing."""
+    return layer.describe(measured["chosen"]) if "chosen" in measured else {}
+
+
 Results = dict[str, list[Result]]
 """The fitted layers of each learner, first layer first."""
-
-
-class Progress(Protocol):
-    """How far a run is, as people see it; a context manager."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: Any) -> None: ...
-
-    def advance(self, count: float) -> None:
-        """Counts work that is done."""
-
-    def line(self, text: str) -> None:
-        """Tells what has happened."""
 
 
 ERROR = "{mean:.4f} ± {std:.4f} ({max:.4f})"
@@ -132,10 +124,23 @@ class Registry(dict[str, Entry]):
 
         return declare
 
+    @property
+    def colours(self) -> dict[str, str]:
+        """The colour of each entry, by name."""
+        return {name: entry.colour for name, entry in self.items()}
+
 
 def measures() -> Registry[Measure]:
-    """A new registry of measures."""
-    return Registry(Measure, "measure")
+    """A new registry of measures, which holds `chosen` from the start."""
+    registry = Registry(Measure, "measure")
+    registry.add("chosen")(chosen)
+    return registry
+
+
+def chosen(layers, data, below, params) -> PyTree:
+    """What a layer has chosen on held-out examples; None if it chooses nothing."""
+    layer = layers[len(below)]
+    return layer.chosen(params) if isinstance(layer, ChoosingLayer) else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

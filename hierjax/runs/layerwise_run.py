@@ -1,7 +1,6 @@
 """How an experiment on layers is carried out: what is missing is fitted, everything is measured."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,8 +9,9 @@ from jax.sharding import Mesh
 
 from hierjax.measure import spread
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.experiment import LayerwiseExperiment, Measure, Progress, Result, Results
+from hierjax.runs.experiment import LayerwiseExperiment, Measure, Result, Results
 from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder, device_name
 from hierjax.runs.seeds import Seeds, SeedsTrainer
 from hierjax.runs.stages import layer_stages
@@ -25,13 +25,10 @@ class LayerwiseRun:
     Args:
       experiment: the declaration.
       request: what is asked for.
-      progress: (total work, name of its unit, work done) -> a `Progress`.
     """
 
-    def __init__(
-        self, experiment: LayerwiseExperiment, request: Any, progress: Callable[..., Progress]
-    ):
-        self._experiment, self._request, self._progress = experiment, request, progress
+    def __init__(self, experiment: LayerwiseExperiment, request: Any):
+        self._experiment, self._request = experiment, request
         self._num_devices = seed_mesh(request.num_devices).size
         keys = seed_keys(request.seed, request.num_seeds)
         stream = experiment.stream
@@ -98,7 +95,7 @@ class LayerwiseRun:
             total = trainer.num_layers * num_seeds
             with (
                 LayerCheckpoints(folder.checkpoints / name) as checkpoints,
-                self._progress(total, f"{name} fits", done) as progress,
+                Progress(total, f"{name} fits", done) as progress,
             ):
                 for index in range(trainer.num_layers):
                     below = [layer.params for layer in results[name]]

@@ -64,7 +64,7 @@ class Leaf(NamedTuple):
       path: names of the fields that lead to it.
       kind: type of the value, or of the entries of a list.
       listed: whether the value is a list.
-      single: whether a list of one number stands for the number.
+      single: whether a list of one number stands for the number, as the default does.
       default: value if the flag is not given.
       rules: metadata of the field.
       help: what the flag means.
@@ -133,19 +133,18 @@ def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
                 raise ValueError(f"flag {name} of {config.__name__} has no {what}: give it one")
         text = explained[field.name]
         text = text[0].upper() + text[1:]
-        yield Leaf(name, where, *_kind(hints[field.name]), default, rules, text)
+        kind, listed = _kind(hints[field.name])
+        single = listed and isinstance(default, int | float)
+        yield Leaf(name, where, kind, listed, single, default, rules, text)
 
 
-def _kind(hint: Any) -> tuple[type, bool, bool]:
-    """Type of a value or of its entries, whether it is a list, whether a number stands for one."""
+def _kind(hint: Any) -> tuple[type, bool]:
+    """Type of a value, or of the entries of a list, and whether it is a list."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    parts = [
-        each for each in (typing.get_args(hint) if union else (hint,)) if each is not type(None)
-    ]
-    lists = [each for each in parts if typing.get_origin(each) is not None]
-    if lists:
-        return typing.get_args(lists[0])[0], True, len(parts) > 1
-    return parts[0], False, False
+    (part,) = [x for x in (typing.get_args(hint) if union else (hint,)) if x is not type(None)]
+    if typing.get_origin(part) is tuple:
+        return typing.get_args(part)[0], True
+    return part, False
 
 
 def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:

@@ -1,12 +1,12 @@
-"""How a sweep is carried out: the points that are missing are measured, by whoever works on them."""
+"""How a sweep is carried out: what is missing is measured, by whoever works on it."""
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 from hierjax.runs.dask_workers import workers_of
-from hierjax.runs.experiment import Progress, SweepExperiment
+from hierjax.runs.experiment import SweepExperiment
 from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder, device_name
 from hierjax.runs.sweep import Measured, Sweep
 
@@ -17,13 +17,9 @@ class SweepRun:
     Args:
       experiment: the declaration.
       request: what is asked for.
-      progress: (total work, name of its unit, work done) -> a `Progress`.
     """
 
-    def __init__(
-        self, experiment: SweepExperiment, request: Any, progress: Callable[..., Progress]
-    ):
-        self._progress = progress
+    def __init__(self, experiment: SweepExperiment, request: Any):
         self._num_devices = seed_mesh(request.num_devices).size
         keys = seed_keys(request.seed, request.num_seeds)
         points = experiment.points(request)
@@ -51,7 +47,7 @@ class SweepRun:
         folder.log("started", done=self._done)
         with (
             self._stack,
-            self._progress(round(self._sweep.work), "units of work", self._done) as bar,
+            Progress(round(self._sweep.work), "units of work", self._done) as bar,
         ):
             return self._sweep.run(folder, bar.advance, self._workers.executor)
 

@@ -14,6 +14,8 @@ Labels that form a hierarchy (arXiv 2601.00455):
   label_hierarchies.py   draw_reversible_hierarchy (its kinds are REVERSIBLE), automaton.
   ptf_hierarchy.py       PTFSpec (its kinds are PTF_KINDS), draw_ptf_hierarchy, require_balanced.
   circuits.py            BrainDumpSpec, BrainDump (the task), draw_brain_dump, draw_circuit.
+  label_families.py      What a run draws its tasks from: LabelFamily, HierarchyFamily (its kinds
+                         are HIERARCHY_KINDS), BrainDumpFamily.
   lattice.py             Locations on a ring or grid and the windows around them: check_lattice,
                          num_locations, window_size, window_table, gather_windows.
 
@@ -51,6 +53,12 @@ from hierjax.tasks.grammars import (
 )
 from hierjax.tasks.harmonics import KINDS as POLYNOMIAL_KINDS
 from hierjax.tasks.harmonics import gegenbauer, num_harmonics, zonal_coefficients
+from hierjax.tasks.label_families import (
+    HIERARCHY_KINDS,
+    BrainDumpFamily,
+    HierarchyFamily,
+    LabelFamily,
+)
 from hierjax.tasks.label_hierarchies import REVERSIBLE, automaton, draw_reversible_hierarchy
 from hierjax.tasks.label_hierarchy import (
     LabelHierarchy,
@@ -88,13 +96,17 @@ from hierjax.tasks.staircases import (
 )
 
 __all__ = [
+    "HIERARCHY_KINDS",
     "POLYNOMIAL_KINDS",
     "PTF_KINDS",
     "REVERSIBLE",
     "Batch",
     "BrainDump",
+    "BrainDumpFamily",
     "BrainDumpSpec",
     "CubePolynomial",
+    "HierarchyFamily",
+    "LabelFamily",
     "LabelHierarchy",
     "LabelLevel",
     "LowRankPolynomial",

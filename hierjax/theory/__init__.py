@@ -5,13 +5,14 @@ random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_
                       of a symbol with the class.
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
                       vote_weight, vote_coefficients, estimate_vote_coefficients,
-                      recovery_coefficients.
+                      recovery_coefficients; gate_recovery measures it.
 kernels.py            Kernels of infinitely wide networks, NNGP and NTK: fully_connected_kernels,
                       Kernels (its result), EXPECTATIONS (the activations that it knows).
 """
 
 from hierjax.theory.brain_dump import (
     estimate_vote_coefficients,
+    gate_recovery,
     recovery_coefficients,
     vote_coefficients,
     vote_weight,
@@ -25,6 +26,7 @@ __all__ = [
     "class_signal",
     "estimate_vote_coefficients",
     "fully_connected_kernels",
+    "gate_recovery",
     "predicted_num_train",
     "recovery_coefficients",
     "vote_coefficients",

@@ -5,8 +5,11 @@ Each label is the sign of a sum of k gates, some of them negated: a signed major
 
 import math
 
+import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
+
+from hierjax.tasks.circuits import BrainDump
 
 
 def vote_weight(votes: int) -> float:
@@ -73,3 +76,33 @@ def recovery_coefficients(coefficients: Float[np.ndarray, "K G"]) -> Float[np.nd
       (K, G) float64 coefficients of labels in gates.
     """
     return np.linalg.pinv(coefficients).T
+
+
+def gate_recovery(
+    task: BrainDump, key: Key[Array, ""], num_examples: int
+) -> dict[str, list[float]]:
+    """Measures which share of gate values a linear map of a level's labels recovers.
+
+    Args:
+      task: a circuit and the votes about its gates.
+      key: of the examples that the map is estimated on, and of those that it is tried on.
+      num_examples: number of each of them.
+
+    Returns:
+      Shares, level by level: "closed_form" takes the gates for independent and unbiased,
+      "estimated" learns the map from other examples.
+    """
+    fit_key, test_key = jax.random.fold_in(key, 4), jax.random.fold_in(key, 5)
+    fit, test = task.sample(fit_key, num_examples), task.sample(test_key, num_examples)
+    fit_gates, test_gates = task.gates(fit_key, num_examples), task.gates(test_key, num_examples)
+    shares: dict[str, list[float]] = {"closed_form": [], "estimated": []}
+    for level, members in enumerate(task.members):
+        seen, votes = np.asarray(fit_gates[level]), np.asarray(fit.latents[level + 1])
+        truth, unseen = np.asarray(test_gates[level] > 0), np.asarray(test.latents[level + 1])
+        closed = vote_coefficients(members, task.signs[level], seen.shape[1])
+        scores = unseen @ recovery_coefficients(closed)
+        shares["closed_form"].append(float(np.mean((scores > 0) == truth)))
+        estimated = recovery_coefficients(estimate_vote_coefficients(seen, votes))
+        scores = (unseen - votes.mean(axis=0)) @ estimated + seen.mean(axis=0)
+        shares["estimated"].append(float(np.mean((scores > 0) == truth)))
+    return shares

@@ -4,7 +4,8 @@ A learner is a stack of layers; one that is not trained layer by layer is a stac
 
 The one loop, and what a layer is:
   layerwise.py          Layer, RoundsLayer (its fit goes in rounds), ScoringLayer (it predicts by
-                        itself); train_layerwise, forward, class_scores, layer_key.
+                        itself), ChoosingLayer (it chooses on held-out examples);
+                        train_layerwise, forward, class_scores, layer_key.
 
 Layers and the stacks made of them:
   patch_layer.py        PatchLayer, PatchLayerConfig: layers of the convolutional stack matched to
@@ -65,6 +66,7 @@ from hierjax.train.label_learners import (
     shallow_label_learner,
 )
 from hierjax.train.layerwise import (
+    ChoosingLayer,
     Layer,
     RoundsLayer,
     ScoringLayer,
@@ -102,7 +104,7 @@ from hierjax.train.patch_layer import (
 )
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.probed import Probed, ProbedFit
-from hierjax.train.quadratic_learner import QuadraticConfig, quadratic_learner
+from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.share_batch import share_batch
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge
@@ -130,6 +132,7 @@ __all__ = [
     "BlockConfig",
     "BlockLayer",
     "Candidate",
+    "ChoosingLayer",
     "Descent",
     "DescentBlockLayer",
     "DescentPatchLayer",
@@ -150,6 +153,7 @@ __all__ = [
     "Probed",
     "ProbedFit",
     "QuadraticConfig",
+    "QuadraticModels",
     "Representation",
     "RepresentationLayer",
     "RoundsLayer",

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.layerwise import ChoosingLayer, RoundsLayer
 
 PyTree = Any
 
 
-class Candidate(RoundsLayer):
+class Candidate(RoundsLayer, ChoosingLayer):
     """A layer that knows how well it does."""
 
     @abc.abstractmethod
@@ -50,7 +50,7 @@ class Best(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class BestOf(RoundsLayer):
+class BestOf(RoundsLayer, ChoosingLayer):
     """Fits all candidates, and uses the best: choices that change shapes, such as a width.
 
     Attributes:
@@ -94,3 +94,10 @@ class BestOf(RoundsLayer):
             for each, own in zip(self.candidates, params.params, strict=True)
         ]
         return jax.lax.switch(params.index, branches, inputs)
+
+    def chosen(self, params: Best) -> dict[str, jax.Array]:
+        """The number of the best candidate, and what that one has chosen."""
+        pairs = zip(self.candidates, params.params, strict=True)
+        of_all = [each.chosen(own) for each, own in pairs]
+        of_best = {name: jnp.stack([x[name] for x in of_all])[params.index] for name in of_all[0]}
+        return {"candidate": params.index} | of_best

@@ -1,7 +1,7 @@
 """Kernel ridge regression, kernel and ridge chosen on held-out examples."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from hierjax.train.layerwise import ChoosingLayer
 from hierjax.train.losses import Loss
 from hierjax.train.validation import num_fitted
 
@@ -70,7 +71,7 @@ class KernelMachine(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class KernelRidge:
+class KernelRidge(ChoosingLayer):
     """Kernel ridge regression: a stack of one layer.
 
     Each kernel is tried with each ridge on seven eighths of the examples (of the first
@@ -127,6 +128,15 @@ class KernelRidge:
             points, others = self._points(inputs), self._points(params.inputs)
             gram = self._gram(params.kernel, points, others, params.distance)
             return (gram @ params.weights + params.mean[None]).astype(jnp.float32)
+
+    def chosen(self, params: KernelMachine) -> dict[str, jax.Array]:
+        """The number of the kernel, and the ridge."""
+        return {"kernel": params.kernel, "ridge": params.ridge}
+
+    def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
+        """The kernels by name, and the ridges."""
+        names = [self.kernels[int(index)].name for index in chosen["kernel"]]
+        return super().describe(chosen) | {"kernel": names}
 
     def _points(self, inputs: jax.Array) -> jax.Array:
         return self.embed(inputs).astype(self.dtype)

@@ -7,10 +7,11 @@ network that is trained end to end, or any other learner, is a stack of one laye
 
 import abc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 
 from hierjax.tasks.batch import Batch
 
@@ -80,6 +81,18 @@ class ScoringLayer(abc.ABC):
         """Deprecated name of `class_scores`."""
         warnings.warn("votes is called class_scores now", DeprecationWarning, stacklevel=2)
         return self.class_scores(params, inputs)
+
+
+class ChoosingLayer(abc.ABC):
+    """A layer whose fit makes choices on held-out examples."""
+
+    @abc.abstractmethod
+    def chosen(self, params: Params) -> dict[str, jax.Array]:
+        """The choices that were made, numbers by name."""
+
+    def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
+        """The choices of many seeds as people read them, lists by name."""
+        return {name: values.tolist() for name, values in chosen.items()}
 
 
 def class_scores(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax import struct, traverse_util
 
 from hierjax.train.descent import Descent, DescentState, Objective
-from hierjax.train.layerwise import RoundsLayer, ScoringLayer
+from hierjax.train.layerwise import ChoosingLayer, RoundsLayer, ScoringLayer
 from hierjax.train.losses import CROSS_ENTROPY, Loss
 
 PyTree = Any
@@ -38,7 +38,7 @@ class TrainedNetwork(struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True)
-class _ModuleLayer(RoundsLayer):
+class _ModuleLayer(RoundsLayer, ChoosingLayer):
     """What `Network` and `NetworkLayer` share.
 
     Learning rates are compared by the mistakes that they lead to.
@@ -73,6 +73,10 @@ class _ModuleLayer(RoundsLayer):
         return TrainedNetwork(
             **state.params, learning_rate=rates[state.choice], num_steps=state.step
         )
+
+    def chosen(self, params: TrainedNetwork) -> dict[str, jax.Array]:
+        """The learning rate, and the steps that were taken with it."""
+        return {"learning_rate": params.learning_rate, "steps": params.num_steps}
 
     def _objective(self, inputs: jax.Array) -> Objective:
         def loss(params, inputs, labels):

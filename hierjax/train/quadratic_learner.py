@@ -1,7 +1,9 @@
 """The quadratic Taylor model of a two-layer network, all of its choices made on validation."""
 
 import dataclasses
+from collections.abc import Mapping
 
+import numpy as np
 import optax
 
 from hierjax.models.activations import ACTIVATIONS
@@ -44,7 +46,22 @@ class QuadraticConfig(Config):
         return min(affordable, 2 * input_dim) if activation == "quadratic" else affordable
 
 
-def quadratic_learner(input_dim: int, config: QuadraticConfig | None = None) -> tuple[BestOf]:
+class QuadraticModels(BestOf):
+    """The best of Taylor models of `TwoLayerNet`s, whose choices have names."""
+
+    def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
+        """Activations and widths of the networks, and the other choices."""
+        modules = [self.candidates[int(index)].module for index in chosen["candidate"]]
+        others = {name: values for name, values in chosen.items() if name != "candidate"}
+        return {
+            "activation": [module.activation for module in modules],
+            "width": [module.width for module in modules],
+        } | super().describe(others)
+
+
+def quadratic_learner(
+    input_dim: int, config: QuadraticConfig | None = None
+) -> tuple[QuadraticModels]:
     """Regression by the second-order term of a `TwoLayerNet`, by Adam with a cosine schedule.
 
     Activation, width, learning rate, penalty and number of steps are those that err least on
@@ -72,4 +89,4 @@ def quadratic_learner(input_dim: int, config: QuadraticConfig | None = None) -> 
         for width in config.widths
         if width == config.widths[0] or width <= config.most_units(activation, input_dim)
     ]
-    return (BestOf(tuple(TaylorLayer(net, descent) for net in nets)),)
+    return (QuadraticModels(tuple(TaylorLayer(net, descent) for net in nets)),)

@@ -109,6 +109,11 @@ class TaylorLayer(Candidate):
         """Of the choice that did best; infinite if the descent had nothing to compare."""
         return state.descent.validation.min()
 
+    def chosen(self, params: TrainedTaylor) -> dict[str, jax.Array]:
+        """The learning rate, the penalty, and the steps that were taken with them."""
+        names = ("learning_rate", "penalty", "num_steps")
+        return {name: getattr(params, name) for name in names}
+
     def apply(self, params: TrainedTaylor, inputs: jax.Array) -> jax.Array:
         """Values (N, 1)."""
         return self.term(self.module)(params.initial, params.change, inputs) + params.offset

@@ -1,0 +1,155 @@
+"""Learners of many labels, each declared once: they are then in every command and figure.
+
+A learner is a function (request) -> layers, declared here under a name by
+`@LABEL_LEARNERS.add(name, ...)`.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from hierjax.models import ACTIVATIONS
+from hierjax.runs.experiment import Registry, Stack
+from hierjax.settings import Config, setting
+from hierjax.tasks import Batch
+from hierjax.train import (
+    end_to_end_label_learner,
+    linear_label_learner,
+    residual_layers,
+    shallow_label_learner,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class StackConfig(Config):
+    """The residual stack, as far as it does not follow from the task.
+
+    Attributes:
+      num_blocks: number of blocks; unset: by task, at least one a level.
+      width: units of each block, W; unset: one for every pair of inputs.
+      activation: activation of the units.
+      fan_in: inputs that each unit reads; 0 for all of them (beta-Xavier).
+    """
+
+    num_blocks: int | None = setting(None)
+    width: int | None = setting(None)
+    activation: str = setting("quadratic", choices=tuple(ACTIVATIONS))
+    fan_in: int | None = setting(2)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.fan_in == 0:
+            self.fill(fan_in=None)
+        if self.fan_in == 1 and self.activation == "quadratic":
+            raise ValueError(
+                "--unit_fan_in=1 makes quadratic units of signs constant: read 2 or more"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelLearner:
+    """A learner of many labels.
+
+    Attributes:
+      make: (request) -> layers.
+      few_rows: whether it is fitted on the first of all examples, see `LabelBaselines.most_rows`.
+    """
+
+    make: Callable[[Any], tuple]
+    few_rows: bool = False
+
+
+LABEL_LEARNERS: Registry[LabelLearner] = Registry(LabelLearner, "learner")
+
+
+@LABEL_LEARNERS.add("layerwise")
+def layerwise(request: Any) -> tuple:
+    """The residual stack, trained block by block."""
+    return residual_layers(request.module, request.block)
+
+
+@LABEL_LEARNERS.add("linear", few_rows=True)
+def linear(request: Any) -> tuple:
+    """Ridge regression on the input, or on a window of it."""
+    task = request.task
+    wide = (task.lattice, task.input_radius, request.tuning)
+    return linear_label_learner(task.num_inputs, task.num_labels, *wide)
+
+
+@LABEL_LEARNERS.add("shallow", few_rows=True)
+def shallow(request: Any) -> tuple:
+    """Ridge regression on random units."""
+    task = request.task
+    return shallow_label_learner(task.num_labels, task.lattice, task.input_radius, request.tuning)
+
+
+@LABEL_LEARNERS.add("end_to_end")
+def end_to_end(request: Any, last: int | None = None) -> tuple:
+    """A residual stack all of whose weights are trained together."""
+    task, num_train = request.task, request.num_train * request.num_sets
+    size = (task.num_labels, request.stack.num_blocks, num_train, task.lattice, task.radius)
+    return end_to_end_label_learner(*size, last=last, config=request.tuning)
+
+
+@LABEL_LEARNERS.add("end_to_end_top")
+def end_to_end_top(request: Any) -> tuple:
+    """The same stack, shown the labels of the top level alone."""
+    return end_to_end(request, last=request.task.labels_per_level)
+
+
+class LabelData(struct.PyTreeNode):
+    """What the learners of a seed share.
+
+    Attributes:
+      train: examples of each block, one leading axis more; of one block, if they are reused.
+      test: fresh examples.
+    """
+
+    train: Batch
+    test: Batch
+
+
+def task_key(key: jax.Array) -> jax.Array:
+    """The key with which the task of a seed is drawn."""
+    return jax.random.fold_in(key, 0)
+
+
+def draw_labels(key: jax.Array, request: Any) -> LabelData:
+    """Draws the task of a seed, and all examples of it."""
+    task = request.task.draw(task_key(key))
+    test = task.sample(jax.random.fold_in(key, 1), request.num_test)
+    sets = jnp.arange(request.num_sets)
+    set_keys = jax.vmap(lambda index: jax.random.fold_in(jax.random.fold_in(key, 2), index))(sets)
+    train = jax.vmap(lambda key: task.sample(key, request.num_train))(set_keys)
+    return LabelData(train.replace(latents=()), test)
+
+
+def label_stacks(request: Any) -> dict[str, Stack]:
+    """The learners that are asked for, layerwise first.
+
+    A block of the layerwise learner has examples of its own, or those of the first block if they
+    are reused; the others have the examples of all blocks together.
+    """
+
+    def own(data: LabelData, index: int) -> Batch:
+        return jax.tree.map(lambda leaf: leaf[index if request.fresh else 0], data.train)
+
+    def all_together(most: int | None) -> Callable[[LabelData, int], Batch]:
+        def examples(data, index):
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:most], data.train)
+
+        return examples
+
+    most = request.tuning.most_rows // (request.task.num_locations or 1)
+    return {
+        name: Stack(
+            learner.make(request),
+            own if name == "layerwise" else all_together(most if learner.few_rows else None),
+        )
+        for name, learner in LABEL_LEARNERS.items()
+        if request.baselines or name == "layerwise"
+    }
