@@ -8,18 +8,10 @@ import jax
 import numpy as np
 
 from benchmarks.harness import Case, Growth, WrongResult
-from hierjax import (
-    LayerCheckpoints,
-    RandomHierarchySpec,
-    draw_random_hierarchy,
-    forward,
-    make_split,
-    map_seeds,
-    patch_layers,
-    predicted_num_train,
-    seed_keys,
-)
-from hierjax.train.layerwise import layer_key
+from hierjax.runs import LayerCheckpoints, map_seeds, seed_keys
+from hierjax.tasks import RandomHierarchySpec, draw_random_hierarchy, make_split
+from hierjax.theory import predicted_num_train
+from hierjax.train import forward, layer_key, patch_layers
 
 _SHORT = RandomHierarchySpec(8, 8, 4, 2, 3)
 _LONG = RandomHierarchySpec(8, 16, 4, 2, 5)

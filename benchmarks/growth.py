@@ -18,11 +18,11 @@ from hierjax.plots.growth import growth_figure
 
 def main() -> None:
     """Measures every growth of the suites asked for, and draws them."""
-    with session.measuring(__doc__, "growth") as path:
-        ceilings, grown = measure_ceilings(session.FLAGS.quick), []
-        for suite in session.suites():
-            for growth in suite.growths(session.FLAGS.quick):
-                record = _record(growth, ceilings)
+    with session.measuring(__doc__, "growth") as (request, path):
+        ceilings, grown = measure_ceilings(request.quick), []
+        for suite in request.suites:
+            for growth in suite.growths(request.quick):
+                record = _record(growth, ceilings, request.repeats)
                 session.append(path, record)
                 grown.append(record)
                 print(
@@ -33,12 +33,12 @@ def main() -> None:
         growth_figure(grown).savefig(path.with_suffix(".png"))
 
 
-def _record(growth: Growth, ceilings) -> dict:
+def _record(growth: Growth, ceilings, repeats: int) -> dict:
     timed = growth.cost == "seconds"
     costs = []
     for value in growth.values:
         # Memory is that of the first call.
-        repeats = session.repeats() if timed else 1
+        repeats = repeats if timed else 1
         measured = measure(growth.make_case(value), repeats, ceilings)
         ours = measured["ours"]
         costs.append(ours["seconds"]["median"] if timed else ours["peak_bytes"])

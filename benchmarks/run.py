@@ -23,13 +23,13 @@ from benchmarks.harness import measure
 
 def main() -> None:
     """Measures every case of the suites asked for, and writes each when it is done."""
-    with session.measuring(__doc__) as path:
-        ceilings = measure_ceilings(session.FLAGS.quick)
+    with session.measuring(__doc__) as (request, path):
+        ceilings = measure_ceilings(request.quick)
         print(_ceilings_line(ceilings))
         print(_HEADER)
-        for suite in session.suites():
-            for case in suite.cases(session.FLAGS.quick):
-                record = measure(case, session.repeats(), ceilings)
+        for suite in request.suites:
+            for case in suite.cases(request.quick):
+                record = measure(case, request.repeats, ceilings)
                 session.append(path, record)
                 print(row(record), flush=True)
 

@@ -1,6 +1,7 @@
 """What the commands of this package share: flags, the machine as it is measured, results files."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -8,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-from absl import flags
 
 from benchmarks import checkpoint, end_to_end, layerwise, sampler, sweep, torch_baselines
 from benchmarks.harness import WrongResult, machine
 from experiments import cli
+from hierjax.settings import Config, setting
 
 SUITES = {
     "sampler": sampler,
@@ -24,30 +25,49 @@ SUITES = {
 RESULTS = Path(__file__).parent / "results"
 REPEATS, REPEATS_QUICK = 7, 3
 
-flags.DEFINE_enum("suite", None, list(SUITES), "The one suite to run; default all.")
-flags.DEFINE_enum(
-    "device", "cpu", ["cpu", "gpu", "tpu"], "What to measure: one core of the CPU, or all devices."
-)
-flags.DEFINE_bool("quick", False, "Few repeats of little work: shows that all runs, not how fast.")
-flags.DEFINE_string("out", None, "File to append to; default named for suite, device and date.")
-FLAGS = flags.FLAGS
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(Config):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      suite: the one suite to run; unset: all.
+      device: what to measure: one core of the CPU, or all devices of a kind.
+      quick: few repeats of little work: shows that all runs, not how fast.
+      out: file to append to; unset: named for suite, device and date.
+    """
+
+    suite: str | None = setting(None, choices=tuple(SUITES))
+    device: str = setting("cpu", choices=("cpu", "gpu", "tpu"))
+    quick: bool = setting(False)
+    out: str | None = setting(None)
+
+    @property
+    def suites(self) -> list:
+        """The modules of the suites that are asked for."""
+        return [SUITES[self.suite]] if self.suite else list(SUITES.values())
+
+    @property
+    def repeats(self) -> int:
+        """Timed calls of each case."""
+        return REPEATS_QUICK if self.quick else REPEATS
 
 
 @contextlib.contextmanager
-def measuring(doc: str, kind: str = "") -> Iterator[Path]:
-    """Reads the flags, readies the machine, and yields the results file, which can be written.
+def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
+    """Reads the flags, readies the machine, and yields the request and the results file.
 
-    So can a figure beside it, of the same name and the suffix .png.
+    The file can be written, and so can a figure beside it, of the same name and the suffix .png.
 
     What goes wrong ends the process with one line.
     """
-    cli.parse_flags(doc)
-    _ready()
-    parts = [kind, FLAGS.suite or "", "quick" if FLAGS.quick else "", FLAGS.device]
+    request = cli.read(doc, "benchmarks", Request)
+    _ready(request.device)
+    parts = [kind, request.suite or "", "quick" if request.quick else "", request.device]
     today = str(datetime.datetime.now(datetime.UTC).date())
     name = "-".join(filter(None, [*parts, today])) + ".jsonl"
     try:
-        path = RESULTS / name if FLAGS.out is None else Path(FLAGS.out)
+        path = RESULTS / name if request.out is None else Path(request.out)
         figure = path.with_suffix(".png")
         if figure in (path, path.parent) or figure.is_dir():
             raise OSError(f"--out={path} leaves no file for a figure beside it: name another")
@@ -57,20 +77,10 @@ def measuring(doc: str, kind: str = "") -> Iterator[Path]:
     except (OSError, ValueError) as error:
         cli.end(str(error), 2)
     try:
-        yield path
+        yield request, path
     except WrongResult as error:
         cli.end(str(error), 1)
     print(f"wrote {path}")
-
-
-def suites() -> list:
-    """The modules of the suites that are asked for."""
-    return [SUITES[FLAGS.suite]] if FLAGS.suite else list(SUITES.values())
-
-
-def repeats() -> int:
-    """Timed calls of each case."""
-    return REPEATS_QUICK if FLAGS.quick else REPEATS
 
 
 def append(path: Path, record: dict) -> None:
@@ -79,11 +89,11 @@ def append(path: Path, record: dict) -> None:
         file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
-def _ready() -> None:
-    jax.config.update("jax_platforms", FLAGS.device)
+def _ready(device: str) -> None:
+    jax.config.update("jax_platforms", device)
     # A cache of the user's would pass for a fast compiler.
     jax.config.update("jax_enable_compilation_cache", False)
-    if FLAGS.device == "cpu":
+    if device == "cpu":
         # Before the backend starts, which makes a thread for every core it sees.
         core = {max(os.sched_getaffinity(0))}
         for thread in Path("/proc/self/task").iterdir():
@@ -93,4 +103,4 @@ def _ready() -> None:
     try:
         machine()  # Before work begins, during which files may change.
     except RuntimeError as error:
-        cli.end(f"--device={FLAGS.device} is not to be had: {str(error).splitlines()[0]}", 2)
+        cli.end(f"--device={device} is not to be had: {str(error).splitlines()[0]}", 2)

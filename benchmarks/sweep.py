@@ -9,20 +9,11 @@ import optax
 
 from benchmarks import memory, torch_baselines
 from benchmarks.harness import Case, Growth, WrongResult, compiled
-from hierjax import (
-    Descent,
-    Network,
-    Point,
-    RandomHierarchySpec,
-    Sweep,
-    draw_random_hierarchy,
-    error_rate,
-    make_split,
-    map_seeds,
-    seed_keys,
-    seed_mesh,
-)
-from hierjax.models.conv_stack import ConvStack
+from hierjax.measure import error_rate
+from hierjax.models import ConvStack
+from hierjax.runs import Point, Sweep, map_seeds, seed_keys, seed_mesh
+from hierjax.tasks import RandomHierarchySpec, draw_random_hierarchy, make_split
+from hierjax.train import Descent, Network
 
 _SPEC = RandomHierarchySpec(8, 8, 2, 2, 3)
 _NUM_TRAIN, _NUM_TEST = 256, 256

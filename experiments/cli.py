@@ -23,13 +23,10 @@ def read(
     doc: str,
     module: str,
     request: type,
-    defaults: Mapping[str, Any],
-    follows: requests.Follows,
+    defaults: Mapping[str, Any] | None = None,
+    follows: requests.Follows | None = None,
 ) -> Any:
     """The request that the command line makes; --help prints, and a bad request ends, here.
-
-    The process is then ready for a long run: libraries are quiet, compiled programs are kept, and
-    every core of a CPU is a device.
 
     Args:
       doc: text above the flags in --help.
@@ -38,6 +35,7 @@ def read(
       defaults: of flags, in place of those of the class.
       follows: what values of flags follow from others.
     """
+    defaults = defaults or {}
     values = absl_flags.FlagValues()
     _define(request, values, defaults, module)
     if {"--help", "-h", "--helpshort", "--helpfull"} & set(sys.argv[1:]):
@@ -47,9 +45,8 @@ def read(
         _, *rest = values(sys.argv)
         if rest:
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
-        _ready()
         given = dict(defaults) | _given(request, values)
-        return requests.build(request, follows, given)
+        return requests.build(request, follows or {}, given)
     except (absl_flags.Error, ValueError, OSError) as error:
         end(str(error), 2)
 
@@ -118,7 +115,7 @@ def _value(leaf: requests.Leaf, value: Any) -> Any:
     return entries[0] if leaf.single and len(entries) == 1 else entries
 
 
-def _ready() -> None:
+def ready() -> None:
     """Prepares the process for a long run: quiet libraries, a compilation cache, all cores."""
     _silence_libraries()
     _cache_compilation()

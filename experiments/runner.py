@@ -13,6 +13,7 @@ def run(experiment: Experiment) -> None:
     """Runs an experiment as the command line says, and exits."""
     workdir = {"workdir": str(_ROOT / "runs" / experiment.name)}
     module = f"experiments.{experiment.name}"
+    cli.ready()
     request = cli.read(experiment.doc, module, experiment.request, workdir, experiment.follows)
     with cli.preparing():
         experiment.require(request)
