@@ -23,7 +23,7 @@ from experiments.runner import run
 from hierjax.measure import error_rate, layer_report, spread, squared_loss
 from hierjax.runs import (
     ERROR,
-    LEARNERS,
+    STRING_LEARNERS,
     LayerwiseExperiment,
     LearnerSettings,
     Result,
@@ -106,21 +106,21 @@ def draw(key: jax.Array, request: Request) -> StringData:
 def learners(request: Request) -> dict[str, Stack]:
     """The learners that are asked for and can be trained, layerwise first."""
     stacks = {}
-    for name in LEARNERS if request.baselines else ["layerwise"]:
+    for name in STRING_LEARNERS if request.baselines else ["layerwise"]:
         if name in skipped(request):
             continue
         mesh = request.mesh if name == "end_to_end" else None
         # On a CPU one factorisation has all cores already, and several get in each other's way.
-        if LEARNERS[name].fills_cpu and jax.default_backend() == "cpu":
+        if STRING_LEARNERS[name].fills_cpu and jax.default_backend() == "cpu":
             mesh = seed_mesh(1)
-        layers = LEARNERS[name].make(request.spec, request.num_train, request)
+        layers = STRING_LEARNERS[name].make(request.spec, request.num_train, request)
         stacks[name] = Stack(layers, lambda data, index: data.train, mesh=mesh)
     return stacks
 
 
 def skipped(request: Request) -> dict[str, str]:
     """The other learners that cannot be trained, and why."""
-    others = [name for name in LEARNERS if request.baselines and name != "layerwise"]
+    others = [name for name in STRING_LEARNERS if request.baselines and name != "layerwise"]
     reasons = {name: obstacle(name, request.spec, request.num_train, request) for name in others}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -213,7 +213,7 @@ def summarize(request: Request, results: Results) -> dict:
 
 def _learner(request: Request, name: str, layers: list[Result]) -> dict:
     measured = layers[-1].measured
-    top = LEARNERS[name].make(request.spec, request.num_train, request)[-1]
+    top = STRING_LEARNERS[name].make(request.spec, request.num_train, request)[-1]
     return {
         "test_error": spread(measured["test_error"]),
         "train_loss": float(measured["train_loss"].mean()),
@@ -264,7 +264,7 @@ EXPERIMENT = LayerwiseExperiment(
     save=save,
     notes=notes,
     figure="layerwise_figure",
-    drawn_with=lambda: {"colours": LEARNERS.colours},
+    drawn_with=lambda: {"colours": STRING_LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

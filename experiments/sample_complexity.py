@@ -19,7 +19,7 @@ import numpy as np
 from experiments.runner import run
 from hierjax.measure import PowerLaw, Threshold, power_law, spread, threshold
 from hierjax.runs import (
-    LEARNERS,
+    STRING_LEARNERS,
     LearnerSettings,
     Measured,
     Point,
@@ -58,7 +58,7 @@ class Request(SweepRequest, LearnerSettings):
 
     # Half of what kernels are otherwise chosen by: an eighth of the cost, and a sweep has many.
     kernel: KernelConfig = nested(KernelConfig, "kernel_", most_tried=1024)
-    learners: tuple[str, ...] = setting(lambda: tuple(LEARNERS), choices=LEARNERS)
+    learners: tuple[str, ...] = setting(lambda: tuple(STRING_LEARNERS), choices=STRING_LEARNERS)
     num_classes: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     vocab_size: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     num_rules: tuple[int, ...] = setting((2, 3, 4), least=1, most=_MOST_SIZE, ascending=True)
@@ -265,7 +265,7 @@ EXPERIMENT = SweepExperiment(
     summarize=summarize,
     notes=notes,
     figure="complexity_figure",
-    drawn_with=lambda: {"colours": LEARNERS.colours},
+    drawn_with=lambda: {"colours": STRING_LEARNERS.colours},
 )
 main = functools.partial(run, EXPERIMENT)
 

@@ -10,7 +10,7 @@ What a run is:
   progress.py       Progress: how far a run is, for people.
 
 Learners, each declared once for all commands:
-  string_learners.py      LEARNERS of random hierarchies, their colours, LearnerSettings, obstacle.
+  string_learners.py      STRING_LEARNERS of random hierarchies, their colours, LearnerSettings, obstacle.
   string_points.py        draw_strings: what a seed draws, StringData; StringCell: a point of a
                           sweep; spec_name.
   label_learners.py       LABEL_LEARNERS of many labels, StackConfig; draw_labels: what a seed
@@ -74,7 +74,7 @@ from hierjax.runs.record import RunFolder, device_name
 from hierjax.runs.requests import RunRequest, SweepRequest, build, identity, leaves, nested
 from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
-from hierjax.runs.string_learners import LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.string_learners import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.string_points import StringCell, StringData, draw_strings, spec_name
 from hierjax.runs.sweep import Measured, Sweep
 from hierjax.runs.sweep_run import SweepRun
@@ -83,8 +83,8 @@ __all__ = [
     "ERROR",
     "IMPLS",
     "LABEL_LEARNERS",
-    "LEARNERS",
     "POLYNOMIAL_LEARNERS",
+    "STRING_LEARNERS",
     "FittedLayer",
     "LabelData",
     "LayerCheckpoints",

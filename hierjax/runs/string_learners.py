@@ -1,7 +1,7 @@
 """Learners of random hierarchies, each declared once: they are then in every command and figure.
 
 A learner is a function (sizes of the grammars, number of train strings, settings) -> layers,
-declared here by `@LEARNERS.add(name, colour=...)`.
+declared here by `@STRING_LEARNERS.add(name, colour=...)`.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Learner:
     fills_cpu: bool = False
 
 
-LEARNERS: Registry[Learner] = Registry(Learner, "learner")
+STRING_LEARNERS: Registry[Learner] = Registry(Learner, "learner")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,25 +75,25 @@ class LearnerSettings(Config):
         return LearnerSettings(**{name: getattr(self, name) for name in names})
 
 
-@LEARNERS.add("layerwise", colour="tab:blue", work=lambda n: n / 20_000)
+@STRING_LEARNERS.add("layerwise", colour="tab:blue", work=lambda n: n / 20_000)
 def layerwise(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """The convolutional stack matched to the tree, trained layer by layer."""
     return patch_layers(spec, settings.config)
 
 
-@LEARNERS.add("end_to_end", colour="tab:orange")
+@STRING_LEARNERS.add("end_to_end", colour="tab:orange")
 def end_to_end(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """The convolutional stack matched to the tree, all of its layers trained together."""
     return end_to_end_learner(spec, num_train, settings.network, settings.mesh)
 
 
-@LEARNERS.add("shallow", colour="tab:green", work=lambda n: max(n, 4_800) / 4_000)
+@STRING_LEARNERS.add("shallow", colour="tab:green", work=lambda n: max(n, 4_800) / 4_000)
 def shallow(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """A network of one hidden layer on the one-hot string."""
     return shallow_learner(spec, num_train, settings.shallow)
 
 
-@LEARNERS.add("kernel", colour="tab:red", work=lambda n: (n / 2_000) ** 2, fills_cpu=True)
+@STRING_LEARNERS.add("kernel", colour="tab:red", work=lambda n: (n / 2_000) ** 2, fills_cpu=True)
 def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """Kernel ridge regression on the one-hot string."""
     if num_train > settings.kernel.most_train:
@@ -104,7 +104,7 @@ def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings)
 def obstacle(name: str, spec: RandomHierarchySpec, num_train: int, settings: Any) -> str:
     """Why a learner cannot be trained on so many strings; empty if it can."""
     try:
-        LEARNERS[name].make(spec, num_train, settings)
+        STRING_LEARNERS[name].make(spec, num_train, settings)
     except ValueError as error:
         return str(error)
     return ""

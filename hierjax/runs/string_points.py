@@ -9,7 +9,7 @@ from flax import struct
 
 from hierjax.measure import error_rate
 from hierjax.runs.points import Point
-from hierjax.runs.string_learners import LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.string_learners import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.tasks import (
     Batch,
     RandomHierarchy,
@@ -108,14 +108,14 @@ class StringCell:
 
     def point(self) -> Point:
         """What a sweep measures."""
-        learner = LEARNERS[self.learner]
+        learner = STRING_LEARNERS[self.learner]
         draw = DrawStrings(self.spec, self.num_train, self.num_test)
         work = learner.work(self.num_train)
         return Point(self.name, work, draw, self.measure, fills_cpu=learner.fills_cpu)
 
     def measure(self, key: jax.Array, data: StringData) -> dict[str, jax.Array]:
         """The test error of a seed, NaN if the learner diverged."""
-        layers = LEARNERS[self.learner].make(self.spec, self.num_train, self.settings)
+        layers = STRING_LEARNERS[self.learner].make(self.spec, self.num_train, self.settings)
         params = train_layerwise(layers, data.train, jax.random.fold_in(key, 2))
         scores = forward(layers, params, data.test.inputs)
         error = error_rate(scores, data.test.labels)
