@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -197,6 +198,13 @@ def notes(summary: dict) -> list[str]:
     ]
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import label_figure
+
+    return label_figure(folder)
+
+
 experiment = functools.partial(
     LayerwiseExperiment,
     draw=draw_labels,
@@ -205,6 +213,6 @@ experiment = functools.partial(
     stream=3,
     headline=headline,
     notes=notes,
-    figure="label_figure",
+    figure=figure,
 )
 """A declaration of an experiment on label hierarchies, but for what it adds."""

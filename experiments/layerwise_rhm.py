@@ -14,6 +14,7 @@ strings, take most of them.
 import dataclasses
 import functools
 from fractions import Fraction
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -251,6 +252,13 @@ def notes(summary: dict) -> list[str]:
     ]
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import layerwise_figure
+
+    return layerwise_figure(folder, STRING_LEARNERS.colours)
+
+
 EXPERIMENT = LayerwiseExperiment(
     name="layerwise_rhm",
     doc=__doc__,
@@ -263,8 +271,7 @@ EXPERIMENT = LayerwiseExperiment(
     summarize=summarize,
     save=save,
     notes=notes,
-    figure="layerwise_figure",
-    drawn_with=lambda: {"colours": STRING_LEARNERS.colours},
+    figure=figure,
 )
 main = functools.partial(run, EXPERIMENT)
 

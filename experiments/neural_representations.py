@@ -15,6 +15,7 @@ five minutes on two cores.
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -252,6 +253,13 @@ def notes(summary: dict) -> list[str]:
     ]
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import representation_figure
+
+    return representation_figure(folder, POLYNOMIAL_LEARNERS.colours)
+
+
 EXPERIMENT = LayerwiseExperiment(
     name="neural_representations",
     doc=__doc__,
@@ -264,8 +272,7 @@ EXPERIMENT = LayerwiseExperiment(
     headline=headline,
     summarize=summarize,
     notes=notes,
-    figure="representation_figure",
-    drawn_with=lambda: {"colours": POLYNOMIAL_LEARNERS.colours},
+    figure=figure,
 )
 main = functools.partial(run, EXPERIMENT)
 

@@ -12,6 +12,7 @@ of several machines can share it, see docs/scaling.md.
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -246,6 +247,13 @@ def notes(summary: dict) -> list[str]:
     return lines
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import threshold_figure
+
+    return threshold_figure(folder, POLYNOMIAL_LEARNERS.colours)
+
+
 EXPERIMENT = SweepExperiment(
     name="representation_thresholds",
     doc=__doc__,
@@ -255,8 +263,7 @@ EXPERIMENT = SweepExperiment(
     headline=headline,
     summarize=summarize,
     notes=notes,
-    figure="threshold_figure",
-    drawn_with=lambda: {"colours": POLYNOMIAL_LEARNERS.colours},
+    figure=figure,
 )
 main = functools.partial(run, EXPERIMENT)
 

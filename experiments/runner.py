@@ -29,10 +29,7 @@ def run(experiment: Experiment) -> None:
         results = work.carry_out(folder)
         summary = experiment.summarize(request, results) | work.summary(results)
         folder.write_json("summary.json", summary)
-        from hierjax import plots  # Matplotlib is slow to import, and only now needed.
-
-        figure = getattr(plots, experiment.figure)(folder.path, **experiment.drawn_with())
-        folder.write_figure("figure.png", figure)
+        folder.write_figure("figure.png", experiment.figure(folder.path))
         folder.log("finished")
         print("\n".join([*work.table(results), *experiment.notes(summary)]))
         print(f"wrote summary.json and figure.png to {folder.path}")

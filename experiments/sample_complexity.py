@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -256,6 +257,13 @@ def notes(summary: dict) -> list[str]:
     return lines
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import complexity_figure
+
+    return complexity_figure(folder, STRING_LEARNERS.colours)
+
+
 EXPERIMENT = SweepExperiment(
     name="sample_complexity",
     doc=__doc__,
@@ -264,8 +272,7 @@ EXPERIMENT = SweepExperiment(
     headline=headline,
     summarize=summarize,
     notes=notes,
-    figure="complexity_figure",
-    drawn_with=lambda: {"colours": STRING_LEARNERS.colours},
+    figure=figure,
 )
 main = functools.partial(run, EXPERIMENT)
 

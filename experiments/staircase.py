@@ -12,6 +12,7 @@ With the default sizes (30 inputs, degree 10) expect errors over the variance of
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -275,6 +276,13 @@ def notes(summary: dict) -> list[str]:
     ]
 
 
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import staircase_figure
+
+    return staircase_figure(folder)
+
+
 EXPERIMENT = LayerwiseExperiment(
     name="staircase",
     doc=__doc__,
@@ -285,7 +293,7 @@ EXPERIMENT = LayerwiseExperiment(
     headline=headline,
     summarize=summarize,
     notes=notes,
-    figure="staircase_figure",
+    figure=figure,
 )
 main = functools.partial(run, EXPERIMENT)
 

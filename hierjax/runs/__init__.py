@@ -10,12 +10,12 @@ What a run is:
   progress.py       Progress: how far a run is, for people.
 
 Learners, each declared once for all commands:
-  string_learners.py      STRING_LEARNERS of random hierarchies, their colours, LearnerSettings, obstacle.
+  string_learners.py      STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle.
   string_points.py        draw_strings: what a seed draws, StringData; StringCell: a point of a
                           sweep; spec_name.
-  label_learners.py       LABEL_LEARNERS of many labels, StackConfig; draw_labels: what a seed
+  label_learners.py       LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                           draws, LabelData; label_stacks, task_key.
-  polynomial_learners.py  POLYNOMIAL_LEARNERS, PolynomialSettings, NTKConfig.
+  polynomial_learners.py  POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
 
 Layers for many seeds:
   parallel.py       seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped over seeds

@@ -9,6 +9,7 @@ experiment.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -154,9 +155,7 @@ class Experiment:
       headline: request -> one line that says what is about to be run.
       summarize: (request, results) -> content of summary.json.
       notes: summary -> lines to print below the table.
-      figure: name of the function in `hierjax.plots` that draws the run folder, to which the
-        `drawn_with` are given, too.
-      drawn_with: keyword arguments of the figure, such as the colours of the learners.
+      figure: path of the run folder -> its figure, of matplotlib.
       follows: for the value of a flag, the values of flags that are not given.
       require: request -> None; raises ValueError or OSError if it cannot be met here.
     """
@@ -167,8 +166,7 @@ class Experiment:
     headline: Callable[[Any], str]
     summarize: Callable[[Any, Any], dict]
     notes: Callable[[dict], list[str]]
-    figure: str
-    drawn_with: Callable[[], dict] = dict
+    figure: Callable[[Path], Any]
     follows: requests.Follows = dataclasses.field(default_factory=dict)
     require: Callable[[Any], None] = lambda request: None
 
