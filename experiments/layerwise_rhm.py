@@ -71,8 +71,8 @@ class Request(RunRequest, LearnerSettings):
     spec: RandomHierarchySpec = nested(
         RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
     )
-    train_multiple: float | None = setting(None, above=0)
-    num_train: int | None = setting(None)
+    train_multiple: float = setting(None, above=0)
+    num_train: int = setting(None)
     num_test: int = setting(2000)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)

@@ -52,7 +52,7 @@ def setting(
 class Config:
     """Base of frozen dataclasses whose fields are checked as `setting` says.
 
-    None is allowed where it is the default. A class whose docstring does not explain one of its
+    None is allowed where it is the default, for what the config then fills in by itself. A class whose docstring does not explain one of its
     fields is refused when it is declared.
 
     Raises:

@@ -35,8 +35,8 @@ class StackConfig(Config):
       fan_in: inputs that each unit reads; 0 for all of them (beta-Xavier).
     """
 
-    num_blocks: int | None = setting(None)
-    width: int | None = setting(None)
+    num_blocks: int = setting(None)
+    width: int = setting(None)
     activation: str = setting("quadratic", choices=tuple(ACTIVATIONS))
     fan_in: int | None = setting(2)
 

@@ -132,8 +132,8 @@ class PolynomialSettings(Config):
     """
 
     representation: str = setting("quadratic", choices=REPRESENTATIONS)
-    width: int | None = setting(None)
-    num_directions: int | None = setting(None, least=1, most=_MOST_WIDTH)
+    width: int = setting(None)
+    num_directions: int = setting(None, least=1, most=_MOST_WIDTH)
     quad: QuadraticConfig = nested(QuadraticConfig, "quad_", names={"num_steps": "num_steps"})
     ntk: NTKConfig = nested(NTKConfig, "ntk_")
     float64: bool = setting(False)

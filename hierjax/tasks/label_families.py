@@ -35,7 +35,7 @@ class LabelFamily(Config):
     """
 
     kind: str
-    num_inputs: int | None
+    num_inputs: int
     num_locations: int | None = setting(None, flag=False)
 
     @property
@@ -85,9 +85,9 @@ class HierarchyFamily(LabelFamily):
     """
 
     kind: str = setting("cnot", choices=HIERARCHY_KINDS)
-    depth: int | None = setting(None, most=_MOST_SIZE)
-    num_inputs: int | None = setting(None, most=_MOST_SIZE)
-    labels_per_level: int | None = setting(None, only=("task", (*REVERSIBLE, "ptf")))
+    depth: int = setting(None, most=_MOST_SIZE)
+    num_inputs: int = setting(None, most=_MOST_SIZE)
+    labels_per_level: int = setting(None, only=("task", (*REVERSIBLE, "ptf")))
     rule: int | None = setting(None, least=0, most=255, only=("task", ("automaton",)))
     ptf_kind: str | None = setting(None, choices=PTF_KINDS, only=_PTF)
     fan_in: int | None = setting(None, only=_PTF)
@@ -148,12 +148,12 @@ class BrainDumpFamily(LabelFamily):
 
     num_inputs: int = setting(20, most=_MOST_SIZE)
     depth: int = setting(3, most=_MOST_SIZE)
-    gates_per_level: int | None = setting(None)
+    gates_per_level: int = setting(None)
     fan_in: int = setting(2)
-    labels_per_level: int | None = setting(None)
+    labels_per_level: int = setting(None)
     votes: int = setting(3)
     kind: str = setting("brain_dump", flag=False)
-    brain_dump: BrainDumpSpec | None = setting(None, flag=False)
+    brain_dump: BrainDumpSpec = setting(None, flag=False)
 
     def __post_init__(self):
         super().__post_init__()

@@ -72,7 +72,7 @@ class NetworkConfig(Config):
     batch_size: int = setting(32, least=1, most=_MOST_BATCH)
     num_steps: int | None = setting(None, least=1, most=_MOST_STEPS)
     stop_loss: float = setting(1e-3, least=0)
-    learning_rates: tuple[float, ...] | None = setting(None, above=0)
+    learning_rates: tuple[float, ...] = setting(None, above=0)
     clip: float = setting(1.0, above=0)
     width_per_symbol: int = setting(8, least=1, most=_MOST_WIDTH)
     passes: int = setting(20, least=1, most=_MOST_STEPS)
