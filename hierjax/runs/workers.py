@@ -58,12 +58,15 @@ def _left_by_dask() -> int | None:
     return limit and max(limit - psutil.Process().memory_info().rss, 1)
 
 
-@functools.cache
 def versions() -> dict[str, str]:
     """What driver and workers must have in common, for the same numbers and none misread.
 
     The experiments count where they stand beside the package, in a clone.
     """
+    return _VERSIONS
+
+
+def _read_versions() -> dict[str, str]:
     package = Path(__file__).parents[1]
     try:
         version = metadata.version("hierjax")
@@ -96,3 +99,7 @@ def _digest(folder: Path) -> str:
     for path in sorted(folder.rglob("*.py")):
         found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return found.hexdigest()[:12]
+
+
+# As this process has imported them: the files may change later.
+_VERSIONS = _read_versions()
