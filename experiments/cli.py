@@ -186,7 +186,7 @@ def _report_from_main_thread_only(unraisable: Any) -> None:
 
 def _cache_compilation() -> None:
     """Keeps compiled programs in a folder of the user's own, unless JAX was told another."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         jax.config.update("jax_compilation_cache_dir", os.path.join(base, "hierjax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

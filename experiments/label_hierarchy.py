@@ -59,11 +59,7 @@ class Request(labels.Request):
 
 
 def require(request: Request) -> None:
-    """Refuses tasks of which a seed draws labels that are nearly constant.
-
-    Raises:
-      ValueError: a label is.
-    """
+    """Refuses tasks of which a seed draws labels that are nearly constant."""
     if request.task.ptf is not None:
         keys = jax.vmap(task_key)(seed_keys(request.seed, request.num_seeds))
         shares = map_seeds(lambda key: draw_ptf_hierarchy(key, request.task.ptf)[1])(keys)

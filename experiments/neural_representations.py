@@ -115,11 +115,7 @@ def learners(request: Request) -> dict[str, Stack]:
 
 
 def require(request: Request) -> None:
-    """Asserts that the seeds which are worked on at once have room.
-
-    Raises:
-      ValueError: they have not.
-    """
+    """Refuses sizes for whose seeds, as many as are worked on at once, there is no room."""
     if request.float64:
         jax.config.update("jax_enable_x64", True)
     lanes = next(seed_chunks(request.num_seeds, seed_mesh(request.num_devices)))[0].size
@@ -195,13 +191,7 @@ def summarize(request: Request, results: Results) -> dict:
 
 
 def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
-    """The content of summary.json, from what was measured and what it took.
-
-    Args:
-      request: what was asked for.
-      measured: what each measure says of each learner, stacked over seeds.
-      seconds: what each learner took.
-    """
+    """The content of summary.json, from what was measured of each learner and what it took."""
 
     def each(entry) -> dict:
         return {

@@ -34,8 +34,6 @@ from hierjax.settings import setting
 from hierjax.tasks import PolynomialSpec
 from hierjax.train import QuadraticConfig, train_layerwise
 
-_CHOSEN = "chosen_"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request(SweepRequest):
@@ -142,27 +140,18 @@ class Cell:
         return measured
 
 
-def cells(request: Request) -> list[Cell]:
-    """All of the grid."""
+def points(request: Request) -> list[Point]:
+    """All points of the grid."""
     return [
-        Cell(each, learner, num_train)
+        Cell(each, learner, num_train).point()
         for each in request.of_dimensions.values()
         for num_train in each.num_train
         for learner in each.learners
     ]
 
 
-def points(request: Request) -> list[Point]:
-    """All points of the grid."""
-    return [cell.point() for cell in cells(request)]
-
-
 def require(request: Request) -> None:
-    """Asserts that the seeds which are worked on at once have room.
-
-    Raises:
-      ValueError: they have not.
-    """
+    """Refuses sizes for whose seeds there is no room, see `neural_representations.require`."""
     for each in request.of_dimensions.values():
         representations.require(each)
 
@@ -177,11 +166,7 @@ def headline(request: Request) -> str:
 
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
-    """The content of summary.json.
-
-    Raises:
-      ValueError: a point could not be measured.
-    """
+    """The content of summary.json; ValueError if a point could not be measured."""
     for name, found in results.items():
         if found.skipped:
             raise ValueError(f"{name}: {found.skipped}")
@@ -214,11 +199,8 @@ def _of_dimension(request: representations.Request, results: dict[str, Measured]
     for name in request.learners:
         for n in request.num_train:
             found = results[Cell(request, name, n).name]
-            chosen = {
-                key.removeprefix(_CHOSEN): values
-                for key, values in found.values.items()
-                if key.startswith(_CHOSEN)
-            }
+            parts = {key.partition("_")[::2]: each for key, each in found.values.items()}
+            chosen = {part: each for (kind, part), each in parts.items() if kind == "chosen"}
             measured[f"{name}_{n}"] = found.values | {"chosen": chosen}
             seconds[f"{name}_{n}"] = {kind: found.seconds[kind] for kind in ("compile", "run")}
     summary = representations.summarize_measured(request, measured, seconds)

@@ -1,6 +1,7 @@
 """The one runner: it makes a command of a declared experiment."""
 
 from pathlib import Path
+from typing import Any
 
 from experiments import cli
 from hierjax.runs import LayerwiseRun, RunFolder, SweepRun, requests
@@ -17,7 +18,7 @@ def run(experiment: Experiment) -> None:
     request = cli.read(experiment.doc, module, experiment.request, workdir, experiment.follows)
     with cli.preparing():
         experiment.require(request)
-        kind = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
+        kind: Any = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
         work = kind(experiment, request)
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)

@@ -74,49 +74,35 @@ class Request(SweepRequest, LearnerSettings):
 
     @functools.cached_property
     def specs(self) -> tuple[RandomHierarchySpec, ...]:
-        """The grammars.
-
-        Raises:
-          ValueError: there is none of such sizes.
-        """
+        """The grammars."""
         sizes = (self.num_classes, self.vocab_size, self.num_rules, self.branching, self.depth)
         return tuple(RandomHierarchySpec(*each) for each in itertools.product(*sizes))
 
     @functools.cached_property
     def cells(self) -> list[StringCell]:
-        """All of the grid, see `make_cells`."""
-        return make_cells(self)
+        """All of the grid, those of the same data next to each other."""
+
+        def num_test(spec: RandomHierarchySpec) -> int:
+            return min(self.num_test, spec.num_strings // _SHARE_OF_TEST)
+
+        return [
+            StringCell(spec, learner, multiple, num_test(spec), self.settings)
+            for spec in self.specs
+            for multiple in self.train_multiples
+            for learner in self.learners
+        ]
 
     def __post_init__(self):
         super().__post_init__()
-        self.cells  # noqa: B018  Refused here, if it is.
-
-
-def make_cells(request: Request) -> list[StringCell]:
-    """All of the grid, those of the same data next to each other.
-
-    Raises:
-      ValueError: two cells are the same, or none can be measured.
-    """
-    cells = [
-        StringCell(spec, learner, multiple, _num_test(request, spec), request.settings)
-        for spec in request.specs
-        for multiple in request.train_multiples
-        for learner in request.learners
-    ]
-    for one, other in itertools.pairwise(sorted(cells, key=lambda cell: cell.name)):
-        if one.name == other.name:
-            raise ValueError(
-                f"train_multiples={one.multiple:g} and {other.multiple:g} both make "
-                f"{one.num_train} train strings of {spec_name(one.spec)}: leave one of them out"
-            )
-    if all(cell.obstacle for cell in cells):
-        raise ValueError(f"nothing of this grid can be measured: {cells[0].obstacle}")
-    return cells
-
-
-def _num_test(request: Request, spec: RandomHierarchySpec) -> int:
-    return min(request.num_test, spec.num_strings // _SHARE_OF_TEST)
+        by_name = sorted(self.cells, key=lambda cell: cell.name)
+        for one, other in itertools.pairwise(by_name):
+            if one.name == other.name:
+                raise ValueError(
+                    f"train_multiples={one.multiple:g} and {other.multiple:g} both make "
+                    f"{one.num_train} train strings of {spec_name(one.spec)}: leave one of them out"
+                )
+        if all(cell.obstacle for cell in self.cells):
+            raise ValueError(f"nothing of this grid can be measured: {self.cells[0].obstacle}")
 
 
 def points(request: Request) -> list[Point]:
@@ -125,12 +111,7 @@ def points(request: Request) -> list[Point]:
 
 
 def summarize(request: Request, measured: dict[str, Measured]) -> dict:
-    """The content of summary.json.
-
-    Args:
-      request: what was asked for.
-      measured: by the names of the cells that could be measured.
-    """
+    """The content of summary.json; what was measured is by the names of the cells."""
     cells, level = request.cells, request.level
     reasons = {cell: _obstacle(cell, measured) for cell in cells}
     errors = {cell: measured[cell.name].values["test_error"] for cell in cells if not reasons[cell]}
@@ -209,11 +190,11 @@ def _threshold(
 def _fit(errors: dict, specs: tuple[RandomHierarchySpec, ...], learner: str, level: float) -> dict:
     """Of n* against the predicted number."""
     curves = {spec: _curve(errors, spec, learner) for spec in specs}
-    curves = {spec: curve for spec, curve in curves.items() if curve[0]}
-    if not curves:
-        return PowerLaw(*[math.nan] * 4, ())._asdict()
-    scales = [predicted_num_train(spec) for spec in curves]
-    return power_law(scales, *zip(*curves.values(), strict=True), level)._asdict()
+    scales = [predicted_num_train(spec) for spec, (sizes, _) in curves.items() if sizes]
+    if not scales:
+        return PowerLaw(math.nan, math.nan, math.nan, math.nan, ())._asdict()
+    sizes, rows = zip(*(curve for curve in curves.values() if curve[0]), strict=True)
+    return power_law(scales, sizes, rows, level)._asdict()
 
 
 def headline(request: Request) -> str:
