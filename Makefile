@@ -5,6 +5,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# About a minute of one core: every kind of task and of model, and what measures errors.
+QUICK := tests/test_imports.py tests/measure/test_label_report.py tests/measure/test_metrics.py \
+    tests/models/test_conv_stack.py tests/models/test_patch_features.py \
+    tests/models/test_products.py tests/models/test_residual_net.py \
+    tests/models/test_residual_stack.py tests/models/test_shallow_net.py \
+    tests/tasks/test_choices.py tests/tasks/test_circuits.py tests/tasks/test_grammars.py \
+    tests/tasks/test_lattice.py tests/tasks/test_staircases.py tests/theory/test_brain_dump.py
 
 .PHONY: run check lint test bench venv clean
 .DEFAULT_GOAL := run
@@ -24,11 +31,11 @@ run: venv
 lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports
-	$(BIN)/pyrefly check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pyrefly check --output-format min-text
 
 check: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m quick
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(QUICK)
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
