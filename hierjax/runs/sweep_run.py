@@ -24,7 +24,7 @@ class SweepRun:
         keys = seed_keys(request.seed, request.num_seeds)
         points = experiment.points(request)
         self._sweep = Sweep(points, keys, request.num_devices, request.impl)
-        self._done = 0.0
+        self._done, self._machines = 0.0, set()
         self._stack = contextlib.ExitStack()
         self._workers = self._stack.enter_context(workers_of(request.scheduler, request.workers))
 
@@ -49,7 +49,10 @@ class SweepRun:
             self._stack,
             Progress(round(self._sweep.work), "units of work", self._done) as bar,
         ):
-            return self._sweep.run(folder, bar.advance, self._workers.executor)
+            results = self._sweep.run(folder, bar.advance, self._workers.executor)
+        workers = (event.get("worker", "") for event in folder.events("chunk"))
+        self._machines = {worker.partition(":")[0] for worker in workers}
+        return results
 
     def summary(self, results: dict[str, Measured]) -> dict:
         """What summary.json says of every experiment of this kind."""
@@ -61,6 +64,7 @@ class SweepRun:
             },
             "programs_compiled": sum(each.num_compiled for each in results.values()),
             "devices": self._num_devices,
+            "hosts": max(1, len(self._machines)),
         }
 
     def table(self, results: dict[str, Measured]) -> list[str]:
