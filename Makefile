@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# About a minute of one core: every kind of task and of model, and what measures errors.
+# A little more than a minute of one core.
 QUICK := tests/test_imports.py tests/measure/test_label_report.py tests/measure/test_metrics.py \
     tests/models/test_conv_stack.py tests/models/test_patch_features.py \
     tests/models/test_products.py tests/models/test_residual_net.py \

@@ -33,7 +33,7 @@ def climb(
     """
     above = trace >= level
     first = steps[above.argmax(axis=1)]
-    all_reached, gaps = above.any(axis=1).all(axis=1), np.diff(first, axis=1)
+    all_reached, gaps = np.all(above.any(axis=1), axis=1), np.diff(first, axis=1)
     return Climb(
         reached=np.where(above.any(axis=1), first, np.inf),
         in_order=all_reached & (gaps >= 0).all(axis=1),
