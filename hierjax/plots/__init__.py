@@ -1,4 +1,13 @@
-"""Figures, drawn from run folders alone."""
+"""Figures, drawn from run folders alone.
+
+complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
+growth.py           growth_figure: how costs grow, of the benchmarks.
+labels.py           label_figure: accuracies of each level after each block.
+representations.py  representation_figure, threshold_figure: learners of polynomials.
+staircases.py       staircase_figure: coefficients as they grow, and errors of both learners.
+strings.py          layerwise_figure: errors of all learners, and embeddings of each level.
+style.py            What all figures share.
+"""
 
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.growth import growth_figure

@@ -32,6 +32,7 @@ Grids of points by seeds:
   workers.py        What a process does that measures, and whether it may.
   executors.py      Threads of this process, and the outcomes of any executor.
   dask_workers.py   workers_of: workers of Dask.
+  dask_executor.py  What makes an executor of Dask's client.
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
