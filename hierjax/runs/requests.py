@@ -168,9 +168,9 @@ def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
             check(leaf.flag, chosen[leaf.flag], leaf.rules)
         other, allowed = leaf.rules.get("only", (None, ()))
         if other is not None and leaf.flag in values and chosen[other] not in allowed:
+            found = "" if chosen[other] is None else f", not {chosen[other]}"
             raise ValueError(
-                f"--{leaf.flag} is for --{other} {' or '.join(allowed)}, not {chosen[other]}: "
-                "drop it"
+                f"--{leaf.flag} is for --{other} {' or '.join(allowed)}{found}: drop it"
             )
     return _construct(request, (), {leaf.path: chosen[leaf.flag] for leaf in known})
 
