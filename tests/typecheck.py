@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from beartype import BeartypeConf, beartype
 
-PACKAGES = ("hierjax.tasks", "hierjax.theory", "hierjax.models", "hierjax.measure")
+PACKAGES = ("hierjax.tasks", "hierjax.theory", "hierjax.models", "hierjax.measure", "hierjax.train")
 
 _CONF = BeartypeConf(is_pep484_tower=True)  # An int is a float, as static checkers have it.
 

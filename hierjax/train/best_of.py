@@ -1,4 +1,7 @@
-"""The one of several layers that does best on held-out examples."""
+"""The one of several layers that does best on held-out examples.
+
+It makes choices that change shapes, such as a width, which no index into a grid of `Descent` can.
+"""
 
 import abc
 import dataclasses
@@ -7,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.train.layerwise import ChoosingLayer, RoundsLayer
 
@@ -14,53 +18,55 @@ PyTree = Any
 
 
 class Candidate(RoundsLayer, ChoosingLayer):
-    """A layer that knows how well it does."""
+    """A layer that knows how well it does on held-out examples."""
 
     @abc.abstractmethod
-    def held_out_error(self, state: PyTree) -> jax.Array:
-        """A number, when the fit has ended."""
+    def held_out_error(self, state: PyTree) -> Float[Array, ""]:
+        """Returns the error by which candidates are compared, given the state of an ended fit."""
 
 
 class BestOfState(struct.PyTreeNode):
-    """A fit between two rounds.
+    """A fit of `BestOf` between two rounds.
 
     Attributes:
-      states: of the candidates.
+      states: the states of the fits of all candidates.
     """
 
     states: tuple[PyTree, ...]
 
     @property
-    def progress(self) -> jax.Array:
-        """Mean over the candidates, 1 when all have ended; of each seed, if they have an axis."""
+    def progress(self) -> Float[Array, "*seeds"]:
+        """Mean progress of the candidates, 1 when all have ended; of each seed if stacked."""
         each = jnp.stack([state.progress for state in self.states])
         return jnp.where(each.min(axis=0) < 1, jnp.minimum(each.mean(axis=0), 0.999), 1)
 
 
 class Best(struct.PyTreeNode):
-    """What was fitted.
+    """What `BestOf` has fitted.
 
     Attributes:
-      params: of all candidates.
-      index: the best of them.
+      params: the parameters of all candidates.
+      index: () integer, index of the best candidate.
     """
 
     params: tuple[PyTree, ...]
-    index: jax.Array
+    index: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class BestOf(RoundsLayer, ChoosingLayer):
-    """Fits all candidates, and uses the best: choices that change shapes, such as a width.
+    """A layer that fits all of its candidates, and is then the best of them.
 
     Attributes:
-      candidates: layers of the same inputs and outputs.
+      candidates: layers of the same inputs and outputs, that make choices of the same names.
     """
 
     candidates: tuple[Candidate, ...]
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> BestOfState:
-        """The states before the first round."""
+    def start(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> BestOfState:
+        """Starts all candidates, each with a key of its own; see `RoundsLayer.start`."""
         return BestOfState(
             tuple(
                 each.start(jax.random.fold_in(key, i), inputs, labels)
@@ -69,9 +75,13 @@ class BestOf(RoundsLayer, ChoosingLayer):
         )
 
     def advance(
-        self, key: jax.Array, state: BestOfState, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: BestOfState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
     ) -> BestOfState:
-        """One more round of those that have not ended."""
+        """Advances the candidates that have not ended by one round; see `RoundsLayer.advance`."""
         pairs = zip(self.candidates, state.states, strict=True)
         return BestOfState(
             tuple(
@@ -80,23 +90,25 @@ class BestOf(RoundsLayer, ChoosingLayer):
             )
         )
 
-    def finish(self, state: BestOfState, inputs: jax.Array, labels: jax.Array) -> Best:
-        """All parameters, and which are the best."""
+    def finish(
+        self, state: BestOfState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> Best:
+        """Returns the parameters of all candidates, and which is best; see `RoundsLayer.finish`."""
         pairs = list(zip(self.candidates, state.states, strict=True))
         errors = jnp.stack([each.held_out_error(own) for each, own in pairs])
         params = tuple(each.finish(own, inputs, labels) for each, own in pairs)
         return Best(params, errors.argmin())
 
-    def apply(self, params: Best, inputs: jax.Array) -> jax.Array:
-        """Outputs of the best."""
+    def apply(self, params: Best, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns the outputs (N, ...) of the best candidate on inputs (N, ...)."""
         branches = [
             lambda inputs, each=each, own=own: each.apply(own, inputs)
             for each, own in zip(self.candidates, params.params, strict=True)
         ]
         return jax.lax.switch(params.index, branches, inputs)
 
-    def chosen(self, params: Best) -> dict[str, jax.Array]:
-        """The number of the best candidate, and what that one has chosen."""
+    def chosen(self, params: Best) -> dict[str, Array]:
+        """Returns the index of the best "candidate", and the choices that this one has made."""
         pairs = zip(self.candidates, params.params, strict=True)
         of_all = [each.chosen(own) for each, own in pairs]
         of_best = {name: jnp.stack([x[name] for x in of_all])[params.index] for name in of_all[0]}

@@ -2,16 +2,21 @@
 
 A block's first weights stay as they were drawn; a convex loss of the corrected estimates fixes
 the second ones. A level of the hierarchy becomes learnable once the level below it stands in the
-stream. Fresh examples for every block are the caller's part.
+stream. The caller may give every block fresh examples. Matrix products are of highest precision.
+
+Inputs are (N, d), or (N, G, d) with a lattice of G locations, labels (N, K) or (N, G, K), and the
+stream carries the inputs and the estimates of all labels, (N, d + K) or (N, G, d + K).
 """
 
 import dataclasses
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jaxtyping import Array, Bool, Float, Key
 
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.settings import Config, setting
@@ -22,8 +27,13 @@ from hierjax.train.losses import LABEL_LOSSES
 from hierjax.train.unit_features import UnitFeatures, draw_features, sum_blocks
 from hierjax.train.validation import num_fitted
 
+PyTree = Any
+
 BLOCK_SOLVERS = ("sgd", "adam", "ridge")
+"""How the second weights of a block may be fitted, see `BlockConfig`."""
+
 ACCEPT = ("validated", "all")
+"""Labels that a block may correct, see `BlockConfig`."""
 
 _ROWS_AT_ONCE = 1024
 _ERRORS = 2.0
@@ -37,16 +47,18 @@ _ADAM_RATE = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class BlockConfig(Config):
-    """How the blocks of a stack are trained.
+    """How the blocks of a residual stack are trained.
 
     Attributes:
-      solver: how the second weights of a block are fitted; "ridge" is for the square loss.
+      solver: how the second weights of a block are fitted: by minibatches ("sgd", "adam"), or by
+        ridge regression ("ridge"), which is for the square loss.
       loss: loss of each label that a block minimises.
       passes: passes of descent over the train examples of a block.
       batch_size: examples, or locations, of each step of a block's descent.
-      penalty: penalty on squared second weights, as a share of the features' mean eigenvalue.
-      accept: whether a block corrects "all" labels, or those whose loss on held-out examples,
-        an eighth, it lowers by more than two standard errors: "validated". The noise that it fits
+      penalty: penalty on the squared second weights of a block, as a share of the mean eigenvalue
+        of its features.
+      accept: labels that a block corrects: "all", or those whose loss on held-out examples, an
+        eighth, it lowers by more than two standard errors ("validated"). The noise that it fits
         to labels out of its reach is then kept out of the stream.
 
     Raises:
@@ -67,50 +79,63 @@ class BlockConfig(Config):
 
 
 class TrainedBlock(struct.PyTreeNode):
-    """A block's parameters.
+    """The parameters of a block.
 
     Attributes:
-      variables: of the stack's module, its own part.
-      accepted: (K,) labels that it corrects.
+      variables: variables of the module of the stack, as far as they are those of this block.
+      accepted: (K,) bool, whether the block corrects each label.
     """
 
-    variables: dict
-    accepted: jax.Array
+    variables: PyTree
+    accepted: Array
 
 
 class BlockFit(struct.PyTreeNode):
-    """The fit of a block between two rounds."""
+    """The fit of a block between two rounds.
+
+    Attributes:
+      features: the random units of the block, centred and scaled.
+      descent: state of the descent on the second weights.
+    """
 
     features: UnitFeatures
     descent: DescentState
 
     @property
-    def progress(self) -> jax.Array:
-        """1 when the fit has ended."""
+    def progress(self) -> Float[Array | np.ndarray, "*seeds"]:
+        """Progress of the descent, 1 when it has ended; of each seed if stacked."""
         return self.descent.progress
 
 
 @dataclasses.dataclass(frozen=True)
 class BlockLayer:
-    """One block, fitted by ridge regression.
+    """One block of a residual stack, fitted by ridge regression.
 
     Attributes:
-      stack: the module.
-      config: choices that all blocks share.
-      index: of the block, from 0.
+      stack: the module of the whole stack.
+      config: choices that all blocks of the stack share.
+      index: index of the block, from 0.
     """
 
     stack: ResidualStack
     config: BlockConfig
     index: int
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> TrainedBlock:
+    def fit(
+        self, key: Key[Array, ""], inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]
+    ) -> TrainedBlock:
         """Trains the block.
 
         Args:
-          key: of the first weights.
-          inputs: (N, ..., d) of the first block, elsewhere the stream (N, ..., d + K).
-          labels: (N, ..., K) signs.
+          key: typed PRNG key of the first weights.
+          inputs: (N, ..., d) inputs for the first block, for others the stream (N, ..., d + K).
+          labels: (N, ..., K) labels, signs.
+
+        Returns:
+          The parameters of the block.
+
+        Raises:
+          ValueError: labels are to be validated, and there are fewer than two examples.
         """
         with jax.default_matmul_precision("highest"):
             rows, targets = self._train_rows(inputs, labels)
@@ -118,8 +143,10 @@ class BlockLayer:
             readout = self._ridge(features, rows, targets)
             return self._trained(features, readout, inputs, labels)
 
-    def apply(self, params: TrainedBlock, inputs: jax.Array) -> jax.Array:
-        """The stream (N, ..., d + K) above the block."""
+    def apply(
+        self, params: TrainedBlock, inputs: Float[Array, "N *G D"]
+    ) -> Float[Array, "N *G stream"]:
+        """Returns the stream (N, ..., d + K) above the block, given inputs as for `fit`."""
         with jax.default_matmul_precision("highest"):
             return jax.lax.map(
                 lambda one: self._block(params.variables, one[None])[0],
@@ -133,18 +160,21 @@ class BlockLayer:
     def _name(self) -> str:
         return f"blocks_{self.index}"
 
-    def _embed(self, inputs: jax.Array) -> jax.Array:
+    def _embed(self, inputs: Float[Array, "N *G D"]) -> Float[Array, "N *G stream"]:
         return self.stack.embed(inputs) if self.index == 0 else inputs
 
-    def _block(self, variables: dict, stream: jax.Array) -> jax.Array:
-        return self.stack.apply(variables, stream, self.index, method=ResidualStack.layer)
+    def _block(self, variables: PyTree, stream: Float[Array, "N *G D"]) -> Float[Array, "N *G D"]:
+        method = ResidualStack.layer
+        return cast(Array, self.stack.apply(variables, stream, self.index, method=method))
 
     def _units(self) -> RandomUnits:
         stack = self.stack
         return RandomUnits(stack.width, stack.activation, stack.fan_in, stack.beta)
 
-    def _train_rows(self, inputs, labels) -> tuple[jax.Array, jax.Array]:
-        """(R, w*(d+K) + K) windows and estimates, and (R, K) labels, to be fitted."""
+    def _train_rows(
+        self, inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]
+    ) -> tuple[Float[Array, "R windows"], Float[Array, "R K"]]:
+        """Returns windows and estimates (R, w*(d+K) + K), and labels (R, K), to be fitted."""
         if self.config.accept == "validated":
             count = num_fitted(inputs.shape[0])
             inputs, labels = inputs[:count], labels[:count]
@@ -153,16 +183,18 @@ class BlockLayer:
         rows = jnp.concatenate([windows, self.stack.readout(stream)], axis=-1)
         return rows.reshape(-1, rows.shape[-1]), labels.reshape(-1, num_labels)
 
-    def _features(self, key: jax.Array, rows: jax.Array) -> UnitFeatures:
+    def _features(self, key: Key[Array, ""], rows: Float[Array, "R D"]) -> UnitFeatures:
         batch_size = self.config.batch_size if self.config.solver == "sgd" else None
         return draw_features(self._units(), key, rows[:, : -self.stack.num_labels], batch_size)
 
-    def _values(self, features: UnitFeatures, rows: jax.Array) -> jax.Array:
-        """(R, W) features of rows."""
+    def _values(self, features: UnitFeatures, rows: Float[Array, "R D"]) -> Float[Array, "R W"]:
+        """Returns the features (R, W) of rows."""
         return features.values(self._units(), rows[:, : -self.stack.num_labels])
 
-    def _ridge(self, features: UnitFeatures, rows: jax.Array, targets: jax.Array) -> dict:
-        """Second weights, from the Gram matrix of all rows."""
+    def _ridge(
+        self, features: UnitFeatures, rows: Float[Array, "R D"], targets: Float[Array, "R K"]
+    ) -> dict[str, Array]:
+        """Solves for the second weights by the Gram matrix of all rows."""
         residuals = targets - rows[:, -targets.shape[1] :]
         bias = residuals.mean(axis=0)
 
@@ -177,7 +209,7 @@ class BlockLayer:
         return {"kernel": kernel, "bias": bias}
 
     def _trained(self, features: UnitFeatures, readout: dict, inputs, labels) -> TrainedBlock:
-        """The module's variables, second weights folded with centre and scale of the features."""
+        """Folds centre and scale of the features into the second weights of the module."""
         kernel = features.scale * readout["kernel"]
         second = {"kernel": kernel, "bias": readout["bias"] - features.center @ kernel}
         block = {"first": features.variables["params"], "second": second}
@@ -191,8 +223,8 @@ class BlockLayer:
             }
         return TrainedBlock(variables, accepted)
 
-    def _accepted(self, variables: dict, inputs, labels) -> jax.Array:
-        """(K,) labels whose loss on the examples that were not fitted falls, by two errors."""
+    def _accepted(self, variables: PyTree, inputs, labels) -> Bool[Array, " K"]:
+        """Tells whose loss on the examples that were not fitted falls by two standard errors."""
         count = num_fitted(inputs.shape[0])
         before, labels = self._embed(inputs[count:]), labels[count:]
         after = self.apply(TrainedBlock(variables, jnp.ones(0)), inputs[count:])
@@ -208,29 +240,43 @@ class BlockLayer:
 
 
 class DescentBlockLayer(BlockLayer, RoundsLayer):
-    """A `BlockLayer` trained by stochastic gradients, in rounds."""
+    """One block of a residual stack, fitted by stochastic gradients, in rounds.
+
+    Attributes:
+      stack: the module of the whole stack.
+      config: choices that all blocks of the stack share; its solver is "sgd" or "adam".
+      index: index of the block, from 0.
+    """
 
     fit = RoundsLayer.fit
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> BlockFit:
-        """The state before the first round; arguments as for `BlockLayer.fit`."""
+    def start(
+        self, key: Key[Array, ""], inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]
+    ) -> BlockFit:
+        """Returns the state before the first round; arguments as for `BlockLayer.fit`."""
         with jax.default_matmul_precision("highest"):
             rows, _ = self._train_rows(inputs, labels)
             features = self._features(key, rows)
             return BlockFit(features, self._descent(rows).start(self._objective(features), key))
 
     def advance(
-        self, key: jax.Array, state: BlockFit, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: BlockFit,
+        inputs: Float[Array, "N *G D"],
+        labels: Float[Array, "N *G K"],
     ) -> BlockFit:
-        """One round."""
+        """Takes the steps of one round; see `RoundsLayer.advance`."""
         with jax.default_matmul_precision("highest"):
             rows, targets = self._train_rows(inputs, labels)
             objective = self._objective(state.features)
             descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
             return state.replace(descent=descent)
 
-    def finish(self, state: BlockFit, inputs: jax.Array, labels: jax.Array) -> TrainedBlock:
-        """Parameters as `BlockLayer.fit` returns them."""
+    def finish(
+        self, state: BlockFit, inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]
+    ) -> TrainedBlock:
+        """Returns the parameters of the block, not finite if the fit has run away."""
         with jax.default_matmul_precision("highest"):
             readout = state.descent.params
             readout = readout | {"bias": _BIAS * readout["bias"]}
@@ -241,7 +287,7 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
             readout = jax.tree.map(lambda leaf: jnp.where(failed, jnp.nan, leaf), readout)
             return self._trained(state.features, readout, inputs, labels)
 
-    def _descent(self, rows: jax.Array) -> Descent:
+    def _descent(self, rows: Float[Array, "R D"]) -> Descent:
         config = self.config
         num_steps = int(np.ceil(config.passes * rows.shape[0] / config.batch_size))
         make, rate = optax.sgd, _SGD_RATES[config.loss]
@@ -253,12 +299,14 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
 
         return Descent(optimizer, (rate,), num_steps, config.batch_size)
 
-    def _losses(self, scores: jax.Array, labels: jax.Array) -> jax.Array:
-        """(R,) summed over labels."""
+    def _losses(
+        self, scores: Float[Array, "R K"], labels: Float[Array, "R K"]
+    ) -> Float[Array, " R"]:
+        """Returns the losses (R,) of rows, sums over labels."""
         return LABEL_LOSSES[self.config.loss](scores, labels).sum(axis=1)
 
     def _objective(self, features: UnitFeatures) -> Objective:
-        """The sum over labels; the bias learns as one more feature of size `_BIAS`."""
+        """Makes the sum of losses over labels; the bias is one more feature, of size `_BIAS`."""
         num_labels, width = self.stack.num_labels, self.stack.width
         decay = self.config.penalty * features.mean_square / width
 
@@ -276,9 +324,16 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
 def residual_layers(
     stack: ResidualStack, config: BlockConfig | None = None
 ) -> tuple[BlockLayer, ...]:
-    """The blocks of a stack as layers to be trained one at a time.
+    """Makes layers that are trained one at a time of the blocks of a residual stack.
 
-    Together their parameters are those of the module, see `network.merge_variables`.
+    Together their parameters are those of the module, see `merge_variables`.
+
+    Args:
+      stack: the module.
+      config: choices that all blocks share; by default `BlockConfig()`.
+
+    Returns:
+      The blocks, first block first.
     """
     config = BlockConfig() if config is None else config
     kind = BlockLayer if config.solver == "ridge" else DescentBlockLayer

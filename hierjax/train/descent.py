@@ -1,4 +1,7 @@
-"""Minibatch descent by optax, in rounds that can be saved, over a grid of choices."""
+"""Minibatch descent by optax, in rounds that can be saved, over a grid of choices.
+
+Arithmetic is in float32 at JAX's default precision of products, unless the caller asks for more.
+"""
 
 import dataclasses
 import itertools
@@ -10,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
 from hierjax.train.share_batch import share_batch
 from hierjax.train.validation import num_fitted
@@ -18,56 +22,59 @@ PyTree = Any
 
 
 class DescentState(struct.PyTreeNode):
-    """A fit between two rounds.
+    """A fit by `Descent` between two rounds.
 
     Attributes:
-      params: what is trained.
-      opt_state: of the optimizer.
-      choice: index in `Descent.grid` of the choice in use.
-      final: whether the choice is made; without early stopping all examples are then trained on.
-      step: steps taken with this choice.
-      loss: mean loss of the last round's minibatches.
-      validation: (K,) mean of `Objective.validate` for the choices tried so far.
-      best: parameters that did best so far, with early stopping; None elsewhere.
-      best_step: steps after which they did.
-      improved: steps after which this choice last did better than before.
-      progress: share of the steps that may be needed; 1 when the fit has ended.
+      params: the parameters that are trained.
+      opt_state: state of the optax optimizer.
+      choice: () int32, index in `Descent.grid` of the choice in use.
+      final: () bool, whether the choice is made; without early stopping all examples are then
+        trained on.
+      step: () int32, number of steps taken with this choice.
+      loss: () float32, mean loss of the last round's minibatches.
+      validation: (choices,) float32, mean of `Objective.validate` on the held-out examples for
+        each of `Descent.grid`; infinite for those not tried yet.
+      best: the parameters that did best so far, with early stopping; None elsewhere.
+      best_step: () int32, number of steps after which `best` was reached.
+      improved: () int32, number of steps after which this choice last did better than before.
+      progress: () float32, share of the steps that may be needed; 1 when the fit has ended.
     """
 
     params: PyTree
     opt_state: PyTree
-    choice: jax.Array
-    final: jax.Array
-    step: jax.Array
-    loss: jax.Array
-    validation: jax.Array
+    choice: Array
+    final: Array
+    step: Array
+    loss: Array
+    validation: Array
     best: PyTree
-    best_step: jax.Array
-    improved: jax.Array
-    progress: jax.Array
+    best_step: Array
+    improved: Array
+    progress: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What is minimised.
+    """What descent minimises.
 
     Attributes:
-      init: key -> initial parameters.
-      loss: (parameters, inputs, targets) -> losses of the examples, (N,).
-      validate: likewise what choices are compared by on held-out examples.
-      penalty: of parameters, a number; added to the mean loss, times one of
+      init: key -> initial parameters, a pytree of arrays.
+      loss: (parameters, inputs, targets) -> losses (N,) of N examples.
+      validate: (parameters, inputs, targets) -> the numbers (N,) by whose mean choices are
+        compared on held-out examples.
+      penalty: parameters -> a scalar that is added to the mean loss, times one of
         `Descent.penalties`.
     """
 
-    init: Callable[[jax.Array], PyTree]
-    loss: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
-    validate: Callable[[PyTree, jax.Array, jax.Array], jax.Array]
-    penalty: Callable[[PyTree], jax.Array] = lambda params: jnp.zeros(())
+    init: Callable[[Array], PyTree]
+    loss: Callable[[PyTree, Array, Array], Array]
+    validate: Callable[[PyTree, Array, Array], Array]
+    penalty: Callable[[PyTree], Array] = lambda params: jnp.zeros(())
 
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """How parameters are fitted.
+    """How parameters are fitted by minibatches.
 
     With several choices, a choice being a learning rate and a penalty, each is tried from the
     same start on the first seven eighths of the examples; the one that does best on the rest is
@@ -75,19 +82,20 @@ class Descent:
     all choices and after whatever round, are kept as they are.
 
     Attributes:
-      optimizer: learning rate -> optax optimizer, such as `optax.adam`, or a function that
-        makes a schedule of the rate.
-      learning_rates: tried; the rate may be a traced number.
-      num_steps: most steps for each choice.
-      batch_size: examples of a step.
+      optimizer: learning rate, a traced number -> optax optimizer; `optax.adam`, or a function
+        that makes a schedule of the rate first.
+      learning_rates: learning rates that are tried.
+      num_steps: largest number of steps for each choice.
+      batch_size: number of examples of a step, B.
       stop_loss: mean loss of a round's minibatches below which a fit ends.
-      mesh: a `data_mesh` whose devices share every batch.
-      penalties: factors of `Objective.penalty`, each tried with each learning rate.
-      patience: for early stopping, steps without improvement after which a choice is given up;
-        None for no early stopping.
-      in_order: takes the examples one after another, over and over, not independent draws; with
-        num_steps * batch_size of them each is seen once.
-      steps_per_round: between two measurements, and two states that can be saved.
+      mesh: the devices that share every batch, see `share_batch`; None for one device.
+      penalties: factors of `Objective.penalty` that are tried, each with each learning rate.
+      patience: for early stopping, number of steps without improvement after which a choice is
+        given up; None for no early stopping.
+      in_order: whether examples are taken one after another, over and over, in place of
+        independent draws; of num_steps * batch_size examples each is then seen once.
+      steps_per_round: number of steps between two measurements, and between two states that can
+        be saved.
 
     Raises:
       ValueError: a number out of bounds, or a batch that the devices do not divide.
@@ -122,7 +130,7 @@ class Descent:
 
     @property
     def grid(self) -> tuple[tuple[float, float], ...]:
-        """Learning rate and penalty of each choice."""
+        """Learning rate and penalty of each choice, in the order in which they are tried."""
         return tuple(itertools.product(self.learning_rates, self.penalties))
 
     @property
@@ -133,8 +141,13 @@ class Descent:
     def _stops_early(self) -> bool:
         return self.patience is not None
 
-    def start(self, objective: Objective, key: jax.Array) -> DescentState:
-        """The state before the first round."""
+    def start(self, objective: Objective, key: Key[Array, ""]) -> DescentState:
+        """Returns the state before the first round.
+
+        Args:
+          objective: what is minimised.
+          key: typed PRNG key of the fit.
+        """
         params, opt_state = self._initial(objective, key, 0)
         return DescentState(
             params=params,
@@ -153,19 +166,25 @@ class Descent:
     def advance(
         self,
         objective: Objective,
-        key: jax.Array,
+        key: Key[Array, ""],
         state: DescentState,
-        inputs: jax.Array,
-        targets: jax.Array,
+        inputs: Shaped[Array, "N ..."],
+        targets: Shaped[Array, "N ..."],
     ) -> DescentState:
-        """One round of steps, or those that are left; nothing once a fit has ended.
+        """Takes the steps of one round, or those that are left; none once a fit has ended.
 
         Args:
           objective: what is minimised.
-          key: that of the start.
-          state: before the round.
-          inputs: (N, ...) all examples.
-          targets: (N, ...).
+          key: the key with which the fit was started.
+          state: the state before the round.
+          inputs: (N, ...) inputs of all examples, held-out ones included.
+          targets: (N, ...) targets of all examples.
+
+        Returns:
+          The state after the round.
+
+        Raises:
+          ValueError: choices are to be compared, and there are fewer than two examples.
         """
 
         def one_round(state):
@@ -205,7 +224,10 @@ class Descent:
             params=params, opt_state=opt_state, step=stop, loss=total / (stop - state.step)
         )
 
-    def _rows(self, key, index, num_examples) -> jax.Array:
+    def _rows(
+        self, key: Key[Array, ""], index: Int[Array, ""], num_examples: int | Integer[Array, ""]
+    ) -> Int[Array, " B"]:
+        """Draws the examples of a step."""
         if self.in_order:
             return (index * self.batch_size + jnp.arange(self.batch_size)) % num_examples
         return jax.random.randint(
@@ -243,7 +265,7 @@ class Descent:
     def _num_phases(self) -> int:
         return len(self.grid) + (self._compares and not self._stops_early)
 
-    def _phase(self, state) -> jax.Array:
+    def _phase(self, state: DescentState) -> Int[Array, ""]:
         return jnp.where(state.final, self._num_phases - 1, state.choice)
 
     def _measure(self, objective, state, inputs, targets) -> DescentState:
@@ -280,12 +302,12 @@ class Descent:
             improved=jnp.int32(0),
         )
 
-    def _initial(self, objective, key, choice) -> tuple[PyTree, PyTree]:
+    def _initial(self, objective, key, choice: int | Int[Array, ""]) -> tuple[PyTree, PyTree]:
         # Steps fold in their indices, which stay below this one.
         params = objective.init(jax.random.fold_in(key, 2**31 - 1))
         return params, self.optimizer(self._choice(choice)[0]).init(params)
 
-    def _choice(self, index) -> tuple[jax.Array, jax.Array]:
-        """Learning rate and penalty."""
+    def _choice(self, index: int | Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Returns learning rate and penalty of a choice."""
         rates, penalties = zip(*self.grid, strict=True)
         return jnp.asarray(rates)[index], jnp.asarray(penalties)[index]

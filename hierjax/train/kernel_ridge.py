@@ -8,36 +8,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Integer, Key, Shaped
 
 from hierjax.train.layerwise import ChoosingLayer
 from hierjax.train.losses import Loss
 from hierjax.train.validation import num_fitted
 
-RADIAL: dict[str, Callable[[jax.Array], jax.Array]] = {
+RADIAL: dict[str, Callable[[Array], Array]] = {
     "rbf": lambda squared: jnp.exp(-squared / 2),
     "laplace": lambda squared: jnp.exp(-jnp.sqrt(squared)),
 }
-"""Kernels of the squared distance, in bandwidths."""
+"""Radial kernels by name: squared distance, in units of the squared bandwidth -> kernel."""
 
 _MATRICES = 6
 _TINY = 1e-12
 
 
 class Kernel(NamedTuple):
-    """A kernel.
+    """A kernel, that is a similarity of two points.
 
     Attributes:
-      name: for people.
-      gram: (points (N, D), others (M, D), distance) -> (N, M); the distance is the root mean
-        square distance of two train points.
+      name: name of the kernel, for people.
+      gram: (points (N, D), others (M, D), distance) -> the kernel (N, M) of all pairs; the
+        distance, a scalar, is the root mean square distance of two train points.
     """
 
     name: str
-    gram: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+    gram: Callable[[Array, Array, Array], Array]
 
 
 def radial_kernels(names: tuple[str, ...], bandwidths: tuple[float, ...]) -> tuple[Kernel, ...]:
-    """Some of `RADIAL` with each bandwidth, in units of the distance of two train points."""
+    """Makes radial kernels of several bandwidths.
+
+    Args:
+      names: names of kernels in `RADIAL`.
+      bandwidths: bandwidths of each of them, in units of the root mean square distance of two
+        train points.
+
+    Returns:
+      The kernels, all bandwidths of the first name first.
+    """
 
     def make(name, bandwidth):
         def gram(points, others, distance):
@@ -55,19 +65,19 @@ class KernelMachine(struct.PyTreeNode):
 
     Attributes:
       inputs: (N, ...) train inputs.
-      weights: (N, C) of the points.
-      mean: (C,) of the train targets.
-      distance: root mean square distance of two train points.
-      kernel: index in `KernelRidge.kernels`.
-      ridge: that was added to the Gram matrix's diagonal, in units of its mean.
+      weights: (N, C) weights of the train inputs.
+      mean: (C,) mean of the train targets.
+      distance: () root mean square distance of two train points.
+      kernel: () integer, index of the kernel in `KernelRidge.kernels`.
+      ridge: () number that was added to the Gram matrix's diagonal, in units of its mean.
     """
 
-    inputs: jax.Array
-    weights: jax.Array
-    mean: jax.Array
-    distance: jax.Array
-    kernel: jax.Array
-    ridge: jax.Array
+    inputs: Array
+    weights: Array
+    mean: Array
+    distance: Array
+    kernel: Array
+    ridge: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,24 +85,25 @@ class KernelRidge(ChoosingLayer):
     """Kernel ridge regression: a stack of one layer.
 
     Each kernel is tried with each ridge on seven eighths of the examples (of the first
-    `most_tried` if there are more); what errs least on the rest is fitted to all of them. A Gram
-    matrix that has no Cholesky factor gets more ridge, tenfold until it has one or the ridge is 1.
+    `most_tried` if there are more); the pair that errs least on the rest is fitted to all of them.
+    A Gram matrix that has no Cholesky factor gets more ridge, tenfold until it has one or the
+    ridge is 1. Matrix products are of the highest precision.
 
     Attributes:
       embed: inputs (N, ...) -> real vectors (N, D).
       encode: labels (N, ...) -> targets (N, C) of the regression.
-      loss: whose `mistakes` are compared.
-      kernels: tried.
-      ridges: tried, in units of the mean of the Gram matrix's diagonal.
-      most_tried: bounds what the choice costs.
-      dtype: in which all is computed, "float32" or "float64".
+      loss: the loss whose `mistakes` on held-out examples are compared.
+      kernels: kernels that are tried.
+      ridges: ridges that are tried, in units of the mean of the Gram matrix's diagonal.
+      most_tried: largest number of examples by which kernel and ridge are chosen.
+      dtype: type in which all is computed, "float32" or "float64".
 
     Raises:
       ValueError: float64 is asked for, and JAX does not have it enabled.
     """
 
-    embed: Callable[[jax.Array], jax.Array]
-    encode: Callable[[jax.Array], jax.Array]
+    embed: Callable[[Array], Array]
+    encode: Callable[[Array], Array]
     loss: Loss
     kernels: tuple[Kernel, ...]
     ridges: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
@@ -100,14 +111,25 @@ class KernelRidge(ChoosingLayer):
     dtype: str = "float32"
 
     def __post_init__(self):
-        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+        enabled = jax.config.jax_enable_x64  # pyrefly: ignore[missing-attribute]: made by JAX.
+        if self.dtype == "float64" and not enabled:
             raise ValueError(
                 "dtype='float64' needs jax.config.update('jax_enable_x64', True) before anything "
                 "is computed"
             )
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> KernelMachine:
-        """Fits the machine to inputs (N, ...) and labels (N, ...); the key is not used.
+    def fit(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> KernelMachine:
+        """Chooses kernel and ridge, and fits the machine.
+
+        Args:
+          key: typed PRNG key, not used.
+          inputs: (N, ...) train inputs.
+          labels: (N, ...) train labels.
+
+        Returns:
+          The machine.
 
         Raises:
           ValueError: there are fewer than two examples.
@@ -122,26 +144,29 @@ class KernelRidge(ChoosingLayer):
             ridge, weights = _solve(gram, ridge, targets - mean[None])
             return KernelMachine(inputs, weights, mean, distance, kernel, ridge)
 
-    def apply(self, params: KernelMachine, inputs: jax.Array) -> jax.Array:
-        """Scores (N, C) float32."""
+    def apply(self, params: KernelMachine, inputs: Shaped[Array, "M ..."]) -> Float[Array, "M C"]:
+        """Returns the values (M, C) float32 that the machine predicts at inputs (M, ...)."""
         with jax.default_matmul_precision("highest"):
             points, others = self._points(inputs), self._points(params.inputs)
             gram = self._gram(params.kernel, points, others, params.distance)
             return (gram @ params.weights + params.mean[None]).astype(jnp.float32)
 
-    def chosen(self, params: KernelMachine) -> dict[str, jax.Array]:
-        """The number of the kernel, and the ridge."""
+    def chosen(self, params: KernelMachine) -> dict[str, Array]:
+        """Returns the index of the "kernel", and the "ridge" that was added."""
         return {"kernel": params.kernel, "ridge": params.ridge}
 
     def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
-        """The kernels by name, and the ridges."""
+        """Returns the names of the kernels and the ridges of all seeds, by "kernel" and "ridge"."""
         names = [self.kernels[int(index)].name for index in chosen["kernel"]]
         return super().describe(chosen) | {"kernel": names}
 
-    def _points(self, inputs: jax.Array) -> jax.Array:
+    def _points(self, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N D"]:
         return self.embed(inputs).astype(self.dtype)
 
-    def _choose(self, points, targets, labels, distance) -> tuple[jax.Array, jax.Array]:
+    def _choose(
+        self, points, targets, labels, distance
+    ) -> tuple[Integer[Array, ""], Float[Array, ""]]:
+        """Returns the index of the kernel and the ridge that err least on held-out points."""
         count = num_fitted(points.shape[0])
         mean = targets[:count].mean(axis=0)
 
@@ -161,14 +186,22 @@ class KernelRidge(ChoosingLayer):
         kernel, ridge = jnp.unravel_index(grid.argmin(), grid.shape)
         return kernel, ridges[ridge]
 
-    def _gram(self, kernel, points: jax.Array, others: jax.Array, distance) -> jax.Array:
+    def _gram(
+        self,
+        kernel: Integer[Array, ""],
+        points: Float[Array, "N D"],
+        others: Float[Array, "M D"],
+        distance: Float[Array, ""],
+    ) -> Float[Array, "N M"]:
         return jax.lax.switch(
             kernel, [each.gram for each in self.kernels], points, others, distance
         )
 
 
-def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The ridge that was enough, and weights (N, C), not finite if none up to 1 was."""
+def _solve(
+    gram: Float[Array, "N N"], ridge: Float[Array, ""], targets: Float[Array, "N C"]
+) -> tuple[Float[Array, ""], Float[Array, "N C"]]:
+    """Returns the ridge that was enough, and weights (N, C), not finite if none up to 1 was."""
     scale, identity = jnp.trace(gram) / gram.shape[0], jnp.eye(gram.shape[0], dtype=gram.dtype)
 
     def attempt(ridge):
@@ -186,5 +219,10 @@ def _solve(gram: jax.Array, ridge: jax.Array, targets: jax.Array) -> tuple[jax.A
 
 
 def gram_bytes(num_examples: int, dtype: str = "float32") -> int:
-    """Memory that a fit of so many examples takes: the Gram matrix, its factor and copies."""
+    """Estimates the bytes that a fit takes: those of the Gram matrix, its factor and copies.
+
+    Args:
+      num_examples: number of train examples.
+      dtype: type of the matrices, "float32" or "float64".
+    """
     return _MATRICES * num_examples**2 * np.dtype(dtype).itemsize

@@ -1,4 +1,4 @@
-"""What layerwise learning of a label hierarchy is compared with: stacks of one layer.
+"""Learners that layerwise learning of many labels is compared with: stacks of one layer.
 
 The linear and the shallow learner are also the probe that says how shallow each level of a
 hierarchy really is: what they know of it is a simple function of the raw input.
@@ -22,16 +22,23 @@ class LabelBaselines(Config):
     """How the learners are tuned with which layerwise learning of labels is compared.
 
     Attributes:
-      penalty: ridge of the linear and the shallow learner, as a share of the mean eigenvalue.
-      shallow_width: random relu units of the shallow learner.
-      most_rows: train examples, or locations, of the linear and the shallow learner.
-      width: units of each block of the network trained end to end.
-      learning_rates: rates tried end to end, of which held-out examples choose one.
-      batch_size: examples of each step end to end, of tasks without locations.
-      most_locations: locations by which, at most, that batch size is divided.
-      passes: passes over the train set end to end.
-      min_steps: least steps end to end.
-      max_steps: most steps end to end.
+      penalty: ridge of the linear and the shallow learner, as a share of the mean eigenvalue of
+        their features.
+      shallow_width: number of random relu units of the shallow learner.
+      most_rows: largest number of train examples, or locations, of the linear and the shallow
+        learner.
+      width: number of units of each block of the network trained end to end.
+      learning_rates: learning rates tried for the network trained end to end, of which held-out
+        examples choose one.
+      batch_size: examples of each step of the end-to-end training, for tasks without locations.
+      most_locations: largest number of locations by which the batch size of the end-to-end
+        training is divided.
+      passes: passes of the end-to-end training over the train set.
+      min_steps: least number of steps of the end-to-end training.
+      max_steps: largest number of steps of the end-to-end training.
+
+    Raises:
+      ValueError: a number out of bounds.
     """
 
     penalty: float = setting(1e-2, above=0)
@@ -47,7 +54,7 @@ class LabelBaselines(Config):
 
     @property
     def ridge(self) -> BlockConfig:
-        """How the linear and the shallow learner are fitted."""
+        """How the linear and the shallow learner are fitted: by ridge regression."""
         return BlockConfig(solver="ridge", loss="square", penalty=self.penalty, accept="all")
 
 
@@ -58,7 +65,18 @@ def linear_label_learner(
     radius: int = 0,
     config: LabelBaselines | None = None,
 ) -> tuple[BlockLayer]:
-    """Ridge regression of all labels on the input, in the location form on a window of it."""
+    """Makes ridge regression of all labels on the input, or on a window of it.
+
+    Args:
+      num_inputs: number of inputs at each location, d.
+      num_labels: number of labels at each location, K.
+      lattice: lengths of the sides of the ring or grid of locations; () for none.
+      radius: radius of the window that a location sees.
+      config: how the learner is tuned; by default `LabelBaselines()`.
+
+    Returns:
+      A stack of one layer, whose outputs are the stream of a `ResidualStack`.
+    """
     config = LabelBaselines() if config is None else config
     width = window_size(lattice, radius) * (num_inputs + num_labels) + 1
     stack = ResidualStack(num_labels, 1, width, "identity", 1, lattice=lattice, radius=radius)
@@ -71,7 +89,17 @@ def shallow_label_learner(
     radius: int = 0,
     config: LabelBaselines | None = None,
 ) -> tuple[BlockLayer]:
-    """Ridge regression of all labels on random relu units, which read the input, or a window."""
+    """Makes ridge regression of all labels on random relu units of the input, or of a window of it.
+
+    Args:
+      num_labels: number of labels at each location, K.
+      lattice: lengths of the sides of the ring or grid of locations; () for none.
+      radius: radius of the window that a location sees.
+      config: how the learner is tuned; by default `LabelBaselines()`.
+
+    Returns:
+      A stack of one layer, whose outputs are the stream of a `ResidualStack`.
+    """
     config = LabelBaselines() if config is None else config
     stack = ResidualStack(
         num_labels, 1, config.shallow_width, "relu", None, lattice=lattice, radius=radius
@@ -88,16 +116,19 @@ def end_to_end_label_learner(
     last: int | None = None,
     config: LabelBaselines | None = None,
 ) -> tuple[Network]:
-    """A residual stack of relu units all of whose weights are trained together, by Adam.
+    """Makes a residual stack of relu units all of whose weights are trained together, by Adam.
 
     Args:
-      num_labels: number of labels, K.
+      num_labels: number of labels at each location, K.
       num_blocks: number of blocks, B.
-      num_train: number of train examples, n.
-      lattice: sides of the ring or grid of locations; () for none.
+      num_train: number of train examples, n, from which the number of steps follows.
+      lattice: lengths of the sides of the ring or grid of locations; () for none.
       radius: radius of the window that a location sees.
-      last: trains the last so many labels alone; None for all.
-      config: how it is trained.
+      last: the number of labels, from the last, that are trained; None for all of them.
+      config: how the stack is trained; by default `LabelBaselines()`.
+
+    Returns:
+      A stack of one layer, whose outputs are estimates (N, ..., K) of all labels.
     """
     config = LabelBaselines() if config is None else config
     stack = ResidualStack(

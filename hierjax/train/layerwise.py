@@ -8,10 +8,11 @@ network that is trained end to end, or any other learner, is a stack of one laye
 import abc
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.tasks.batch import Batch
 
@@ -19,14 +20,28 @@ Params = Any
 FitState = Any
 
 
+@runtime_checkable
 class Layer(Protocol):
     """One layer of a stack: how it is fitted, and how it is applied."""
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Params:
-        """Parameters of this layer, trained on its own inputs and the labels."""
+    def fit(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> Params:
+        """Trains the layer by itself.
 
-    def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """What the layer above sees."""
+        Args:
+          key: typed PRNG key of the layer.
+          inputs: (N, ...), what the layers below make of N examples.
+          labels: (N, ...) labels of the examples.
+
+        Returns:
+          The parameters of the layer, a pytree of arrays.
+        """
+        ...
+
+    def apply(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns what the layer above sees, (N, ...), of inputs (N, ...) of this layer."""
+        ...
 
 
 class RoundsLayer(abc.ABC):
@@ -36,25 +51,54 @@ class RoundsLayer(abc.ABC):
     """
 
     @abc.abstractmethod
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> FitState:
-        """The state before the first round."""
+    def start(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> FitState:
+        """Returns the state of a fit before its first round; arguments as for `fit`."""
 
     @abc.abstractmethod
     def advance(
-        self, key: jax.Array, state: FitState, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: FitState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
     ) -> FitState:
-        """One more round; the key is that of the start."""
+        """Goes on with a fit by one round.
+
+        Args:
+          key: the key with which the fit was started.
+          state: the state before the round.
+          inputs: (N, ...) inputs of the layer, those with which the fit was started.
+          labels: (N, ...) labels, those with which the fit was started.
+
+        Returns:
+          The state after the round.
+        """
 
     @abc.abstractmethod
-    def finish(self, state: FitState, inputs: jax.Array, labels: jax.Array) -> Params:
-        """The parameters that the last round left."""
+    def finish(
+        self, state: FitState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> Params:
+        """Returns the parameters that the last round left; arguments as for `advance`."""
 
     @abc.abstractmethod
-    def apply(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """What the layer above sees."""
+    def apply(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns what the layer above sees, (N, ...), of inputs (N, ...) of this layer."""
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Params:
-        """All rounds in one program, as `Layer.fit`."""
+    def fit(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> Params:
+        """Trains the layer by itself, all rounds in one program.
+
+        Args:
+          key: typed PRNG key of the layer.
+          inputs: (N, ...), what the layers below make of N examples.
+          labels: (N, ...) labels of the examples.
+
+        Returns:
+          The parameters of the layer, a pytree of arrays.
+        """
         state = jax.lax.while_loop(
             lambda state: state.progress < 1,
             lambda state: self.advance(key, state, inputs, labels),
@@ -63,8 +107,19 @@ class RoundsLayer(abc.ABC):
         return self.finish(state, inputs, labels)
 
 
-def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array) -> jax.Array:
-    """Applies as many layers, from the first, as there are parameters."""
+def forward(
+    layers: Sequence[Layer], params: Sequence[Params], inputs: Shaped[Array, "N ..."]
+) -> Shaped[Array, "N ..."]:
+    """Applies as many layers of a stack, from the first, as there are parameters.
+
+    Args:
+      layers: the stack, first layer first.
+      params: the parameters of its first layers.
+      inputs: (N, ...) inputs of the first layer.
+
+    Returns:
+      (N, ...) outputs of the last layer that was applied; the inputs if there are no parameters.
+    """
     for layer, layer_params in zip(layers, params, strict=False):
         inputs = layer.apply(layer_params, inputs)
     return inputs
@@ -74,11 +129,11 @@ class ScoringLayer(abc.ABC):
     """A layer that predicts by itself, besides what it puts out for the layer above."""
 
     @abc.abstractmethod
-    def class_scores(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Scores (N, C) of whole examples, as far as this layer can tell."""
+    def class_scores(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N C"]:
+        """Returns class scores (N, C) of whole examples, as far as this layer can tell."""
 
-    def votes(self, params: Params, inputs: jax.Array) -> jax.Array:
-        """Deprecated name of `class_scores`."""
+    def votes(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N C"]:
+        """Calls `class_scores`, whose deprecated name it is, with a warning."""
         warnings.warn("votes is called class_scores now", DeprecationWarning, stacklevel=2)
         return self.class_scores(params, inputs)
 
@@ -87,18 +142,33 @@ class ChoosingLayer(abc.ABC):
     """A layer whose fit makes choices on held-out examples."""
 
     @abc.abstractmethod
-    def chosen(self, params: Params) -> dict[str, jax.Array]:
-        """The choices that were made, numbers by name."""
+    def chosen(self, params: Params) -> dict[str, Array]:
+        """Returns the choices that a fit made, scalars by name."""
 
     def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
-        """The choices of many seeds as people read them, lists by name."""
+        """Puts the choices of many seeds into the words in which people read them.
+
+        Args:
+          chosen: what `chosen` returns, stacked over seeds, (num_seeds,) arrays by name.
+
+        Returns:
+          Lists of num_seeds entries by name.
+        """
         return {name: values.tolist() for name, values in chosen.items()}
 
 
-def class_scores(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.Array) -> jax.Array:
-    """Scores (N, C) by the last of the layers that have parameters.
+def class_scores(
+    layers: Sequence[Layer], params: Sequence[Params], inputs: Shaped[Array, "N ..."]
+) -> Float[Array, "N ..."]:
+    """Computes the predictions of the last of the layers that have parameters.
 
-    They are those of `ScoringLayer.class_scores` where it has them, else its outputs.
+    Args:
+      layers: the stack, first layer first.
+      params: the parameters of its first layers, at least of one.
+      inputs: (N, ...) inputs of the first layer.
+
+    Returns:
+      (N, C) scores of `ScoringLayer.class_scores` if the layer has that method, else its outputs.
     """
     below, layer = params[:-1], layers[len(params) - 1]
     hidden = forward(layers, below, inputs)
@@ -106,23 +176,24 @@ def class_scores(layers: Sequence[Layer], params: Sequence[Params], inputs: jax.
     return scores(params[-1], hidden)
 
 
-def layer_key(key: jax.Array, index: int) -> jax.Array:
-    """The key with which layer `index`, from 0, of a stack with this key is fitted."""
+def layer_key(key: Key[Array, ""], index: int) -> Key[Array, ""]:
+    """Returns the key with which layer `index`, from 0, of a stack with this key is fitted."""
     return jax.random.fold_in(key, index)
 
 
 def train_layerwise(
-    layers: Sequence[Layer], data: Batch | Callable[[int], Batch], key: jax.Array
+    layers: Sequence[Layer], data: Batch | Callable[[int], Batch], key: Key[Array, ""]
 ) -> tuple[Params, ...]:
     """Trains a whole stack, leaves up; pure, to be jitted and mapped over seeds as one program.
 
     Args:
-      layers: the stack.
-      data: the examples that every layer sees, or those that layer k, from 0, sees.
+      layers: the stack, first layer first.
+      data: the examples that every layer sees, or a function of the index of a layer, from 0, to
+        the examples that it sees.
       key: typed PRNG key of the stack.
 
     Returns:
-      The parameters of every layer.
+      The parameters of every layer, first layer first.
     """
     params: tuple[Params, ...] = ()
     for index, layer in enumerate(layers):

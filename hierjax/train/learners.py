@@ -1,4 +1,4 @@
-"""What layerwise learning of a random hierarchy is compared with: stacks of one layer.
+"""Learners that layerwise learning of a random hierarchy is compared with: stacks of one layer.
 
 How each of them is tuned stands in a config, so that a run can record it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import optax
 from jax.sharding import Mesh
+from jaxtyping import Array, Float, Integer
 
 from hierjax.models.conv_stack import ConvStack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
@@ -20,7 +21,7 @@ from hierjax.train.losses import CROSS_ENTROPY
 from hierjax.train.network import Network
 
 SCHEDULES = ("constant", "cosine")
-"""Schedules of the learning rate of the end-to-end learner."""
+"""Schedules of the learning rate of the convolutional stack that is trained end to end."""
 
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
@@ -33,10 +34,10 @@ _LEARNING_RATES = {
     "sgd": (1.0, 2.0, 4.0, 8.0),
 }
 OPTIMIZERS = tuple(_OPTIMIZERS)
-"""Optimizers of the end-to-end learner."""
+"""Optimizers of the convolutional stack that is trained end to end."""
 
 MAX_KERNEL_TRAIN = 16384
-"""Train examples up to which kernel machines are fitted by default."""
+"""Number of train examples up to which kernel machines are fitted by default."""
 
 _MOST_WIDTH, _MOST_BATCH, _MOST_STEPS = 2**16, 2**20, 2**30
 
@@ -47,20 +48,21 @@ class NetworkConfig(Config):
 
     Attributes:
       optimizer: optimizer of the network trained end to end.
-      schedule: schedule of its learning rate; "cosine" falls to zero at the last step.
-      width: features W of each layer of the network trained end to end; unset: see
+      schedule: schedule of the learning rate of the network trained end to end; "cosine" falls to
+        zero at the last step.
+      width: number of features, W, of each layer of the network trained end to end; unset: see
         width_per_symbol.
       batch_size: examples of each step of the end-to-end training.
-      num_steps: most steps of the end-to-end training; unset: see passes.
+      num_steps: largest number of steps of the end-to-end training; unset: see passes.
       stop_loss: mean cross-entropy of 100 minibatches that ends the end-to-end training early.
-      learning_rates: rates tried end to end, of which held-out examples choose one; unset: four
-        that suit the optimizer.
+      learning_rates: learning rates tried for the network trained end to end, of which held-out
+        examples choose one; unset: four that suit the optimizer.
       clip: largest norm of a gradient of the end-to-end training by momentum; without it rare
         steep batches end long fits at chance.
-      width_per_symbol: features of each layer of the end-to-end network for each symbol, if the
-        width is unset.
+      width_per_symbol: number of features of each layer of the network trained end to end for each
+        symbol of the leaves, if width is unset.
       passes: passes over the train set of the end-to-end training, if num_steps is unset.
-      min_steps: least steps of the end-to-end training, if num_steps is unset.
+      min_steps: least number of steps of the end-to-end training, if num_steps is unset.
 
     Raises:
       ValueError: an unknown name, or a number out of bounds.
@@ -86,15 +88,19 @@ class NetworkConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class ShallowConfig(Config):
-    """How the network of one hidden layer is trained, by Adam with weight decay.
+    """How the shallow network, of one hidden layer, is trained by Adam with weight decay.
 
     Attributes:
-      width_per_symbol: hidden units of the shallow network for each symbol.
-      learning_rates: rates tried for the shallow network, of which held-out examples choose one.
-      batch_size: examples of each step of the shallow network.
+      width_per_symbol: number of hidden units of the shallow network for each symbol of the leaves.
+      learning_rates: learning rates tried for the shallow network, of which held-out examples
+        choose one.
+      batch_size: examples of each step of the training of the shallow network.
       passes: passes of the shallow network over the train set.
-      min_steps: least steps of the shallow network.
+      min_steps: least number of steps of the training of the shallow network.
       weight_decay: weight decay of the shallow network.
+
+    Raises:
+      ValueError: a number out of bounds.
     """
 
     width_per_symbol: int = setting(32, least=1, most=_MOST_WIDTH)
@@ -107,16 +113,20 @@ class ShallowConfig(Config):
 
 @dataclasses.dataclass(frozen=True)
 class KernelConfig(Config):
-    """Which kernel machines are tried.
+    """The kernel machines that are tried, between which held-out examples decide.
 
     Attributes:
-      kernels: radial kernels that are tried.
-      bandwidths: bandwidths of the kernels that are tried, in units of the distance of two train
-        strings.
-      ridges: ridges of the kernel machine that are tried, in units of the mean of the Gram
+      kernels: radial kernels that are tried for the kernel machine.
+      bandwidths: bandwidths of the kernels that are tried for the kernel machine, in units of the
+        root mean square distance of two train strings.
+      ridges: ridges that are tried for the kernel machine, in units of the mean of the Gram
         matrix's diagonal.
-      most_tried: train strings by which kernel and ridge are chosen.
-      most_train: train strings up to which a kernel machine is fitted at all.
+      most_tried: largest number of train strings by which kernel and ridge of the kernel machine
+        are chosen.
+      most_train: number of train strings up to which a kernel machine is fitted at all.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
     """
 
     kernels: tuple[str, ...] = setting(tuple(RADIAL), choices=tuple(RADIAL))
@@ -132,13 +142,16 @@ def end_to_end_learner(
     config: NetworkConfig | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[Network]:
-    """A convolutional stack matched to the tree, all of its layers trained together.
+    """Makes a convolutional stack matched to the tree, all of its layers trained together.
 
     Args:
       spec: sizes of the grammars.
-      num_train: number of train strings, n.
-      config: how it is trained.
-      mesh: a `data_mesh` whose devices share each batch; None for one device.
+      num_train: number of train strings, n, from which the number of steps follows.
+      config: how the stack is trained; by default `NetworkConfig()`.
+      mesh: the devices that share each batch, see `share_batch`; None for one device.
+
+    Returns:
+      A stack of one layer, from strings (N, d) to class scores (N, C).
 
     Raises:
       ValueError: the devices do not divide the batch.
@@ -167,12 +180,15 @@ def end_to_end_learner(
 def shallow_learner(
     spec: RandomHierarchySpec, num_train: int, config: ShallowConfig | None = None
 ) -> tuple[Network]:
-    """One hidden layer on the one-hot string, trained by Adam with weight decay.
+    """Makes a network of one hidden layer on the one-hot string.
 
     Args:
       spec: sizes of the grammars.
-      num_train: number of train strings, n.
-      config: how it is trained.
+      num_train: number of train strings, n, from which the number of steps follows.
+      config: how the network is trained; by default `ShallowConfig()`.
+
+    Returns:
+      A stack of one layer, from strings (N, d) to class scores (N, C).
     """
     config = ShallowConfig() if config is None else config
     vocab_size = spec.symbols(spec.depth)
@@ -191,18 +207,21 @@ def shallow_learner(
 def kernel_learner(
     spec: RandomHierarchySpec, config: KernelConfig | None = None
 ) -> tuple[KernelRidge]:
-    """Kernel ridge regression on the one-hot string.
+    """Makes kernel ridge regression on the one-hot string.
 
     Args:
       spec: sizes of the grammars.
-      config: kernels and ridges that are tried.
+      config: kernels and ridges that are tried; by default `KernelConfig()`.
+
+    Returns:
+      A stack of one layer, from strings (N, d) to class scores (N, C).
     """
     config = KernelConfig() if config is None else config
 
-    def embed(tokens: jax.Array) -> jax.Array:
+    def embed(tokens: Integer[Array, "N d"]) -> Float[Array, "N dV"]:
         return one_hot_strings(tokens, spec.symbols(spec.depth))
 
-    def encode(labels: jax.Array) -> jax.Array:
+    def encode(labels: Integer[Array, "..."]) -> Float[Array, "... C"]:
         return jax.nn.one_hot(labels, spec.num_classes)
 
     kernels = radial_kernels(config.kernels, config.bandwidths)

@@ -6,50 +6,57 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, Integer, Shaped
 
-LABEL_LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+LABEL_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "square": optax.l2_loss,
     "squared_hinge": lambda scores, labels: jax.nn.relu(1 - scores * labels) ** 2 / 2,
     "hinge": optax.hinge_loss,
     "logistic": lambda scores, labels: jax.nn.softplus(-scores * labels),
 }
-"""Convex losses of scores to labels that are signs, elementwise."""
+"""Convex losses by name: (scores, labels that are signs) -> losses, entry by entry."""
 
 
 class Loss(NamedTuple):
-    """What a network is trained by.
+    """What a network is trained by, and judged by.
 
     Attributes:
-      per_example: (scores, labels) -> losses (N,).
-      mistakes: likewise what choices are compared by, such as the share of wrong labels.
+      per_example: (scores, labels) -> the losses (N,) that are minimised, one for each example.
+      mistakes: (scores, labels) -> the numbers (N,) by whose mean choices are compared on held-out
+        examples, such as 1 for a wrong label and 0 for a right one.
     """
 
-    per_example: Callable[[jax.Array, jax.Array], jax.Array]
-    mistakes: Callable[[jax.Array, jax.Array], jax.Array]
+    per_example: Callable[[Array, Array], Array]
+    mistakes: Callable[[Array, Array], Array]
 
 
-def _wrong_class(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def _wrong_class(scores: Float[Array, "*N C"], labels: Integer[Array, "*N"]) -> Float[Array, "*N"]:
     return (scores.argmax(axis=-1) != labels).astype(float)
 
 
 CROSS_ENTROPY = Loss(optax.softmax_cross_entropy_with_integer_labels, _wrong_class)
-"""Of class scores (N, C) to classes (N,)."""
+"""Cross-entropy of class scores (N, C) to classes (N,); mistakes are wrong classes."""
 
 
-def _squared_error(scores: jax.Array, labels: jax.Array) -> jax.Array:
+def _squared_error(scores: Float[Array, "*N 1"], labels: Shaped[Array, "*N"]) -> Float[Array, "*N"]:
     return (scores[..., 0] - labels) ** 2
 
 
 SQUARED = Loss(_squared_error, _squared_error)
-"""Of values (N, 1) to labels (N,) that are numbers: regression."""
+"""Squared error of values (N, 1) to labels (N,) that are numbers: regression."""
 
 
 def label_loss(name: str, last: int | None = None) -> Loss:
-    """One of `LABEL_LOSSES`, mean over the labels of an example, scores (N, ..., K).
+    """Makes the loss of scores (N, ..., K) to labels (N, ..., K) that are signs.
+
+    Both the loss and the mistakes of an example are means over its labels.
 
     Args:
-      name: of the loss.
-      last: trains the last so many labels alone; None for all.
+      name: one of `LABEL_LOSSES`.
+      last: the number of labels, from the last, that count; None for all of them.
+
+    Returns:
+      The loss, whose mistakes are scores of the wrong sign.
     """
     labels_used = slice(None) if last is None else slice(-last, None)
 

@@ -1,12 +1,14 @@
 """Flax modules trained by descent: whole, or one layer at a time."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct, traverse_util
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import ChoosingLayer, RoundsLayer, ScoringLayer
@@ -22,19 +24,20 @@ _LAYERWISE_METHODS = {
 
 
 class TrainedNetwork(struct.PyTreeNode):
-    """Parameters that descent has left.
+    """Parameters of a Flax module, or of one layer of it, that descent has left.
 
     Attributes:
-      variables: of the module.
-      head: kernel (F, C) and bias (C,) that read classes off a hidden layer; None elsewhere.
-      learning_rate: with which they were trained.
-      num_steps: taken with it.
+      variables: variables of the module, as `module.init` makes them.
+      head: variables of the linear map, kernel (F, C) and bias (C,), that reads scores off a
+        hidden layer; None elsewhere.
+      learning_rate: () learning rate with which the parameters were trained.
+      num_steps: () int32, number of steps with this learning rate.
     """
 
     variables: PyTree
     head: PyTree
-    learning_rate: jax.Array
-    num_steps: jax.Array
+    learning_rate: Array
+    num_steps: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,17 +47,19 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
     Learning rates are compared by the mistakes that they lead to.
 
     Attributes:
-      module: the user's.
-      descent: how it is trained.
-      loss: what is minimised; by default the cross-entropy of class scores.
+      module: the module, any of the user's own that has no variables besides its parameters.
+      descent: how the module is trained.
+      loss: the loss that is minimised; by default the cross-entropy of class scores.
     """
 
     module: nn.Module
     descent: Descent
     loss: Loss = dataclasses.field(default=CROSS_ENTROPY, kw_only=True)
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> DescentState:
-        """The state before the first round; inputs (N, ...), labels (N,).
+    def start(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> DescentState:
+        """Returns the state before the first round; see `RoundsLayer.start`.
 
         Raises:
           ValueError: the module has variables besides its parameters.
@@ -62,23 +67,33 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
         return self.descent.start(self._objective(inputs), key)
 
     def advance(
-        self, key: jax.Array, state: DescentState, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: DescentState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
     ) -> DescentState:
-        """One round."""
+        """Takes the steps of one round; see `RoundsLayer.advance`.
+
+        Raises:
+          ValueError: learning rates are to be compared, and there are fewer than two examples.
+        """
         return self.descent.advance(self._objective(inputs), key, state, inputs, labels)
 
-    def finish(self, state: DescentState, inputs: jax.Array, labels: jax.Array) -> TrainedNetwork:
-        """What was trained, and how."""
+    def finish(
+        self, state: DescentState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> TrainedNetwork:
+        """Returns the parameters, and how they were trained; see `RoundsLayer.finish`."""
         rates = jnp.asarray([rate for rate, _ in self.descent.grid])
         return TrainedNetwork(
             **state.params, learning_rate=rates[state.choice], num_steps=state.step
         )
 
-    def chosen(self, params: TrainedNetwork) -> dict[str, jax.Array]:
-        """The learning rate, and the steps that were taken with it."""
+    def chosen(self, params: TrainedNetwork) -> dict[str, Array]:
+        """Returns the "learning_rate", and the number of "steps" that were taken with it."""
         return {"learning_rate": params.learning_rate, "steps": params.num_steps}
 
-    def _objective(self, inputs: jax.Array) -> Objective:
+    def _objective(self, inputs: Shaped[Array, "N ..."]) -> Objective:
         def loss(params, inputs, labels):
             return self.loss.per_example(self._scores(params, inputs), labels)
 
@@ -87,7 +102,7 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
 
         return Objective(lambda key: self._init(key, inputs[:1]), loss, mistakes)
 
-    def _init_module(self, key: jax.Array, inputs: jax.Array, method) -> PyTree:
+    def _init_module(self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], method) -> PyTree:
         variables = self.module.init(key, inputs, method=method)
         others = sorted(set(variables) - {"params"})
         if others:
@@ -97,28 +112,43 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
             )
         return variables
 
-    def _init(self, key, inputs) -> dict:
+    def _apply(
+        self, variables: PyTree, inputs: Shaped[Array, "N ..."], method=None
+    ) -> Shaped[Array, "N ..."]:
+        return cast(Array, self.module.apply(variables, inputs, method=method))
+
+    def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
+        """Returns the variables of the module and of the head before training."""
         raise NotImplementedError
 
-    def _scores(self, params: dict, inputs: jax.Array) -> jax.Array:
+    def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
+        """Returns the scores that are trained, given what `_init` returned."""
         raise NotImplementedError
 
 
 class Network(_ModuleLayer):
-    """A Flax module trained end to end: a stack of one layer, whose output are scores.
+    """A Flax module trained end to end: a stack of one layer, whose outputs are scores.
 
-    The module maps (N, ...) inputs to (N, C) scores.
+    The module maps inputs (N, ...) to what its loss takes, such as class scores (N, C). Learning
+    rates are compared by the mistakes that they lead to on held-out examples.
+
+    Attributes:
+      module: the module, any of the user's own that has no variables besides its parameters.
+      descent: how the module is trained.
+      loss: the loss that is minimised; by default the cross-entropy of class scores.
     """
 
-    def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
-        """Class scores (N, C)."""
-        return self.module.apply(params.variables, inputs)
+    def apply(
+        self, params: TrainedNetwork, inputs: Shaped[Array, "N ..."]
+    ) -> Float[Array, "N ..."]:
+        """Returns the outputs of the module, such as class scores (N, C), on inputs (N, ...)."""
+        return self._apply(params.variables, inputs)
 
-    def _init(self, key, inputs):
+    def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
         return {"variables": self._init_module(key, inputs, None), "head": None}
 
-    def _scores(self, params, inputs):
-        return self.module.apply(params["variables"], inputs)
+    def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
+        return self._apply(params["variables"], inputs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,39 +156,48 @@ class NetworkLayer(_ModuleLayer, ScoringLayer):
     """One layer of a Flax module, trained alone with a linear head on all its outputs.
 
     Layers above do not exist for it, layers below are fixed. The last layer is trained with the
-    module's own read-out.
+    module's own read-out. Learning rates are compared by the mistakes that they lead to on held-out
+    examples.
 
     Attributes:
-      index: from 0.
+      module: the module, see `network_layers`.
+      descent: how the layer is trained.
+      index: index of the layer, from 0.
+      loss: the loss that is minimised; by default the cross-entropy of class scores.
     """
 
     index: int
 
-    def apply(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
-        """What the layer above sees; of the last layer, scores (N, C)."""
+    def apply(
+        self, params: TrainedNetwork, inputs: Shaped[Array, "N ..."]
+    ) -> Shaped[Array, "N ..."]:
+        """Returns what the layer above sees, (N, ...); of the last layer, class scores (N, C)."""
         method = self._whole if self._is_last else self._hidden
-        return self.module.apply(params.variables, inputs, method=method)
+        return self._apply(params.variables, inputs, method)
 
-    def class_scores(self, params: TrainedNetwork, inputs: jax.Array) -> jax.Array:
-        """Class scores (N, C), as far as this layer can tell."""
+    def class_scores(
+        self, params: TrainedNetwork, inputs: Shaped[Array, "N ..."]
+    ) -> Float[Array, "N ..."]:
+        """Returns class scores (N, C), as far as this layer can tell."""
         return self._scores({"variables": params.variables, "head": params.head}, inputs)
 
     @property
     def _is_last(self) -> bool:
         return self.index == self.module.num_layers - 1
 
-    def _hidden(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
+    def _hidden(self, module: nn.Module, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns the outputs of this layer."""
         return module.layer(module.embed(inputs) if self.index == 0 else inputs, self.index)
 
-    def _whole(self, module: nn.Module, inputs: jax.Array) -> jax.Array:
-        """From this layer's inputs to the module's scores."""
+    def _whole(self, module: nn.Module, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns the module's scores, given this layer's inputs."""
         hidden = self._hidden(module, inputs)
         for index in range(self.index + 1, module.num_layers):
             hidden = module.layer(hidden, index)
         return module.readout(hidden)
 
-    def _head(self, inputs: jax.Array) -> nn.Dense:
-        """As many scores as the module has."""
+    def _head(self, inputs: Shaped[Array, "N ..."]) -> nn.Dense:
+        """Makes the linear head, of as many scores as the module has."""
 
         def scores(inputs):
             key = jax.random.key(0)
@@ -166,32 +205,41 @@ class NetworkLayer(_ModuleLayer, ScoringLayer):
 
         return nn.Dense(jax.eval_shape(scores, inputs).shape[-1])
 
-    def _init(self, key, inputs):
+    def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
         if self._is_last:
             return {"variables": self._init_module(key, inputs, self._whole), "head": None}
         variables = self._init_module(key, inputs, self._hidden)
-        hidden = self.module.apply(variables, inputs, method=self._hidden)
+        hidden = self._apply(variables, inputs, self._hidden)
         head = self._head(inputs).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
         return {"variables": variables, "head": head}
 
-    def _scores(self, params, inputs):
+    def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
         if self._is_last:
-            return self.module.apply(params["variables"], inputs, method=self._whole)
-        hidden = self.module.apply(params["variables"], inputs, method=self._hidden)
-        return self._head(inputs).apply(params["head"], hidden.reshape(hidden.shape[0], -1))
+            return self._apply(params["variables"], inputs, self._whole)
+        hidden = self._apply(params["variables"], inputs, self._hidden)
+        head = self._head(inputs)
+        return cast(Array, head.apply(params["head"], hidden.reshape(hidden.shape[0], -1)))
 
 
 def network_layers(
     module: nn.Module, descent: Descent, loss: Loss = CROSS_ENTROPY
 ) -> tuple[NetworkLayer, ...]:
-    """A Flax module of the user's own as a stack that is trained layer by layer.
+    """Makes a stack that is trained layer by layer of a Flax module of the user's own.
 
     The module has `num_layers` and the methods embed(inputs), layer(hidden, index) and
     readout(hidden); `models.conv_stack.ConvStack` is an example. The parameters of all layers
     together are those of the module, see `merge_variables`.
 
+    Args:
+      module: the module.
+      descent: how each layer is trained.
+      loss: the loss that each layer minimises.
+
+    Returns:
+      The layers, first layer first.
+
     Raises:
-      ValueError: the module lacks one of them.
+      ValueError: the module lacks `num_layers` or one of the methods.
     """
     missing = [text for name, text in _LAYERWISE_METHODS.items() if not hasattr(module, name)]
     if not hasattr(module, "num_layers"):
@@ -206,8 +254,15 @@ def network_layers(
     )
 
 
-def merge_variables(trained: tuple[TrainedNetwork, ...]) -> PyTree:
-    """Variables of the whole module, from those of its layers.
+def merge_variables(trained: Sequence[Any]) -> PyTree:
+    """Puts the variables of the layers of a module together.
+
+    Args:
+      trained: the parameters of all layers, such as `TrainedNetwork` or `TrainedBlock`, whose
+        `variables` are those of a part of the module.
+
+    Returns:
+      The variables of the whole module, which `module.apply` takes.
 
     Raises:
       ValueError: two layers have trained parameters of the same name, each in its own way.

@@ -1,66 +1,90 @@
 """A patch layer whose linear map is trained by minibatch descent, in rounds."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Integer, Key, Shaped
 
-from hierjax.train.descent import DescentState, Objective
+from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.patch_layer import PatchLayer
 from hierjax.train.solvers import DESCENTS
 
+PyTree = Any
+
 
 class PatchFit(struct.PyTreeNode):
-    """The fit of a layer between two rounds.
+    """The fit of a patch layer between two rounds.
 
     Attributes:
-      variables: of the fixed features.
-      class_mean: (C,) train shares of the classes.
-      descent: of the readout (Q, D, C).
+      variables: variables of the fixed features.
+      class_mean: (C,) shares of the classes in the train set.
+      descent: state of the descent on the readout (Q, D, C).
     """
 
-    variables: dict
-    class_mean: jax.Array
+    variables: PyTree
+    class_mean: Array
     descent: DescentState
 
     @property
-    def progress(self) -> jax.Array:
-        """1 when the fit has ended."""
+    def progress(self) -> Float[Array | np.ndarray, "*seeds"]:
+        """Progress of the descent, 1 when it has ended; of each seed if stacked."""
         return self.descent.progress
 
 
 class DescentPatchLayer(PatchLayer, RoundsLayer):
-    """A `PatchLayer` whose solver is one of `solvers.DESCENTS`."""
+    """A `PatchLayer` whose solver is one of `DESCENTS`: its linear map is fitted by minibatches.
+
+    Attributes:
+      features: fixed features of a patch, `RandomFeatures`.
+      config: choices that all layers of the stack share.
+      num_classes: number of classes, C.
+      embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
+        themselves are the output.
+    """
 
     fit = RoundsLayer.fit
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> PatchFit:
-        """The state before the first round; arguments as for `PatchLayer.fit`."""
+    def start(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N PS *E"], labels: Integer[Array, " N"]
+    ) -> PatchFit:
+        """Returns the state before the first round; arguments as for `PatchLayer.fit`."""
         with jax.default_matmul_precision("highest"):
             variables, class_mean = self._fixed(key, inputs, labels)
             objective = self._objective(variables, class_mean, inputs)
             return PatchFit(variables, class_mean, self._descent.start(objective, key))
 
     def advance(
-        self, key: jax.Array, state: PatchFit, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: PatchFit,
+        inputs: Shaped[Array, "N PS *E"],
+        labels: Integer[Array, " N"],
     ) -> PatchFit:
-        """One round."""
+        """Takes the steps of one round; see `RoundsLayer.advance`."""
         with jax.default_matmul_precision("highest"):
             objective = self._objective(state.variables, state.class_mean, inputs)
             descent = self._descent.advance(objective, key, state.descent, inputs, labels)
             return state.replace(descent=descent)
 
-    def finish(self, state: PatchFit, inputs: jax.Array, labels: jax.Array) -> dict:
-        """Parameters as `PatchLayer.fit` returns them."""
+    def finish(
+        self, state: PatchFit, inputs: Shaped[Array, "N PS *E"], labels: Integer[Array, " N"]
+    ) -> dict:
+        """Returns parameters of the form that `PatchLayer.fit` documents."""
         with jax.default_matmul_precision("highest"):
             return self._params(state.variables, state.class_mean, state.descent.params, inputs)
 
     @property
-    def _descent(self):
+    def _descent(self) -> Descent:
         return DESCENTS[self.config.solver]
 
-    def _objective(self, variables, class_mean: jax.Array, inputs: jax.Array) -> Objective:
-        """Half the squared loss, summed over positions that have a map of their own."""
+    def _objective(
+        self, variables: PyTree, class_mean: Float[Array, " C"], inputs: Shaped[Array, "N PS *E"]
+    ) -> Objective:
+        """Makes half the squared loss, summed over positions that have a map of their own."""
         num_patches = inputs.shape[1] // self.features.branching
         trained = 1 if self.config.targets == "first" else num_patches
         num_maps = 1 if self.config.targets == "pooled" else trained
@@ -69,9 +93,7 @@ class DescentPatchLayer(PatchLayer, RoundsLayer):
             return jnp.zeros((num_maps, self.features.num_features, self.num_classes))
 
         def loss(readout, inputs, labels):
-            features = self.features.apply(
-                variables, inputs[:, : trained * self.features.branching]
-            )
+            features = self._apply(variables, inputs[:, : trained * self.features.branching])
             readout = jnp.broadcast_to(readout, (trained, *readout.shape[1:]))
             targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
             residuals = jnp.einsum("npd,pdc->npc", features, readout) - targets[:, None]

@@ -3,22 +3,30 @@
 A layer estimates P(class | patch) by a linear map on fixed features of the patch. The estimate
 depends on the patch through its parent symbol alone, so synonyms fall on one embedding while
 different symbols stay apart. Targets that tell positions apart and the PCA between layers are
-this library's choices; the features and constants are reconstructed.
+this library's choices; the features and constants are reconstructed. Matrix products are of the
+highest precision.
 """
 
 import dataclasses
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
 from hierjax.models.patch_features import FEATURES
 from hierjax.settings import Config, setting
 from hierjax.train.layerwise import ScoringLayer
 from hierjax.train.solvers import DESCENTS, SOLVERS
 
+PyTree = Any
+
 TARGETS = ("concat", "first", "pooled")
+"""Positions that a layer is trained on, see `PatchLayerConfig`."""
+
 NORMALIZERS = ("pca", "whiten", "rms")
+"""What may be done to the outputs of a layer, see `PatchLayerConfig`."""
 
 _ROWS_AT_ONCE = 4096
 _WHITEN_FLOOR = 1e-6
@@ -27,19 +35,20 @@ _TINY = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class PatchLayerConfig(Config):
-    """Choices that all layers of a stack share.
+    """Choices that all layers of a stack of patch layers share.
 
     Attributes:
-      targets: positions that a layer is trained on: "concat" trains a map for every position and
-        embeds a patch by all of them, "first" trains one map on the first position, "pooled" one
-        map on all positions.
-      solver: how the linear map of a layer is fitted: by gradient descent on all examples, by
-        ridge regression, or by minibatches.
-      features: fixed nonlinear features of a patch.
+      targets: positions that a patch layer is trained on: "concat" trains a map for every position
+        and embeds a patch by all of them, "first" trains one map on the first position, "pooled"
+        one map on all positions.
+      solver: how the linear map of a patch layer is fitted: by gradient descent on all examples
+        ("gd"), by ridge regression ("ridge"), or by minibatches ("sgd", "adam").
+      features: fixed nonlinear features of a patch, on which a patch layer is fitted.
       num_features: number of random features of a patch, D.
-      normalizer: what is done to a layer's outputs before the next layer sees them. "pca"
-        keeps as many principal directions as symbols can span and divides by one rms, "whiten"
-        scales each of these directions to the same variance, "rms" only centres and divides.
+      normalizer: what is done to the outputs of a patch layer before the next layer sees them.
+        "pca" keeps as many principal directions as symbols can span and divides by one rms,
+        "whiten" scales each of these directions to the same variance, "rms" only centres and
+        divides.
 
     Raises:
       ValueError: an unknown name, or num_features below 1.
@@ -56,11 +65,14 @@ class PatchLayerConfig(Config):
 class PatchLayer(ScoringLayer):
     """One layer: features of a patch, class scores linear in them, an embedding of the scores.
 
+    The patches are P neighbourhoods of S positions each.
+
     Attributes:
-      features: fixed features of a patch, such as `RandomFeatures`.
-      config: choices of the stack.
-      num_classes: C.
-      embedding_dim: E; None on top, where the class scores themselves are the output.
+      features: fixed features of a patch, `RandomFeatures` or `TupleCodes`.
+      config: choices that all layers of the stack share.
+      num_classes: number of classes, C.
+      embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
+        themselves are the output.
     """
 
     features: nn.Module
@@ -68,18 +80,21 @@ class PatchLayer(ScoringLayer):
     num_classes: int
     embedding_dim: int | None
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> dict:
+    def fit(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N PS *E"], labels: Integer[Array, " N"]
+    ) -> dict:
         """Trains the layer.
 
         Args:
-          key: of the random features.
+          key: typed PRNG key of the random features.
           inputs: (N, P*S) symbols, or (N, P*S, E) embeddings by the layer below.
           labels: (N,) classes.
 
         Returns:
-          "features" (variables of the module), "class_mean" (C,), "readout" (Q, D, C) with Q the
-          number of positions that have a map of their own and, below the top, "center" (Q*C,)
-          and "projection" (Q*C, E).
+          The parameters by name: "features", the variables of the module of the features;
+          "class_mean" (C,), the shares of the classes; "readout" (Q, D, C), linear maps of the Q
+          positions that have a map of their own; and, below the top, "center" (Q*C,) and
+          "projection" (Q*C, E), which turn scores into embeddings.
         """
         with jax.default_matmul_precision("highest"):
             variables, class_mean = self._fixed(key, inputs, labels)
@@ -94,19 +109,28 @@ class PatchLayer(ScoringLayer):
             )
             return self._params(variables, class_mean, readout, inputs)
 
-    def _fixed(self, key, inputs, labels) -> tuple[dict, jax.Array]:
-        """Variables of the features and (C,) shares of the classes."""
+    def _fixed(self, key, inputs, labels) -> tuple[PyTree, Float[Array, " C"]]:
+        """Returns the variables of the features and the shares (C,) of the classes."""
         class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
         return self.features.init(key, inputs), class_mean
 
     def _params(self, variables, class_mean, readout, inputs) -> dict:
         params = {"features": variables, "class_mean": class_mean, "readout": readout}
         if self.embedding_dim is not None:
-            params |= self._normalizer(*self._scores(variables, _side_by_side(readout), inputs))
+            scores, shares = self._scores(variables, _side_by_side(readout), inputs)
+            params |= self._normalizer(scores, shares, self.embedding_dim)
         return params
 
-    def apply(self, params: dict, inputs: jax.Array) -> jax.Array:
-        """(N, P, E) embeddings of the patches; on top (N, C) estimates of P(class | string)."""
+    def apply(self, params: dict, inputs: Shaped[Array, "N PS *E"]) -> Float[Array, "N ..."]:
+        """Computes what the layer above sees.
+
+        Args:
+          params: the parameters that `fit` returned.
+          inputs: (N, P*S) symbols, or (N, P*S, E) embeddings by the layer below.
+
+        Returns:
+          (N, P, E) embeddings of the patches; on top (N, C) estimates of P(class | string).
+        """
         with jax.default_matmul_precision("highest"):
             kernel = _side_by_side(params["readout"])
             if self.embedding_dim is None:
@@ -117,8 +141,11 @@ class PatchLayer(ScoringLayer):
             outputs = self._map_patches(params["features"], kernel, inputs) + offset[None, None]
             return outputs[:, 0] if self.embedding_dim is None else outputs
 
-    def class_scores(self, params: dict, inputs: jax.Array) -> jax.Array:
-        """(N, C) class scores of whole strings: the sum of what the trained positions say."""
+    def class_scores(self, params: dict, inputs: Shaped[Array, "N PS *E"]) -> Float[Array, "N C"]:
+        """Returns class scores (N, C) of whole strings, a sum over the trained positions.
+
+        The arguments are those of `apply`.
+        """
         with jax.default_matmul_precision("highest"):
             patches, readout = self._patches(inputs), params["readout"]
             if self.config.targets == "pooled":
@@ -131,18 +158,27 @@ class PatchLayer(ScoringLayer):
             by_position = jax.lax.map(vote, (patches[: readout.shape[0]], readout))
             return by_position.sum(axis=0) + params["class_mean"][None]
 
-    def _patches(self, inputs: jax.Array) -> jax.Array:
-        """(N, P*S, ...) to (P, N, S, ...)."""
+    def _patches(self, inputs: Shaped[Array, "N PS *E"]) -> Shaped[Array, "P N S *E"]:
+        """Cuts inputs (N, P*S, ...) into patches (P, N, S, ...)."""
         size = self.features.branching
         patches = inputs.reshape(inputs.shape[0], -1, size, *inputs.shape[2:])
         return jnp.moveaxis(patches, 1, 0)
 
-    def _features(self, variables, patches: jax.Array) -> jax.Array:
-        """Features (N, D), or codes (N,), of single patches (N, S, ...)."""
-        return self.features.apply(variables, patches)[:, 0]
+    def _apply(
+        self, variables: PyTree, inputs: Shaped[Array, "N PS *E"]
+    ) -> Shaped[Array, "N P *D"]:
+        return cast(Array, self.features.apply(variables, inputs))
 
-    def _map_patches(self, variables, kernel: jax.Array, inputs: jax.Array) -> jax.Array:
-        """(N, P, K) linear map of the features of every patch, in blocks that fit a cache."""
+    def _features(
+        self, variables: PyTree, patches: Shaped[Array, "N S *E"]
+    ) -> Shaped[Array, "N ..."]:
+        """Returns features (N, D), or codes (N,), of single patches (N, S, ...)."""
+        return self._apply(variables, patches)[:, 0]
+
+    def _map_patches(
+        self, variables: PyTree, kernel: Float[Array, "D K"], inputs: Shaped[Array, "N PS *E"]
+    ) -> Float[Array, "N P K"]:
+        """Maps the features of every patch by a kernel, in blocks that fit a cache."""
         patches = self._patches(inputs)
         rows = patches.reshape(-1, *patches.shape[2:])
 
@@ -157,18 +193,27 @@ class PatchLayer(ScoringLayer):
         outputs = outputs[: rows.shape[0]].reshape(*patches.shape[:2], -1)
         return jnp.moveaxis(outputs, 0, 1)
 
-    def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
-        """(D, C) map from features (N, D) to onehot(label) - class_mean."""
+    def _solve(
+        self,
+        features: Shaped[Array, "N ..."],
+        labels: Integer[Array, " N"],
+        class_mean: Float[Array, " C"],
+    ) -> Float[Array, "D C"]:
+        """Fits a map (D, C) from features (N, D) to onehot(label) - class_mean."""
         targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
         return SOLVERS[self.config.solver](features, targets)
 
-    def _scores(self, variables, kernel: jax.Array, inputs: jax.Array):
-        """(R, Q*C) different scores of the patches and the (R,) shares of them."""
+    def _scores(
+        self, variables: PyTree, kernel: Float[Array, "D QC"], inputs: Shaped[Array, "N PS *E"]
+    ) -> tuple[Float[Array, "R QC"], Float[Array, " R"]]:
+        """Returns the different scores (R, Q*C) of the patches, and the share (R,) of each."""
         scores = self._map_patches(variables, kernel, inputs).reshape(-1, kernel.shape[1])
         return scores, jnp.full(scores.shape[0], 1 / scores.shape[0])
 
-    def _normalizer(self, scores: jax.Array, shares: jax.Array) -> dict:
-        """Centre and projection of weighted scores, so that embeddings have unit rms norm."""
+    def _normalizer(
+        self, scores: Float[Array, "R QC"], shares: Float[Array, " R"], embedding_dim: int
+    ) -> dict[str, Array]:
+        """Returns centre and projection of weighted scores to embeddings of unit rms norm."""
         center = shares @ scores
         centered = scores - center[None]
         weighted = centered * shares[:, None]
@@ -176,11 +221,11 @@ class PatchLayer(ScoringLayer):
             variances, directions = (centered * weighted).sum(axis=0), jnp.eye(center.size)
         else:
             variances, directions = jnp.linalg.eigh(centered.T @ weighted)
-            variances = variances[-self.embedding_dim :]
-            directions = _fix_signs(directions[:, -self.embedding_dim :])
+            variances = variances[-embedding_dim:]
+            directions = _fix_signs(directions[:, -embedding_dim:])
         if self.config.normalizer == "whiten":
             floored = jnp.maximum(variances, _WHITEN_FLOOR * variances.max() + _TINY)
-            scales = jnp.sqrt(floored * self.embedding_dim)
+            scales = jnp.sqrt(floored * embedding_dim)
         else:
             scales = jnp.sqrt(variances.sum() + _TINY)[None]
         return {"center": center, "projection": directions / scales[None]}
@@ -190,26 +235,40 @@ class TableLayer(PatchLayer):
     """The layer of the leaves, whose features are the indicators of `patch_features.TupleCodes`.
 
     Least squares on indicators is the mean target of each code: a table, whatever the solver.
+
+    Attributes:
+      features: the codes of the tuples of leaves, `TupleCodes`.
+      config: choices that all layers of the stack share.
+      num_classes: number of classes, C.
+      embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
+        themselves are the output.
     """
 
-    def _solve(self, features: jax.Array, labels: jax.Array, class_mean: jax.Array) -> jax.Array:
+    def _solve(
+        self,
+        features: Int[Array, " N"],
+        labels: Integer[Array, " N"],
+        class_mean: Float[Array, " C"],
+    ) -> Float[Array, "codes C"]:
         cells = self.features.num_features * self.num_classes
         counts = jnp.bincount(features * self.num_classes + labels, length=cells)
         counts = counts.reshape(-1, self.num_classes)
         totals = counts.sum(axis=1, keepdims=True)
         return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
 
-    def _scores(self, variables, kernel: jax.Array, inputs: jax.Array):
-        codes = self.features.apply(variables, inputs).ravel()
+    def _scores(
+        self, variables: PyTree, kernel: Float[Array, "codes QC"], inputs: Integer[Array, "N PS"]
+    ) -> tuple[Float[Array, "codes QC"], Float[Array, " codes"]]:
+        codes = self._apply(variables, inputs).ravel()
         return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
 
 
-def _side_by_side(readout: jax.Array) -> jax.Array:
-    """(Q, D, C) maps to one (D, Q*C) map."""
+def _side_by_side(readout: Float[Array, "Q D C"]) -> Float[Array, "D QC"]:
+    """Makes one map (D, Q*C) of Q maps (D, C)."""
     return jnp.moveaxis(readout, 0, 1).reshape(readout.shape[1], -1)
 
 
-def _fix_signs(directions: jax.Array) -> jax.Array:
+def _fix_signs(directions: Float[Array, "QC E"]) -> Float[Array, "QC E"]:
     """Makes the largest entry of each column positive: random features see the sign."""
     largest = jnp.take_along_axis(directions, jnp.abs(directions).argmax(axis=0)[None], axis=0)
     return directions * jnp.where(largest < 0, -1, 1)

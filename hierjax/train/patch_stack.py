@@ -12,15 +12,23 @@ _MAX_TABLE = 2**26
 def patch_layers(
     spec: RandomHierarchySpec, config: PatchLayerConfig | None = None
 ) -> tuple[PatchLayer, ...]:
-    """The layers of a stack matched to a random hierarchy, leaves up.
+    """Makes the stack of patch layers that is matched to a random hierarchy.
 
-    The first layer keeps one entry for every tuple of leaves.
+    Each layer merges the children of a node, and is to reveal the symbol of the node. The first
+    layer keeps one entry for every tuple of leaves.
+
+    Args:
+      spec: sizes of the random hierarchy, of depth L.
+      config: choices that all layers share; by default `PatchLayerConfig()`.
+
+    Returns:
+      The L layers, leaves up.
 
     Raises:
       ValueError: a table of all leaf tuples would be too large.
     """
     config = PatchLayerConfig() if config is None else config
-    layers = []
+    layers: list[PatchLayer] = []
     for level in reversed(range(spec.depth)):
         positions = spec.nodes(level) if config.targets == "concat" else 1
         if level == 0:

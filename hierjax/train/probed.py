@@ -1,4 +1,4 @@
-"""A record of what a layer is like while it is fitted."""
+"""A record of what the parameters of a layer are like while the layer is fitted."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.train.layerwise import RoundsLayer
 
@@ -14,30 +16,32 @@ PyTree = Any
 
 
 class ProbedState(struct.PyTreeNode):
-    """A fit between two rounds.
+    """A fit of `Probed` between two rounds.
 
     Attributes:
-      fit: of the layer.
-      trace: what the probe said after each round so far, zeros for rounds to come.
-      round: rounds so far.
+      fit: state of the fit of the layer.
+      trace: what the probe has returned after each round, (num_rounds, ...) arrays; zeros for
+        rounds to come.
+      round: () int32, number of rounds so far.
     """
 
     fit: PyTree
     trace: PyTree
-    round: jax.Array
+    round: Array
 
     @property
-    def progress(self) -> jax.Array:
-        """As of the layer."""
+    def progress(self) -> Float[Array | np.ndarray, "*seeds"]:
+        """Progress of the fit of the layer, 1 when it has ended; of each seed if stacked."""
         return self.fit.progress
 
 
 class ProbedFit(struct.PyTreeNode):
-    """What was fitted.
+    """What `Probed` has fitted.
 
     Attributes:
-      params: of the layer.
-      trace: what the probe said after each round, (num_rounds, ...).
+      params: the parameters of the layer.
+      trace: what the probe has returned after each round, (num_rounds, ...) arrays; zeros for
+        rounds that the fit did not need.
     """
 
     params: PyTree
@@ -49,17 +53,19 @@ class Probed(RoundsLayer):
     """A layer whose parameters are looked at after every round.
 
     Attributes:
-      layer: what is fitted.
-      probe: parameters -> what to record.
-      num_rounds: most rounds that the fit takes.
+      layer: the layer that is fitted.
+      probe: parameters of the layer -> a pytree of arrays to record.
+      num_rounds: largest number of rounds that the fit takes.
     """
 
     layer: RoundsLayer
     probe: Callable[[PyTree], PyTree]
     num_rounds: int
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> ProbedState:
-        """The state before the first round."""
+    def start(
+        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> ProbedState:
+        """Returns the state before the first round; see `RoundsLayer.start`."""
         fit = self.layer.start(key, inputs, labels)
         params = jax.eval_shape(self.layer.finish, fit, inputs, labels)
         trace = jax.tree.map(
@@ -69,9 +75,16 @@ class Probed(RoundsLayer):
         return ProbedState(fit, trace, jnp.int32(0))
 
     def advance(
-        self, key: jax.Array, state: ProbedState, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: ProbedState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
     ) -> ProbedState:
-        """One more round, and a look at what it made; nothing once the fit has ended."""
+        """Goes on by one round and records what it made, if the fit has not ended.
+
+        The arguments are those of `RoundsLayer.advance`.
+        """
 
         def look(state):
             fit = self.layer.advance(key, state.fit, inputs, labels)
@@ -81,10 +94,12 @@ class Probed(RoundsLayer):
 
         return jax.lax.cond(state.progress < 1, look, lambda state: state, state)
 
-    def finish(self, state: ProbedState, inputs: jax.Array, labels: jax.Array) -> ProbedFit:
-        """The layer's parameters, and the record."""
+    def finish(
+        self, state: ProbedState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
+    ) -> ProbedFit:
+        """Returns the parameters of the layer, and the record; see `RoundsLayer.finish`."""
         return ProbedFit(self.layer.finish(state.fit, inputs, labels), state.trace)
 
-    def apply(self, params: ProbedFit, inputs: jax.Array) -> jax.Array:
-        """As of the layer."""
+    def apply(self, params: ProbedFit, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
+        """Returns the outputs (N, ...) of the fitted layer on inputs (N, ...)."""
         return self.layer.apply(params.params, inputs)

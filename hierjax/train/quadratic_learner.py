@@ -1,4 +1,7 @@
-"""The quadratic Taylor model of a two-layer network, all of its choices made on validation."""
+"""The quadratic Taylor model of a two-layer network (arXiv 2006.13436, section 2).
+
+All of its choices, such as width and learning rate, are made on held-out examples.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,18 +21,19 @@ _MOST_STEPS = 2**24
 
 @dataclasses.dataclass(frozen=True)
 class QuadraticConfig(Config):
-    """What is tried for a quadratic model; held-out examples choose.
+    """The choices that are tried for a quadratic model, between which held-out examples decide.
 
     Attributes:
       activations: activations of the network that are tried for the quadratic models.
-      widths: widths of the network that are tried, ascending: the least of them, and those that
-        make at most most_weights weights; of quadratic units, whose sum is a quadratic form, at
-        most two for each input.
-      most_weights: most weights of a quadratic model.
-      learning_rates: rates of Adam that are tried for the quadratic models.
+      widths: widths of the network that are tried for the quadratic models, ascending: the least
+        of them, and those that make at most most_weights weights; of quadratic units, whose sum
+        is a quadratic form, at most two for each input.
+      most_weights: largest number of weights of a quadratic model.
+      learning_rates: learning rates of Adam that are tried for the quadratic models.
       penalties: factors of the fourth-power penalty that are tried for the quadratic models.
-      num_steps: most steps of each fit of a quadratic model.
-      patience: steps without improvement after which a fit of a quadratic model is given up.
+      num_steps: largest number of steps of each fit of a quadratic model.
+      patience: number of steps without improvement after which a fit of a quadratic model is
+        given up.
     """
 
     activations: tuple[str, ...] = setting(("quadratic", "cosine"), choices=tuple(ACTIVATIONS))
@@ -41,16 +45,27 @@ class QuadraticConfig(Config):
     patience: int = setting(400, least=1)
 
     def most_units(self, activation: str, input_dim: int) -> int:
-        """Width up to which networks of an activation are tried in so many dimensions."""
+        """Returns the width up to which networks are tried.
+
+        Args:
+          activation: activation of the network.
+          input_dim: dimension of the inputs, d.
+        """
         affordable = self.most_weights // input_dim
         return min(affordable, 2 * input_dim) if activation == "quadratic" else affordable
 
 
 class QuadraticModels(BestOf):
-    """The best of Taylor models of `TwoLayerNet`s, whose choices have names."""
+    """The best of several Taylor models of `TwoLayerNet`, whose choices have names.
+
+    Attributes:
+      candidates: a `TaylorLayer` of a `TwoLayerNet` for each activation and width.
+    """
+
+    candidates: tuple[TaylorLayer, ...]
 
     def describe(self, chosen: Mapping[str, np.ndarray]) -> dict[str, list]:
-        """Activations and widths of the networks, and the other choices."""
+        """Returns the activations and widths of the networks of all seeds, and other choices."""
         modules = [self.candidates[int(index)].module for index in chosen["candidate"]]
         others = {name: values for name, values in chosen.items() if name != "candidate"}
         return {
@@ -62,14 +77,19 @@ class QuadraticModels(BestOf):
 def quadratic_learner(
     input_dim: int, config: QuadraticConfig | None = None
 ) -> tuple[QuadraticModels]:
-    """Regression by the second-order term of a `TwoLayerNet`, by Adam with a cosine schedule.
+    """Makes a learner of values by the second-order term of a `TwoLayerNet`.
+
+    It is fitted by Adam with a cosine schedule, with early stopping.
 
     Activation, width, learning rate, penalty and number of steps are those that err least on
     held-out examples.
 
     Args:
-      input_dim: dimension d of the inputs.
-      config: what is tried.
+      input_dim: dimension of the inputs, d.
+      config: the choices that are tried; by default `QuadraticConfig()`.
+
+    Returns:
+      A stack of one layer, from inputs (N, d) to values (N, 1).
     """
     config = QuadraticConfig() if config is None else config
 

@@ -1,20 +1,26 @@
-"""Fixed random representations, whitened on the inputs fitted (arXiv 2006.13436, section 4).
+"""Fixed random representations, whitened on the train inputs (arXiv 2006.13436, section 4).
 
 h(x) = P g(x) with g(x) = act(V x + b), V and b random, and P such that the components of h have
 second moment 1 and are uncorrelated on the train inputs, all but those held out. The moment is not
-centred, so that the constant, which g can express, is one of the directions.
+centred, so that the constant, which g can express, is one of the directions. Matrix products are
+of the highest precision.
 """
 
 import dataclasses
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.models.residual_stack import RandomUnits
 from hierjax.train.validation import num_fitted
 
+PyTree = Any
+
 REPRESENTATIONS = ("quadratic", "relu", "erf", "indicator")
+"""Activations of the units of a representation."""
 
 _TINY = 1e-30
 
@@ -23,16 +29,16 @@ class Representation(struct.PyTreeNode):
     """A representation that has been fitted.
 
     Attributes:
-      variables: V and b.
-      projection: P, (D, E), directions of largest moment first.
-      dropped: share of the E directions whose moment is below the floor; they are left out.
-      moment: share of the whole second moment that the directions have.
+      variables: variables of the module `RandomUnits`, V and b.
+      projection: (D, E) the matrix P, directions of largest moment first.
+      dropped: () share of the E directions whose moment is below the floor; they are left out.
+      moment: () share of the whole second moment that the directions have.
     """
 
-    variables: dict
-    projection: jax.Array
-    dropped: jax.Array
-    moment: jax.Array
+    variables: PyTree
+    projection: Array
+    dropped: Array
+    moment: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +46,15 @@ class RepresentationLayer:
     """The layer of a stack that whitens random units; it reads no labels.
 
     Attributes:
-      width: units, D.
-      num_directions: E, those of largest moment; whitening all of them would inflate the ones
-        that carry next to nothing.
-      activation: one of `REPRESENTATIONS`.
-      beta: of `beta_xavier`, the law of V and b; 0 for no biases.
-      floor: least moment of a direction, in units of the largest.
+      width: number of random units, D.
+      num_directions: number of directions that are kept, E, those of largest moment; whitening
+        all of them would inflate the ones that carry next to nothing.
+      activation: activation of the units, one of `REPRESENTATIONS`.
+      beta: scale of the biases in the law of V and b, see `beta_xavier`; 0 for no biases.
+      floor: least moment of a direction that is kept, in units of the largest.
+
+    Raises:
+      ValueError: an unknown activation, or a number out of bounds.
     """
 
     width: int
@@ -69,16 +78,29 @@ class RepresentationLayer:
         if not 0 < self.floor < 1:
             raise ValueError(f"floor={self.floor} must be between 0 and 1")
 
-    def fit(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> Representation:
-        """Draws the units and whitens them on inputs (N, d) but for the held-out ones.
+    def fit(
+        self, key: Key[Array, ""], inputs: Float[Array, "N d"], labels: Shaped[Array, "N ..."]
+    ) -> Representation:
+        """Draws the units, and whitens them on all inputs but the held-out ones.
 
-        Those must look to the layer above as fresh ones do. Of more directions than inputs the
-        rest are dropped, too.
+        Inputs that are held out must look to the layer above as fresh ones do. If there are more
+        directions than inputs, the rest of the directions are dropped, too.
+
+        Args:
+          key: typed PRNG key of the units.
+          inputs: (N, d) train inputs.
+          labels: (N, ...) labels, not read.
+
+        Returns:
+          The representation.
+
+        Raises:
+          ValueError: there are fewer than two inputs.
         """
         inputs = inputs[: num_fitted(inputs.shape[0])]
         variables = self._units.init(key, inputs[:1])
         with jax.default_matmul_precision("highest"):
-            features = self._units.apply(variables, inputs) / jnp.sqrt(inputs.shape[0])
+            features = self._values(variables, inputs) / jnp.sqrt(inputs.shape[0])
             moments, directions = _largest(features, self.num_directions)
             total = jnp.sum(features**2)
         keep = moments > self.floor * moments[0]
@@ -90,21 +112,27 @@ class RepresentationLayer:
             jnp.sum(jnp.where(keep, moments, 0)) / jnp.maximum(total, _TINY),
         )
 
-    def apply(self, params: Representation, inputs: jax.Array) -> jax.Array:
-        """Representations (N, E) of inputs (N, d)."""
+    def apply(self, params: Representation, inputs: Float[Array, "N d"]) -> Float[Array, "N E"]:
+        """Returns the representations (N, E) of inputs (N, d)."""
         with jax.default_matmul_precision("highest"):
-            return self._units.apply(params.variables, inputs) @ params.projection
+            return self._values(params.variables, inputs) @ params.projection
 
     @property
     def _units(self) -> RandomUnits:
         return RandomUnits(self.width, self.activation, None, self.beta)
 
+    def _values(self, variables: PyTree, inputs: Float[Array, "N d"]) -> Float[Array, "N D"]:
+        return cast(Array, self._units.apply(variables, inputs))
 
-def _largest(features: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """The largest moments (count,), from the top, and their directions (D, count), of (N, D).
 
-    From the smaller of the two products of the features with themselves, which have the same
-    eigenvalues. Signs are fixed: what is random above does not depend on the library.
+def _largest(
+    features: Float[Array, "N D"], count: int
+) -> tuple[Float[Array, " E"], Float[Array, "D E"]]:
+    """Returns the `count` largest moments of features, in descending order, and their directions.
+
+    They are those of the smaller of the two products of the features with themselves, which have
+    the same eigenvalues. Signs are fixed, so that random features above do not depend on the
+    library that finds the directions.
     """
     num_inputs, width = features.shape
     if width <= num_inputs:

@@ -9,14 +9,17 @@ PyTree = Any
 
 
 def share_batch(batch: PyTree, mesh: Mesh) -> PyTree:
-    """Divides the leading axis of arrays, within a jitted function, between devices.
+    """Divides a batch between devices, within a jitted function.
 
     Args:
-      batch: arrays whose leading axis is a multiple of the number of devices.
-      mesh: from `data_mesh`.
+      batch: a pytree of arrays (B, ...), the leading axis of which is divided.
+      mesh: the devices, as `hierjax.runs.data_mesh` makes them.
+
+    Returns:
+      The same arrays, with a constraint on where their parts are to be.
 
     Raises:
-      ValueError: the devices do not divide the batch.
+      ValueError: the number of devices does not divide B.
     """
     for leaf in jax.tree.leaves(batch):
         if leaf.shape[0] % mesh.size:

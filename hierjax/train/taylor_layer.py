@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax import struct
+from jaxtyping import Array, Float, Key
 
 from hierjax.models.taylor import Term, quadratic
 from hierjax.train.best_of import Candidate
@@ -19,40 +21,40 @@ PyTree = Any
 
 
 class TaylorState(struct.PyTreeNode):
-    """A fit between two rounds.
+    """A fit of `TaylorLayer` between two rounds.
 
     Attributes:
-      initial: variables of the module, which stay.
-      descent: on their change.
+      initial: initial variables of the module, which stay as they are.
+      descent: state of the descent on their change and on the offset.
     """
 
     initial: PyTree
     descent: DescentState
 
     @property
-    def progress(self) -> jax.Array:
-        """As of the descent."""
+    def progress(self) -> Float[Array | np.ndarray, "*seeds"]:
+        """Progress of the descent, 1 when it has ended; of each seed if stacked."""
         return self.descent.progress
 
 
 class TrainedTaylor(struct.PyTreeNode):
-    """A fitted model.
+    """A Taylor model that `TaylorLayer` has fitted.
 
     Attributes:
-      initial: variables of the module.
-      change: of them.
-      offset: added to the term.
-      learning_rate: chosen.
-      penalty: chosen.
-      num_steps: chosen.
+      initial: initial variables of the module.
+      change: change of the variables, of the same structure.
+      offset: () number that is added to the term.
+      learning_rate: () learning rate that was chosen.
+      penalty: () factor of the penalty that was chosen.
+      num_steps: () int32, number of steps after which the change was best.
     """
 
     initial: PyTree
     change: PyTree
-    offset: jax.Array
-    learning_rate: jax.Array
-    penalty: jax.Array
-    num_steps: jax.Array
+    offset: Array
+    learning_rate: Array
+    penalty: Array
+    num_steps: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +65,11 @@ class TaylorLayer(Candidate):
     change, which are the incoming weights of the units.
 
     Attributes:
-      module: (N, d) to (N, 1).
-      descent: on the squared loss.
-      term: module -> term of the expansion.
-      scale: of the change at the start, in units of the module's own initial variables, from
-        whose law it is drawn; at zero the quadratic term has no gradient.
+      module: a module that maps inputs (N, d) to values (N, 1).
+      descent: how the squared loss is minimised.
+      term: module -> term of its expansion, such as `quadratic`.
+      scale: scale of the change at the start, in units of the module's own initial variables,
+        from whose law it is drawn; at zero the quadratic term has no gradient.
     """
 
     module: nn.Module
@@ -75,8 +77,10 @@ class TaylorLayer(Candidate):
     term: Callable[[nn.Module], Term] = quadratic
     scale: float = 0.1
 
-    def start(self, key: jax.Array, inputs: jax.Array, labels: jax.Array) -> TaylorState:
-        """The state before the first round; inputs (N, d), labels (N,)."""
+    def start(
+        self, key: Key[Array, ""], inputs: Float[Array, "N d"], labels: Float[Array, " N"]
+    ) -> TaylorState:
+        """Returns the state before the first round; see `RoundsLayer.start`."""
         # Descent folds in numbers of steps from 0, and 2^31 - 1.
         initial = self.module.init(jax.random.fold_in(key, 2**31 - 2), inputs[:1])
         return TaylorState(
@@ -84,16 +88,22 @@ class TaylorLayer(Candidate):
         )
 
     def advance(
-        self, key: jax.Array, state: TaylorState, inputs: jax.Array, labels: jax.Array
+        self,
+        key: Key[Array, ""],
+        state: TaylorState,
+        inputs: Float[Array, "N d"],
+        labels: Float[Array, " N"],
     ) -> TaylorState:
-        """One round."""
+        """Takes the steps of one round; see `RoundsLayer.advance`."""
         objective = self._objective(state.initial, inputs, labels)
         return state.replace(
             descent=self.descent.advance(objective, key, state.descent, inputs, labels)
         )
 
-    def finish(self, state: TaylorState, inputs: jax.Array, labels: jax.Array) -> TrainedTaylor:
-        """What was trained, and how."""
+    def finish(
+        self, state: TaylorState, inputs: Float[Array, "N d"], labels: Float[Array, " N"]
+    ) -> TrainedTaylor:
+        """Returns the model, and how it was trained; see `RoundsLayer.finish`."""
         descent = state.descent
         rates, penalties = (jnp.asarray(each) for each in zip(*self.descent.grid, strict=True))
         return TrainedTaylor(
@@ -105,20 +115,25 @@ class TaylorLayer(Candidate):
             num_steps=descent.step,
         )
 
-    def held_out_error(self, state: TaylorState) -> jax.Array:
-        """Of the choice that did best; infinite if the descent had nothing to compare."""
+    def held_out_error(self, state: TaylorState) -> Float[Array, ""]:
+        """Returns the mean squared error of the best choice on held-out examples.
+
+        It is infinite if the descent had nothing to compare.
+        """
         return state.descent.validation.min()
 
-    def chosen(self, params: TrainedTaylor) -> dict[str, jax.Array]:
-        """The learning rate, the penalty, and the steps that were taken with them."""
+    def chosen(self, params: TrainedTaylor) -> dict[str, Array]:
+        """Returns the "learning_rate", the "penalty", and "num_steps" that were taken with them."""
         names = ("learning_rate", "penalty", "num_steps")
         return {name: getattr(params, name) for name in names}
 
-    def apply(self, params: TrainedTaylor, inputs: jax.Array) -> jax.Array:
-        """Values (N, 1)."""
+    def apply(self, params: TrainedTaylor, inputs: Float[Array, "N d"]) -> Float[Array, "N 1"]:
+        """Returns the values (N, 1) of the model at inputs (N, d)."""
         return self.term(self.module)(params.initial, params.change, inputs) + params.offset
 
-    def _objective(self, initial, inputs, labels) -> Objective:
+    def _objective(
+        self, initial: PyTree, inputs: Float[Array, "N d"], labels: Float[Array, " N"]
+    ) -> Objective:
         term = self.term(self.module)
 
         def init(key):
@@ -133,10 +148,10 @@ class TaylorLayer(Candidate):
         return Objective(init, loss, loss, lambda params: _quartic_norm(params["change"]))
 
 
-def _quartic_norm(change: PyTree) -> jax.Array:
-    """|u|_{2,4}^4: the last axis of a leaf counts its columns."""
+def _quartic_norm(change: PyTree) -> Float[Array, ""]:
+    """Returns |u|_{2,4}^4; the last axis of a leaf counts its columns."""
 
     def of_leaf(leaf):
         return jnp.sum(jnp.sum(leaf.reshape(-1, leaf.shape[-1]) ** 2, axis=0) ** 2)
 
-    return sum(of_leaf(leaf) for leaf in jax.tree.leaves(change))
+    return cast(Array, sum(of_leaf(leaf) for leaf in jax.tree.leaves(change)))

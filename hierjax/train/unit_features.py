@@ -1,12 +1,20 @@
-"""Random units as features of a linear fit: drawn once, then centred and scaled."""
+"""Random units as features of a linear fit: drawn once, then centred and scaled.
+
+Functions that go over many rows take a block of them at a time, so that memory does not grow with
+their number.
+"""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.models.residual_stack import RandomUnits
+
+PyTree = Any
 
 _ROWS_AT_ONCE = 1024
 _POWER_ROWS = 2048
@@ -16,36 +24,44 @@ _TINY = 1e-12
 
 
 class UnitFeatures(struct.PyTreeNode):
-    """Units, centred and scaled.
+    """Random units, centred and scaled.
 
     Attributes:
-      variables: of `RandomUnits`.
+      variables: variables of the module `RandomUnits`.
       center: (W,) means of the units.
-      scale: by which they are multiplied.
-      mean_square: their mean squared norm after that.
+      scale: () number by which the centred units are multiplied.
+      mean_square: () mean squared norm of the features, that is after centring and scaling.
     """
 
-    variables: dict
-    center: jax.Array
-    scale: jax.Array
-    mean_square: jax.Array
+    variables: PyTree
+    center: Array
+    scale: Array
+    mean_square: Array
 
-    def values(self, units: RandomUnits, rows: jax.Array) -> jax.Array:
-        """(R, W) features of rows (R, N)."""
-        return (units.apply(self.variables, rows) - self.center[None]) * self.scale
+    def values(self, units: RandomUnits, rows: Float[Array, "R D"]) -> Float[Array, "R W"]:
+        """Returns the features (R, W) of rows (R, D), computed by the module of the units."""
+        raw = cast(Array, units.apply(self.variables, rows))
+        return (raw - self.center[None]) * self.scale
 
 
 def draw_features(
-    units: RandomUnits, key: jax.Array, rows: jax.Array, batch_size: int | None = None
+    units: RandomUnits,
+    key: Key[Array, ""],
+    rows: Float[Array, "R D"],
+    batch_size: int | None = None,
 ) -> UnitFeatures:
-    """Draws the units, and centres them on rows (R, N).
+    """Draws the weights of random units, and centres and scales the units on some rows.
 
     Args:
-      units: the module.
-      key: of the first weights.
-      rows: what they read.
-      batch_size: scales the features so that 1 is the right rate for gradient descent on
-        batches of so many, see `best_rate`; None scales them to unit mean squared norm.
+      units: the module, of W units.
+      key: typed PRNG key of the weights.
+      rows: (R, D) what the units read.
+      batch_size: number of examples of a batch of gradient descent, for which the features are
+        scaled so that 1 is the right learning rate, see `best_rate`; None scales them to unit
+        mean squared norm.
+
+    Returns:
+      The features.
     """
     variables = units.init(key, rows[:1])
     raw = UnitFeatures(variables, jnp.zeros(units.width), jnp.float32(1), jnp.float32(1))
@@ -63,17 +79,26 @@ def draw_features(
 
 
 def best_rate(
-    features: Callable[[jax.Array], jax.Array],
-    rows: jax.Array,
+    features: Callable[[Array], Array],
+    rows: Float[Array, "R D"],
     batch_size: int,
     repeated: bool = False,
-) -> jax.Array:
-    """The rate B / (1 + (B - 1) * largest eigenvalue) of gradient descent on batches of B.
+) -> Float[Array, ""]:
+    """Estimates the learning rate B / (1 + (B - 1) * lambda) of gradient descent on batches of B.
 
-    For features of unit norm and targets that they can fit it is the fastest (arXiv 1712.06559).
-    The eigenvector is found on some rows, its eigenvalue on others, so that the chance
-    correlations of few rows do not count; `repeated` for fewer rows than features, over which
-    descent goes again and again, so that they do.
+    For features of unit norm, whose second moment has the largest eigenvalue lambda, and for
+    targets that they can fit it is the fastest rate (arXiv 1712.06559).
+
+    Args:
+      features: rows (R, D) -> their features (R, W).
+      rows: (R, D) rows, of which the first 4,096 at most are used.
+      batch_size: number of rows of a batch, B.
+      repeated: whether chance correlations of the rows count, as they do where there are fewer
+        rows than features and descent goes over them again and again. Otherwise the eigenvector
+        is found on some rows and its eigenvalue on others.
+
+    Returns:
+      The learning rate.
     """
     count = min(_POWER_ROWS, rows.shape[0] // 2)
     first, second = features(rows[:count]), features(rows[count : 2 * count])
@@ -87,15 +112,21 @@ def best_rate(
     return batch_size / (1 + (batch_size - 1) * jnp.mean((measured @ vector) ** 2))
 
 
-def row_sum(function: Callable[..., jax.Array], *rows: jax.Array) -> jax.Array:
-    """Sum over rows of a function of (R, ...) rows to (R, ...), a block of rows at a time."""
+def row_sum(function: Callable[..., Array], *rows: Shaped[Array, "R ..."]) -> Float[Array, "..."]:
+    """Returns the sum over rows (...) of a function of rows (R, ...) to numbers (R, ...)."""
     return sum_blocks(
         lambda weights, *rows: jnp.einsum("r,r...->...", weights, function(*rows)), *rows
     )
 
 
-def sum_blocks(function: Callable, *rows: jax.Array):
-    """Sum of a function of (weights, rows) over blocks of rows; rows that fill up weigh zero."""
+def sum_blocks(function: Callable[..., PyTree], *rows: Shaped[Array, "R ..."]) -> PyTree:
+    """Returns the sum over blocks of rows of a function of them, a pytree of arrays.
+
+    Args:
+      function: (weights (B,), rows (B, ...), ...) -> a pytree of arrays; the weights are 1, and 0
+        for the rows that fill up a block.
+      *rows: (R, ...) arrays, cut into blocks of B rows.
+    """
     count = rows[0].shape[0]
     blocks = [_cut(each) for each in (jnp.ones(count), *rows)]
     shapes = jax.eval_shape(function, *(each[0] for each in blocks))
@@ -107,8 +138,8 @@ def sum_blocks(function: Callable, *rows: jax.Array):
     return jax.lax.scan(add, zeros, blocks)[0]
 
 
-def _cut(rows: jax.Array) -> jax.Array:
-    """(R, ...) to (blocks, rows of a block, ...), filled with zeros."""
+def _cut(rows: Shaped[Array, "R ..."]) -> Shaped[Array, "blocks B ..."]:
+    """Cuts rows (R, ...) into blocks (blocks, B, ...), filled up with zeros."""
     number = -(-rows.shape[0] // _ROWS_AT_ONCE)
     extra = -rows.shape[0] % number
     padded = jnp.pad(rows, [(0, extra)] + [(0, 0)] * (rows.ndim - 1))

@@ -1,10 +1,13 @@
-"""The examples that choices are compared on."""
+"""How many of the examples are fitted where choices are compared on the rest."""
 
 _SHARE = 8
 
 
 def num_fitted(num_examples: int) -> int:
-    """Of so many examples, how many to fit while choices are compared on the rest, an eighth.
+    """Returns how many examples, the first ones, are fitted while the rest, an eighth, is held out.
+
+    Args:
+      num_examples: number of all examples.
 
     Raises:
       ValueError: there are fewer than two.
