@@ -47,6 +47,9 @@ class Counter(Candidate):
     def held_out_error(self, state):
         return jnp.float32(self.error)
 
+    def chosen(self, params):
+        return {"rounds": params["rounds"]}
+
 
 @pytest.mark.parametrize("errors", [(1.0, 0.5, 2.0), (0.1, 0.5, 2.0), (np.inf, 0.5, 0.2)])
 def test_the_candidate_that_errs_least_is_used(errors):
@@ -54,6 +57,8 @@ def test_the_candidate_that_errs_least_is_used(errors):
     params = best_of.fit(KEY, jnp.zeros(4), jnp.zeros(4))
     assert params.index == np.argmin(errors)
     np.testing.assert_array_equal(best_of.apply(params, jnp.zeros(2)), 3.0 + np.argmin(errors))
+    chosen = best_of.chosen(params)
+    assert (chosen["candidate"], chosen["rounds"]) == (params.index, 3 + np.argmin(errors))
     assert len({tuple(each["key"].tolist()) for each in params.params}) == 3
 
 

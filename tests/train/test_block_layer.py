@@ -160,8 +160,8 @@ def test_seeds_are_trained_side_by_side():
         ({"solver": "newton"}, "solver='newton' is unknown: choose one of sgd, adam, ridge"),
         ({"loss": "zero_one"}, "loss='zero_one' is unknown"),
         ({"solver": "ridge"}, "solver='ridge' is for loss='square', not 'squared_hinge'"),
-        ({"passes": 0.0}, "passes=0.0 must be positive, and at most"),
-        ({"penalty": float("nan")}, "penalty=nan must be positive, and at most"),
+        ({"passes": 0.0}, "passes=0.0 must be above 0 and at most 10000"),
+        ({"penalty": float("nan")}, "penalty=nan must be above 0 and at most"),
     ],
 )
 def test_bad_choices_are_refused(changes, message):
