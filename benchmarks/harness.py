@@ -120,7 +120,7 @@ def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
         if case.baseline is not None:
             baseline_times.append(_time(case.baseline))
     where = machine()
-    ours = {
+    measured: dict[str, Any] = {
         **_summary(our_times, case.items / num_devices),
         "compile_seconds": compile_seconds if case.in_process else None,
         "peak_bytes": our_bytes if case.in_process else None,
@@ -139,10 +139,10 @@ def measure(case: Case, repeats: int, ceilings: Ceilings) -> dict:
         "items": case.items,
         "unit": case.unit,
         "repeats": repeats,
-        "ours": ours,
+        "ours": measured,
         "baseline": baseline,
         "ratio": _ratio(our_times, baseline_times, where["platform"]) if baseline else None,
-        **_against_ceilings(case, ours["seconds"]["median"] * num_devices, ceilings),
+        **_against_ceilings(case, measured["seconds"]["median"] * num_devices, ceilings),
         "devices_used": num_devices,
         "load_average": load_average,
         **where,

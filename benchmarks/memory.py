@@ -44,4 +44,5 @@ def _held(reset: bool = True) -> tuple[int | None, int | None]:
         lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
     except OSError:
         return None, None
-    return tuple(1024 * int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    held, peak = (1024 * int(lines[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+    return held, peak

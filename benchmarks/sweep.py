@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import jax
 import numpy as np
@@ -117,7 +118,7 @@ def _loop(train: Callable, keys: jax.Array, splits) -> Callable[[], np.ndarray]:
 
 def _torch_loop(splits, num_steps: int) -> Callable[[], np.ndarray]:
     """Data on hand as tensors, a network for each seed."""
-    module = _network(num_steps).module
+    module = cast(ConvStack, _network(num_steps).module)
     data = [
         [
             torch_baselines.tensors(batch.inputs[row], batch.labels[row])
@@ -127,7 +128,7 @@ def _torch_loop(splits, num_steps: int) -> Callable[[], np.ndarray]:
     ]
 
     def train(seed: int, train_data, test_data) -> float:
-        torch_baselines.torch.manual_seed(seed)
+        torch_baselines.torch.manual_seed(seed)  # pyrefly: ignore[missing-attribute]: installed.
         network = torch_baselines.conv_stack(module)
         step = torch_baselines.trainer(network, _RATE)
         torch_baselines.from_tensors(step, train_data, num_steps, _BATCH)

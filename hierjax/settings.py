@@ -11,7 +11,7 @@ import itertools
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 
 def setting(
@@ -25,17 +25,23 @@ def setting(
     ascending: bool = False,
     **more: Any,
 ) -> Any:
-    """A field of a config.
+    """Declares a field of a config, and what its value may be.
+
+    Bounds hold for a number, or for every number of a list.
 
     Args:
-      default: value, tuple for a list; a function of no arguments that makes it is allowed.
-      choices: names that are allowed.
-      least: smallest number allowed, of every entry of a list.
-      most: largest number allowed.
-      above: a number that must be exceeded.
-      below: a number that must not be reached.
+      default: default of the field, a tuple for a list; a function of no arguments that makes the
+        default is allowed. Without one the field must be given.
+      choices: names that are allowed; None for any.
+      least: smallest number that is allowed; None for no bound.
+      most: largest number that is allowed; None for no bound.
+      above: a number that must be exceeded; None for no bound.
+      below: a number that must not be reached; None for no bound.
       ascending: whether the numbers of a list must ascend.
-      **more: metadata of the field for whoever reads it, such as the runner of commands.
+      **more: further metadata of the field for whoever reads it, such as the runner of commands.
+
+    Returns:
+      What `dataclasses.field` returns.
     """
     rules = {
         "choices": choices,
@@ -52,8 +58,8 @@ def setting(
 class Config:
     """Base of frozen dataclasses whose fields are checked as `setting` says.
 
-    None is allowed where it is the default, for what the config then fills in by itself. A class whose docstring does not explain one of its
-    fields is refused when it is declared.
+    None is allowed where it is the default, for what the config then fills in by itself. A class
+    whose docstring does not explain one of its fields is refused when it is declared.
 
     Raises:
       ValueError: a value is not allowed; a field is not explained.
@@ -70,19 +76,30 @@ class Config:
                 )
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
+        for field in dataclasses.fields(cast(Any, self)):
             value = getattr(self, field.name)
             if not (value is None and field.default is None):
                 check(field.name, value, field.metadata)
 
     def fill(self, **values: Any) -> None:
-        """Sets, while the config is being made, what was left unset and follows from the rest."""
+        """Sets fields that were left unset and follow from others, while the config is made.
+
+        Args:
+          **values: values by the names of the fields.
+        """
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
 
 def explanations(config: type) -> dict[str, str]:
-    """What the `Attributes` sections of a class and its bases say of each field."""
+    """Reads what the `Attributes` sections of a class and its bases say of each field.
+
+    Args:
+      config: a class with docstrings in Google style.
+
+    Returns:
+      The texts, each on one line, by the names of the fields.
+    """
     found: dict[str, str] = {}
     for cls in reversed(config.__mro__):
         section = re.search(
@@ -122,7 +139,12 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
 
 
 def bounds(rules: Mapping[str, Any], listed: bool = False) -> str:
-    """What numbers the metadata of a field allows, in words."""
+    """Says in words which numbers the metadata of a field allows.
+
+    Args:
+      rules: metadata of a field, as `setting` makes it.
+      listed: whether the field is a list of numbers.
+    """
     words = {"above": "above", "least": "at least", "most": "at most", "below": "below"}
     given = {rule: word for rule, word in words.items() if rules.get(rule) is not None}
     within = " and ".join(f"{word} {rules[rule]}" for rule, word in given.items())

@@ -28,6 +28,7 @@ def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> 
         columns = -(-len(learners) // rows)
         width = max(2.8, 1.9 * columns)
         figure = Figure(figsize=(3.4 + width, 3.6), layout="constrained")
+        # pyrefly: ignore[not-iterable]: an array, as there are two.
         left, right = figure.subfigures(1, 2, width_ratios=(width, 3.4))
         axes = left.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, learners, strict=False):

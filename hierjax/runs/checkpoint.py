@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -19,6 +19,9 @@ class LayerCheckpoints:
     it is fitted in rounds. Saving runs in the background; leaving the context waits for it. A
     save cut short by a kill leaves no step behind.
 
+    Args:
+      directory: the folder, made if it is missing.
+
     Raises:
       OSError: the folder cannot be made or written.
     """
@@ -29,29 +32,36 @@ class LayerCheckpoints:
         self._layers = _open(self._directory / "layers", everything)
         self._rounds: dict[int, ocp.training.Checkpointer] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         for checkpointer in (self._layers, *self._rounds.values()):
             checkpointer.close()
         for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
             shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
 
     def save(self, index: int, params: PyTree, metadata: dict | None = None) -> None:
-        """Saves the parameters of finished layer `index`, from 0, and JSON-able facts of it."""
+        """Saves a finished layer.
+
+        Args:
+          index: index of the layer, from 0.
+          params: parameters of the layer, a pytree of arrays.
+          metadata: facts about the layer that JSON can hold.
+        """
         self._layers.save_checkpointables_async(index, {"layer": params}, custom_metadata=metadata)
 
     def metadata(self, index: int) -> dict:
-        """The facts that a finished layer was saved with; empty if there are none."""
-        return self._layers.checkpointables_metadata(index).custom_metadata or {}
+        """Returns the facts that a finished layer was saved with; empty if there are none."""
+        facts = self._layers.checkpointables_metadata(index).custom_metadata
+        return cast(dict, facts or {})
 
     def restore(self, num_layers: int, layout: Callable[[int], PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
 
         Args:
-          num_layers: of the stack.
-          layout: number of a layer, from 0 -> its tree of `jax.ShapeDtypeStruct`.
+          num_layers: number of layers of the stack.
+          layout: index of a layer, from 0 -> the tree of `jax.ShapeDtypeStruct` of its parameters.
 
         Returns:
           The parameters of layers 0 to k - 1, where k layers were finished.
@@ -68,7 +78,12 @@ class LayerCheckpoints:
         return [_load(self._layers, step, layout(step)) for step in steps]
 
     def save_rounds(self, index: int, state: PyTree) -> None:
-        """Saves the state of a layer between two rounds, in place of an earlier one."""
+        """Saves the state of a layer between two rounds, in place of an earlier one.
+
+        Args:
+          index: index of the layer, from 0.
+          state: the state, a pytree of arrays.
+        """
         rounds = self._rounds_of(index)
         latest = rounds.latest
         rounds.save_checkpointables_async(
@@ -76,10 +91,17 @@ class LayerCheckpoints:
         )
 
     def restore_rounds(self, index: int, layout: Callable[[], PyTree]) -> PyTree | None:
-        """Reads the latest state of a layer that is not finished; None if there is none.
+        """Reads the latest state of a layer that is not finished onto the first device.
+
+        Args:
+          index: index of the layer, from 0.
+          layout: makes the tree of `jax.ShapeDtypeStruct` of the state.
+
+        Returns:
+          The state; None if none was saved.
 
         Raises:
-          ValueError: it is damaged or of another run.
+          ValueError: the state is damaged or of another run.
         """
         if not self._rounds_folder(index).exists():
             return None
@@ -98,8 +120,8 @@ class LayerCheckpoints:
 
 def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
     return ocp.training.Checkpointer(
-        directory,
-        save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+        os.fspath(directory),
+        save_decision_policy=cast(Any, ocp.training.save_decision_policies.FixedIntervalPolicy(1)),
         preservation_policy=preservation_policy,
         cleanup_tmp_directories=True,
     )

@@ -10,7 +10,7 @@ experiment.
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 from jax.sharding import Mesh
@@ -128,7 +128,7 @@ class Registry(dict[str, Entry]):
     @property
     def colours(self) -> dict[str, str]:
         """The colour of each entry, by name."""
-        return {name: entry.colour for name, entry in self.items()}
+        return {name: cast(Any, entry).colour for name, entry in self.items()}
 
 
 def measures() -> Registry[Measure]:

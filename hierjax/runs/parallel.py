@@ -1,36 +1,63 @@
 """A pure function of one seed mapped over seeds and devices, or a batch shared by devices.
 
-The devices are those of this host; see `hosts` for several.
+The devices are those of this host.
 """
 
 import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
 
 PyTree = Any
 
 IMPLS = ("shard_map", "pmap")
+"""How seeds may be divided between devices, see `map_seeds`."""
 
 # Seeds that a device works on at once. On a CPU more of them are no faster than one by one.
 _LANES = {"cpu": 1}
 _LANES_ON_ACCELERATOR = 32
 
 
+@runtime_checkable
+class Mapped(Protocol):
+    """A jitted function, which can be called, or traced and lowered for shapes of its arguments."""
+
+    def __call__(self, *args: PyTree) -> PyTree:
+        """Returns what the function makes of arguments."""
+        ...
+
+    def trace(self, *args: PyTree) -> jax.stages.Traced:
+        """Traces the function for arguments, or for `jax.ShapeDtypeStruct`s in their place."""
+        ...
+
+    def lower(self, *args: PyTree) -> jax.stages.Lowered:
+        """Traces and lowers the function for arguments, or for their shapes."""
+        ...
+
+
 @functools.partial(jax.jit, static_argnames=("seed", "num_seeds"))
-def seed_keys(seed: int, num_seeds: int) -> jax.Array:
-    """(num_seeds,) typed keys; those of fewer seeds are the first ones of more."""
+def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
+    """Makes the keys of seeds, (num_seeds,); those of fewer seeds are the first ones of more.
+
+    Args:
+      seed: number from which all keys are made.
+      num_seeds: number of keys.
+    """
     return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(num_seeds))
 
 
 def seed_mesh(num_devices: int | None = None) -> Mesh:
-    """The first devices (all by default), between which seeds are divided.
+    """Makes a mesh of devices between which seeds are divided, with the axis "seed".
+
+    Args:
+      num_devices: number of devices, the first ones of this host; None for all.
 
     Raises:
       ValueError: there are fewer devices.
@@ -39,7 +66,12 @@ def seed_mesh(num_devices: int | None = None) -> Mesh:
 
 
 def data_mesh(num_devices: int | None = None) -> Mesh:
-    """The first devices (all by default), which work on one seed at a time, see `share_batch`.
+    """Makes a mesh of devices that share the batches of one seed at a time, with the axis "data".
+
+    Functions that run on it divide their batches by `hierjax.train.share_batch`.
+
+    Args:
+      num_devices: number of devices, the first ones of this host; None for all.
 
     Raises:
       ValueError: there are fewer devices.
@@ -62,8 +94,8 @@ def map_seeds(
     mesh: Mesh | None = None,
     impl: str = "shard_map",
     lanes: int | None = None,
-) -> Callable[..., PyTree]:
-    """The function over the leading axis of all its arguments, jitted.
+) -> Mapped:
+    """Maps a function of one seed over the leading axis of all its arguments, and jits it.
 
     Every device works through its share of the seeds, on a CPU one by one, elsewhere many at
     once. Seeds are padded to a multiple of the devices, and the padding is dropped.
@@ -73,7 +105,11 @@ def map_seeds(
       mesh: a `seed_mesh`, by default of all devices; or a `data_mesh`, whose devices work on
         all seeds together: there the function divides its batches by `share_batch`.
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
-      lanes: most seeds that a device works on at once; by default 1 on a CPU, 32 elsewhere.
+      lanes: largest number of seeds that a device works on at once; by default 1 on a CPU, 32
+        elsewhere.
+
+    Returns:
+      A function of pytrees whose arrays have one row for each seed, to a pytree of such arrays.
 
     Raises:
       ValueError: an unknown impl; in a call, arguments of different lengths.
@@ -131,25 +167,30 @@ def _by_pmap(lanes: Callable[[PyTree], PyTree], mesh: Mesh) -> Callable[[PyTree]
 
 
 def compile_for(mesh: Mesh, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
-    """The program for the devices of a mesh.
+    """Compiles a program for the devices of a mesh.
 
     Args:
-      mesh: where it is to run.
-      traced: what `map_seeds` traced.
-      effort: of LLVM, on a CPU, where it goes up to 3. Programs at 1 were as fast, and compiled in
-        three quarters of the time; at 0, in half of it, networks took three times as long to train.
+      mesh: the devices on which it is to run.
+      traced: a function that was traced, such as `map_seeds(...).trace(...)`.
+      effort: effort of LLVM on a CPU, from 0 to 3. Programs at 1 were as fast as at 3, and were
+        compiled in three quarters of the time; at 0, in half of it, networks took three times as
+        long to train.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    options = {"xla_backend_optimization_level": effort} if on_cpu else {}
+    options: dict[str, Any] = {"xla_backend_optimization_level": effort} if on_cpu else {}
     return traced.lower().compile(options)
 
 
 def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
-    """Seeds to run in one call, so that memory does not grow with their number.
+    """Divides seeds into chunks that run in one call each, so that memory does not grow.
+
+    Args:
+      num_seeds: number of all seeds.
+      mesh: the devices on which they run.
 
     Yields:
-      Indices of a chunk, the last one padded by repeating its end so that every call has the
-      same shapes, and how many of them are not padding.
+      The indices of the seeds of a chunk, and how many of them are not padding: the last chunk is
+      padded by repeating its end, so that every call has the same shapes.
     """
     devices = 1 if _is_data_mesh(mesh) else min(mesh.size, num_seeds)
     size = devices * min(_lanes(mesh), -(-num_seeds // devices))
@@ -159,7 +200,10 @@ def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def free_memory() -> int:
-    """Bytes for arrays that the first device of this host has left; a CPU's are shared by all."""
+    """Returns the bytes that the first device of this host has left for arrays.
+
+    Those of a CPU are the free memory of the host, which all of its processes share.
+    """
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -176,7 +220,7 @@ def _is_data_mesh(mesh: Mesh) -> bool:
 
 
 def _lanes(mesh: Mesh) -> int:
-    """Seeds that a device works on at once."""
+    """Returns the number of seeds that a device works on at once."""
     if _is_data_mesh(mesh):
         return 1
     return _LANES.get(mesh.devices.flat[0].platform, _LANES_ON_ACCELERATOR)

@@ -12,15 +12,15 @@ _ENOUGH_DONE = 0.02
 
 
 class Progress:
-    """How far a run is: a bar where a person watches, lines elsewhere.
+    """Tells how far a run is, by a bar or by lines. Use as a context manager.
 
     Args:
-      total: units of work, done ones included.
-      unit: their name, plural.
-      done: units that an earlier run finished.
+      total: number of units of work, finished ones included.
+      unit: name of the units, plural.
+      done: number of units that an earlier run finished; parts of a unit count, too.
     """
 
-    def __init__(self, total: int, unit: str, done: int = 0):
+    def __init__(self, total: int, unit: str, done: float = 0):
         self._total, self._unit, self._done, self._at_start = total, unit, done, done
         self._start = self._last_line = time.perf_counter()
         watched = sys.stderr.isatty()
@@ -34,7 +34,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, count: float) -> None:
-        """Counts finished units; parts of them, too."""
+        """Counts units that were finished since the last call; parts of a unit count, too."""
         self._done += count
         if self._bar is not None:
             self._bar.update(count)
@@ -46,7 +46,7 @@ class Progress:
         return is_late and self._total - self._done > _ROUNDING
 
     def line(self, text: str) -> None:
-        """Prints a line, with the time left."""
+        """Prints a text on a line of its own, followed by the time left where it is known."""
         self._last_line = time.perf_counter()
         done_here = self._done - self._at_start
         left = self._total - self._done

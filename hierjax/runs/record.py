@@ -124,7 +124,7 @@ class RunFolder:
 
         def write(path):
             with open(path, "wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, **arrays)  # pyrefly: ignore[bad-argument-type]: by any name.
 
         self._write(name, write)
 

@@ -1,4 +1,4 @@
-"""The host's side of layerwise training: one layer at a time for many seeds.
+"""Layerwise training on the host: one layer at a time for many seeds.
 
 All computation is in pure functions of one seed. The inputs of a layer are computed from the
 parameters below it by the very program that fits it, so a run that was killed and taken up from
@@ -8,15 +8,16 @@ its saved layers ends with the same bits as one that was not.
 import functools
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 
-from hierjax.runs.parallel import compile_for, map_seeds, seed_chunks, seed_mesh
+from hierjax.runs.parallel import Mapped, compile_for, map_seeds, seed_chunks, seed_mesh
 from hierjax.runs.stages import Stage
 
 PyTree = Any
@@ -28,10 +29,10 @@ _take = jax.jit(lambda keys, lanes: keys[lanes])
 
 
 class FittedLayer(NamedTuple):
-    """A layer of every seed, and what it took.
+    """A layer of every seed, and the time that its fit took.
 
     Attributes:
-      params: parameters of the layer, numpy arrays stacked over seeds.
+      params: parameters of the layer, a pytree of numpy arrays (num_seeds, ...).
       seconds: wall-clock seconds to "compile" (tracing included) and to "run".
     """
 
@@ -43,16 +44,16 @@ class Seeds:
     """Seeds, the data that each draws, and the devices that work on them.
 
     Args:
-      keys: (num_seeds,) typed keys.
-      make_data: key -> what the stages of that seed need.
+      keys: (num_seeds,) typed PRNG keys of the seeds.
+      make_data: key of a seed -> the data that its stages need, a pytree of arrays.
       mesh: devices that the seeds are divided between, by default all; see `map_seeds`.
-      impl: how they are divided, "shard_map" or "pmap".
+      impl: how seeds are divided between devices, "shard_map" or "pmap".
     """
 
     def __init__(
         self,
-        keys: jax.Array,
-        make_data: Callable[[jax.Array], PyTree],
+        keys: Key[Array, " seeds"],
+        make_data: Callable[[Array], PyTree],
         mesh: Mesh | None = None,
         impl: str = "shard_map",
     ):
@@ -64,16 +65,16 @@ class Seeds:
         self.lane_keys = jax.eval_shape(lambda: keys[lanes])
         self._make_data = make_data
 
-    def chunks(self):
-        """Which seeds go together, see `seed_chunks`."""
+    def chunks(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Divides the seeds into chunks that run in one call each, see `seed_chunks`."""
         return seed_chunks(self.num_seeds, self._mesh)
 
-    def map(self, function: Callable[..., PyTree]) -> Callable[..., PyTree]:
-        """A function of one seed mapped over those of a chunk, jitted, see `map_seeds`."""
+    def map(self, function: Callable[..., PyTree]) -> Mapped:
+        """Maps a function of one seed over those of a chunk, and jits it; see `map_seeds`."""
         return map_seeds(function, self._mesh, self._impl)
 
     def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
-        """The program for the devices of these seeds, see `compile_for`."""
+        """Compiles a program for the devices of these seeds, see `compile_for`."""
         return compile_for(self._mesh, traced, effort)
 
     @functools.cached_property
@@ -82,12 +83,12 @@ class Seeds:
 
     @property
     def data_layout(self) -> PyTree:
-        """Shapes of the data of a chunk."""
+        """Shapes of the data of a chunk, a tree of `jax.ShapeDtypeStruct`."""
         return self._traced.out_info
 
     @functools.cached_property
     def data(self) -> Callable[[np.ndarray], PyTree]:
-        """Compiled when it is first looked at: lanes -> the data of a chunk."""
+        """A function of the seeds of a chunk, by index, to their data, compiled at first use."""
         compiled = self.compile(self._traced, effort=0)
         return lambda lanes: compiled(_take(self.keys, lanes))
 
@@ -102,7 +103,7 @@ class SeedsTrainer:
       stages: how each layer is fitted, first layer first, see `layer_stages`.
       measure: (data, parameters of the layers below, parameters of a layer) -> what is measured
         of the layer, a pytree of arrays; by default nothing.
-      keys: (num_seeds,) typed keys of the stack; by default those of the seeds.
+      keys: (num_seeds,) typed PRNG keys of the stack; by default those of the seeds.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class SeedsTrainer:
         seeds: Seeds,
         stages: Sequence[Stage],
         measure: Callable[..., PyTree] = lambda data, below, params: {},
-        keys: jax.Array | None = None,
+        keys: Key[Array, " seeds"] | None = None,
     ):
         self._seeds = seeds
         self._stages = tuple(stages)
@@ -126,11 +127,25 @@ class SeedsTrainer:
         return len(self._stages)
 
     def layout(self, index: int) -> PyTree:
-        """Shapes of the parameters of a layer for all seeds, a tree of `jax.ShapeDtypeStruct`."""
+        """Returns the shapes of the parameters of a layer for all seeds.
+
+        Args:
+          index: index of the layer, from 0.
+
+        Returns:
+          A tree of `jax.ShapeDtypeStruct`.
+        """
         return self._over_seeds(self._lane_params(index))
 
     def rounds_layout(self, index: int) -> PyTree | None:
-        """Shapes of what `save_rounds` is called with; None for a layer without rounds."""
+        """Returns the shapes of what `fit_layer` calls `save_rounds` with.
+
+        Args:
+          index: index of the layer, from 0.
+
+        Returns:
+          A tree of `jax.ShapeDtypeStruct`; None for a layer without rounds.
+        """
         programs = self._programs(index)
         if "advance" not in programs:
             return None
@@ -147,11 +162,16 @@ class SeedsTrainer:
         """Fits the layer above those that are finished.
 
         Args:
-          below: parameters of the finished layers, all of them.
-          on_seeds: called as work gets done with the number of seeds it amounts to; work that
+          below: parameters of all finished layers, pytrees of arrays (num_seeds, ...).
+          on_seeds: called as work gets done, with the number of seeds it amounts to; work that
             `saved_rounds` holds is not counted again.
-          saved_rounds: what `save_rounds` was last called with, to go on from there.
-          save_rounds: called after the first round, and then every ten seconds.
+          saved_rounds: what `save_rounds` was last called with, to go on from there; None to
+            start anew.
+          save_rounds: called with the states of all seeds, numpy arrays, after the first round
+            and then every ten seconds.
+
+        Returns:
+          The fitted layer.
 
         Raises:
           FloatingPointError: parameters of a seed are not finite.
@@ -192,11 +212,14 @@ class SeedsTrainer:
         return FittedLayer(params, seconds)
 
     def measure(self, below: Sequence[PyTree], params: PyTree) -> PyTree:
-        """What is measured of a fitted layer, numpy arrays stacked over seeds.
+        """Measures a fitted layer.
 
         Args:
-          below: parameters of the layers below, all of them.
-          params: parameters of the layer.
+          below: parameters of all layers below, pytrees of arrays (num_seeds, ...).
+          params: parameters of the layer, a pytree of arrays (num_seeds, ...).
+
+        Returns:
+          What the function `measure` returns, numpy arrays (num_seeds, ...).
         """
         seeds, trained = self._seeds, (tuple(below), params)
         lanes, _ = next(seeds.chunks())
@@ -207,7 +230,7 @@ class SeedsTrainer:
         )
 
     def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
-        """Those that fit a layer, traced for the shapes of the layers below."""
+        """Returns the programs that fit a layer, traced for the shapes of the layers below."""
         if index not in self._traced:
             seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
             below = tuple(self._lane_params(layer) for layer in range(index))
@@ -224,7 +247,7 @@ class SeedsTrainer:
         return self._traced[index]
 
     def _lane_params(self, index: int) -> PyTree:
-        """Shapes of the parameters of a layer, for a chunk."""
+        """Returns the shapes of the parameters of a layer, for a chunk."""
         if index not in self._params:
             self._programs(index)
         return self._params[index]
@@ -258,7 +281,7 @@ class _Rounds:
         self._last_save = -np.inf
 
     def fit(self, advance, state, lanes, on_seeds) -> PyTree:
-        """The state of a chunk after its last round."""
+        """Returns the state of a chunk after its last round."""
         state = self._resume(state, lanes)
         progress = np.asarray(state.progress)[: len(lanes)]
         while progress.min() < 1:
@@ -298,8 +321,10 @@ def _rows(tree: PyTree, rows: np.ndarray | slice) -> PyTree:
 
 
 def _by_chunks(chunks, function: Callable[[np.ndarray, np.ndarray], PyTree]) -> PyTree:
-    """What a function of the lanes of a chunk, and of those of them that are not padding, makes
-    of all chunks, on the host and without the padding."""
+    """Puts together what a function makes of all chunks, on the host and without the padding.
+
+    The function is one of the lanes of a chunk, and of those of them that are not padding.
+    """
     parts = []
     for lanes, count in chunks:
         parts.append(_rows(jax.device_get(function(lanes, lanes[:count])), slice(count)))

@@ -4,8 +4,9 @@ A family is a config: it says what may vary, fills in what was left unset, and d
 """
 
 import dataclasses
+from typing import Any, cast
 
-import jax
+from jaxtyping import Array, Key
 
 from hierjax.settings import Config, setting
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump
@@ -15,7 +16,7 @@ from hierjax.tasks.ptf_hierarchy import KINDS as PTF_KINDS
 from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy
 
 HIERARCHY_KINDS = (*REVERSIBLE, "ptf", "automaton")
-"""Kinds of label hierarchies."""
+"""Kinds of label hierarchies of which `HierarchyFamily` makes families."""
 
 _MOST_SIZE = 2**10
 _PTF = ("task", ("ptf",))
@@ -24,14 +25,15 @@ _RANDOM = ("ptf_kind", ("random",))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabelFamily(Config):
-    """A family of tasks, from which each seed draws one;
-
-    It has the fields depth and labels_per_level, too, and the method draw(key).
+    """A family of tasks with many labels, from which each seed draws one.
 
     Attributes:
-      kind: what the task is called.
+      kind: name of the kind of task.
       num_inputs: number of input bits, d, at each location.
-      num_locations: locations of a ring; None for no locations.
+      num_locations: number of locations of a ring, G; None for no locations.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
     """
 
     kind: str
@@ -39,49 +41,74 @@ class LabelFamily(Config):
     num_locations: int | None = setting(None, flag=False)
 
     @property
+    def depth(self) -> int:
+        """Number of levels, a field of each family."""
+        raise NotImplementedError
+
+    @property
+    def labels_per_level(self) -> int:
+        """Number of labels of each level at each location, a field of each family."""
+        raise NotImplementedError
+
+    def draw(self, key: Key[Array, ""]) -> LabelHierarchy | BrainDump:
+        """Draws a task of the family.
+
+        Args:
+          key: typed PRNG key.
+
+        Raises:
+          ValueError: a number out of bounds.
+        """
+        raise NotImplementedError
+
+    @property
     def num_labels(self) -> int:
-        """Labels at each location, K."""
+        """Number of labels at each location, K."""
         return self.depth * self.labels_per_level
 
     @property
     def lattice(self) -> tuple[int, ...]:
-        """Sides of the ring of locations; () for none."""
+        """Lengths of the sides of the lattice: of the ring of locations; () for none."""
         return () if self.num_locations is None else (self.num_locations,)
 
     @property
     def radius(self) -> int:
-        """Radius of the window that a level depends on."""
+        """Radius of the window of locations that a level depends on."""
         return 0 if self.num_locations is None else 1
 
     @property
     def input_radius(self) -> int:
-        """Radius of the window of the input that the last level depends on, within the ring."""
+        """Radius of the window of locations of the input that the last level depends on."""
         return 0 if self.num_locations is None else min(self.depth, (self.num_locations - 1) // 2)
 
     @property
     def num_bits(self) -> int:
-        """Bits of an input, all locations together."""
+        """Number of bits of an input, all locations together."""
         return self.num_inputs * (self.num_locations or 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class HierarchyFamily(LabelFamily):
-    """A family of hierarchies, from which each seed draws one.
+    """A family of label hierarchies, from which each seed draws one.
 
     Attributes:
       kind: kind of the hierarchy: reversible circuits of cnot or tof gates or a mix of both, a
         cellular automaton, or random polynomial threshold functions.
-      depth: number of levels, r; unset: 5, of an automaton 8.
-      num_inputs: number of input bits, d; unset: 24. Of an automaton its ring; unset: 32.
-      labels_per_level: labels of each level; unset: half as many as inputs, which is how many
-        are rewritten.
+      depth: number of levels of the hierarchy, r; unset: 5, for an automaton 8.
+      num_inputs: number of input bits, d, for an automaton those of its ring; unset: 24, for an
+        automaton 32.
+      labels_per_level: number of labels of each level; unset: half as many as inputs, which is
+        how many a level of gates rewrites.
       rule: number of the cellular automaton's rule; unset: 30.
       ptf_kind: kind of the threshold functions of --task ptf; unset: majority.
-      fan_in: nodes that each threshold function reads; unset: 3, of "and" 2.
+      fan_in: number of nodes that each threshold function reads; unset: 3, for "and" 2.
       degree: degree of random threshold functions, K; unset: 2.
       max_coefficient: largest coefficient of random threshold functions, M; unset: 3.
       min_share: least share of the rarer sign of a label of --task ptf; unset: 0.2.
-      ptf: sizes of the threshold functions.
+      ptf: sizes of the threshold functions; None for other kinds.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
     """
 
     kind: str = setting("cnot", choices=HIERARCHY_KINDS)
@@ -109,16 +136,20 @@ class HierarchyFamily(LabelFamily):
 
     def _ptf(self) -> PTFSpec:
         kind = self.ptf_kind or "majority"
-        given = {
+        given: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("fan_in", "degree", "max_coefficient", "min_share")
             if getattr(self, name) is not None
         }
-        fan_in = {"fan_in": 2} if kind == "and" else {}
-        return PTFSpec(kind, self.num_inputs, self.depth, self.labels_per_level, **(fan_in | given))
+        if kind == "and":
+            given.setdefault("fan_in", 2)
+        return PTFSpec(kind, self.num_inputs, self.depth, self.labels_per_level, **given)
 
-    def draw(self, key: jax.Array) -> LabelHierarchy:
-        """A task of the family.
+    def draw(self, key: Key[Array, ""]) -> LabelHierarchy:
+        """Draws a hierarchy of the family.
+
+        Args:
+          key: typed PRNG key; not used for an automaton, of which there is one.
 
         Raises:
           ValueError: a number out of bounds.
@@ -126,7 +157,8 @@ class HierarchyFamily(LabelFamily):
         if self.ptf is not None:
             return draw_ptf_hierarchy(key, self.ptf)[0]
         if self.kind == "automaton":
-            return automaton(self.rule, self.num_locations, self.depth)
+            rule, num_locations = cast(int, self.rule), cast(int, self.num_locations)
+            return automaton(rule, num_locations, self.depth)
         return draw_reversible_hierarchy(
             key, self.kind, self.num_inputs, self.depth, self.labels_per_level
         )
@@ -134,16 +166,19 @@ class HierarchyFamily(LabelFamily):
 
 @dataclasses.dataclass(frozen=True)
 class BrainDumpFamily(LabelFamily):
-    """A family of circuits and votes about them, from which each seed draws one.
+    """A family of circuits and votes about their gates, from which each seed draws one.
 
     Attributes:
-      num_inputs: number of input bits, d.
-      depth: number of levels of gates, t.
-      gates_per_level: gates of each level; unset: as many as inputs.
-      fan_in: inputs of each gate.
-      labels_per_level: votes about each level; unset: two for each gate.
-      votes: gates that vote on each label, k; odd.
+      num_inputs: number of input bits of the circuit, d.
+      depth: number of levels of gates of the circuit, t.
+      gates_per_level: number of gates of each level; unset: as many as inputs.
+      fan_in: number of inputs of each gate.
+      labels_per_level: number of votes about each level; unset: two for each gate.
+      votes: number of gates that vote on each label, k; odd.
       brain_dump: sizes of the circuit and of the votes.
+
+    Raises:
+      ValueError: a number out of bounds.
     """
 
     num_inputs: int = setting(20, most=_MOST_SIZE)
@@ -164,8 +199,11 @@ class BrainDumpFamily(LabelFamily):
         sizes = (self.num_inputs, self.depth, self.gates_per_level, self.fan_in)
         self.fill(brain_dump=BrainDumpSpec(*sizes, self.labels_per_level, self.votes))
 
-    def draw(self, key: jax.Array) -> BrainDump:
-        """A circuit of the family, and votes.
+    def draw(self, key: Key[Array, ""]) -> BrainDump:
+        """Draws a circuit of the family, and votes about its gates.
+
+        Args:
+          key: typed PRNG key.
 
         Raises:
           ValueError: a number out of bounds.
