@@ -27,9 +27,11 @@ class DaskExecutor(Executor):
         self._ended = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def submit(self, function: Callable, task: Task) -> Future:
-        """Calls the function with the task on a worker."""
+    def submit(self, function: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """Calls a function of a task on a worker."""
         import cloudpickle
+
+        (task,) = args
 
         # A task that Dask itself fails to read on a worker would be sent again and again.
         call = cloudpickle.dumps(_Call(function, task))

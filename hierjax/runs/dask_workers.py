@@ -26,6 +26,7 @@ _ALLOWED_FAILURES = 5
 
 _LOGGERS = ("distributed", "tornado", "bokeh", "asyncio", "concurrent")
 _CPU_DEVICES = "JAX_NUM_CPU_DEVICES"
+_CACHE_OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
 _WORKER_SETTINGS = {
     # They hold no data that could be spilled, and one that is paused is never heard of again.
     "distributed.worker.memory.target": False,
@@ -72,8 +73,9 @@ def workers_of(scheduler: str | None = None, workers: int | None = None) -> Iter
     _check(scheduler, workers)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_silence())
-        if scheduler is None:
+        if workers is not None:
             scheduler = stack.enter_context(_local_scheduler(workers))
+        assert scheduler is not None
         client = stack.enter_context(_client(scheduler))
         count = len(client.scheduler_info(n_workers=-1)["workers"])
         executor = stack.enter_context(DaskExecutor(client))
@@ -132,12 +134,10 @@ def _worker_environment(workers: int) -> dict[str, str]:
     found = {f"DASK_LOGGING__{name.upper()}": "critical" for name in _LOGGERS}
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         found[_CPU_DEVICES] = str(max(1, (os.cpu_count() or 1) // workers))
-    folder = jax.config.jax_compilation_cache_dir
-    if folder is not None:
-        least = jax.config.jax_persistent_cache_min_compile_time_secs
-        found["JAX_COMPILATION_CACHE_DIR"] = str(folder)
-        found["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(least)
-    return found
+    options = {name: getattr(jax.config, name) for name in _CACHE_OPTIONS}
+    return found | {
+        name.upper(): str(value) for name, value in options.items() if value is not None
+    }
 
 
 @contextlib.contextmanager
@@ -211,7 +211,8 @@ def _silence() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in names if name.split(".")[0] in _LOGGERS]
     before = [(each.handlers, each.propagate) for each in loggers]
     for each in loggers:
-        each.handlers, each.propagate = [logging.NullHandler()], False
+        nothing: list[logging.Handler] = [logging.NullHandler()]
+        each.handlers, each.propagate = nothing, False
     try:
         yield
     finally:

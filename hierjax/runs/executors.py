@@ -6,7 +6,7 @@ import importlib.util
 import os
 import pickle
 import queue
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent import futures
 
 from hierjax.runs.points import Outcome, Point, Task
@@ -25,7 +25,7 @@ class LocalThreads(futures.ThreadPoolExecutor):
         self.count = min(os.cpu_count() or 1, _MOST_COMPILERS) + 1
         super().__init__(self.count)
 
-    def __exit__(self, *_):
+    def __exit__(self, exc_type, exc_val, exc_tb) -> None:
         # Programs take minutes to compile: what is under way is left to end by itself.
         self.shutdown(wait=False, cancel_futures=True)
 
@@ -35,7 +35,7 @@ def outcomes(
     measure: Callable[[Task], Outcome],
     tasks: Iterable[Task],
     at_once: int | None = None,
-) -> Iterator[tuple[Task, Outcome]]:
+) -> Generator[tuple[Task, Outcome], None, None]:
     """What comes of tasks, as it comes; what a task leaves is a task again.
 
     Before an error of a task is raised, all other outcomes that are there have been given.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 PyTree = Any
@@ -89,7 +90,7 @@ class Task:
 
     def typed_keys(self, rows: np.ndarray) -> jax.Array:
         """The keys of some of the seeds."""
-        return jax.random.wrap_key_data(self.keys[rows], impl=self.prng)
+        return jax.random.wrap_key_data(jnp.asarray(self.keys[rows]), impl=self.prng)
 
 
 class Outcome(NamedTuple):

@@ -9,7 +9,7 @@ import contextlib
 import gc
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -140,7 +140,7 @@ class Sweep:
                 advance(task.point.work * (len(task.seeds) if outcome.skipped else outcome.count))
         return {point.name: self._measured(point.name) for point in self._points}
 
-    def _measured_here(self) -> Iterator[tuple[Task, Outcome]]:
+    def _measured_here(self) -> Generator[tuple[Task, Outcome], None, None]:
         """A task comes back after each batch of seeds, to be recorded, and its rest goes next."""
         programs = Programs(self._mesh, self._impl, self._memory or usable_memory())
         tasks = self._tasks(len(self._keys), seconds=0)
@@ -200,5 +200,5 @@ class Sweep:
 
 def _finite(values: list) -> np.ndarray:
     """NaN for null, too, as which records keep what is not finite."""
-    values = np.array(values, float)
-    return np.where(np.isfinite(values), values, np.nan)
+    found = np.array(values, float)
+    return np.where(np.isfinite(found), found, np.nan)
