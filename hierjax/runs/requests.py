@@ -51,6 +51,15 @@ class SweepRequest(RunRequest):
     scheduler: str | None = setting(None, identity=False)
     workers: int | None = setting(None, identity=False)
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("scheduler", "workers"):
+            if self.num_devices is not None and getattr(self, name) is not None:
+                raise ValueError(
+                    f"--num_devices={self.num_devices} is of this process, but workers measure "
+                    f"with --{name}, on all devices that they see: leave one of them out"
+                )
+
 
 Follows = Mapping[str, Mapping[Any, Mapping[str, Any]]]
 """For the value of a flag, the values that other flags take if they are not given."""

@@ -38,9 +38,14 @@ class SweepRun:
 
     @property
     def resumed(self) -> str:
-        """Where the workers can be watched, in words; empty if there are none."""
-        page = self._workers.dashboard
-        return f"workers can be watched at {page}" if page else ""
+        """Who measures, in words; empty if it is this process."""
+        workers = self._workers
+        if workers.executor is None:
+            return ""
+        if workers.count == 0:
+            return f"{workers.scheduler} has no workers yet: the sweep waits until some have come"
+        watched = f", which can be watched at {workers.dashboard}" if workers.dashboard else ""
+        return f"{workers.count} workers of {workers.scheduler}{watched}"
 
     def carry_out(self, folder: RunFolder) -> dict[str, Measured]:
         """Measures what is missing."""
