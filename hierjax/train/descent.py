@@ -101,7 +101,7 @@ class Descent:
       ValueError: a number out of bounds, or a batch that the devices do not divide.
     """
 
-    optimizer: Callable[[jax.typing.ArrayLike], optax.GradientTransformation]
+    optimizer: Callable[[Array], optax.GradientTransformation]
     learning_rates: tuple[float, ...]
     num_steps: int
     batch_size: int = 128
