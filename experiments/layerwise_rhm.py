@@ -89,6 +89,11 @@ class Request(RunRequest, LearnerSettings):
         self.fill(train_multiple=self.num_train / predicted_num_train(self.spec))
         if self.data_parallel and not self.baselines:
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
+        if self.mesh and self.network.batch_size % self.mesh.size:
+            raise ValueError(
+                f"batch_size={self.network.batch_size} cannot be divided between {self.mesh.size} "
+                f"devices: make it a multiple of {self.mesh.size}"
+            )
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
         check_split(self.spec.num_strings, self.num_train, self.num_test)

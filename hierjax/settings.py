@@ -133,7 +133,10 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
         return
     ascends = all(low < high for low, high in itertools.pairwise(values))
     if (rules.get("ascending") and not ascends) or not all(_is_within(x, rules) for x in values):
-        raise ValueError(f"{name}={text} must be {bounds(rules, listed)}")
+        words = bounds(rules, listed)
+        numbers = [each for each in values if isinstance(each, int | float)]
+        more = "" if "finite" in words or all(map(math.isfinite, numbers)) else " and finite"
+        raise ValueError(f"{name}={text} must be {words}{more}")
     if not values:
         raise ValueError(f"{name}= is empty: it must be {bounds(rules, listed)}")
 
