@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-import jax
 from jax.sharding import Mesh
+from jaxtyping import Array
 
 from hierjax.runs import requests
 from hierjax.runs.points import Point
@@ -26,13 +26,15 @@ Entry = TypeVar("Entry")
 
 
 class Stack(NamedTuple):
-    """A learner of a run.
+    """A learner of a run: a stack of layers, and the examples that they are fitted on.
 
     Attributes:
-      layers: what is trained, first layer first.
-      examples: (data of a seed, index of a layer from 0) -> the examples it is fitted on.
+      layers: the layers that are trained, first layer first.
+      examples: (data of a seed, index of a layer from 0) -> the examples that the layer is fitted
+        on.
       view: data of a seed -> the data that this learner is measured on.
-      mesh: devices; None for those that the request names, between which seeds are divided.
+      mesh: devices that the learner is trained on; None for those that the request names, between
+        which seeds are divided.
     """
 
     layers: Sequence[Any]
@@ -45,9 +47,9 @@ class Result(NamedTuple):
     """A fitted layer of a learner, for all seeds.
 
     Attributes:
-      params: its parameters, numpy arrays stacked over seeds.
-      measured: what each measure says of it, numpy arrays stacked over seeds, by name.
-      seconds: what it took to "compile" and to "run".
+      params: parameters of the layer, a pytree of numpy arrays (num_seeds, ...).
+      measured: what each measure says of the layer, by name, numpy arrays (num_seeds, ...).
+      seconds: wall-clock seconds that the fit took to "compile" and to "run".
     """
 
     params: PyTree
@@ -56,7 +58,12 @@ class Result(NamedTuple):
 
 
 def described(layer: Any, measured: Mapping[str, Any]) -> dict[str, list]:
-    """What a layer has chosen for each seed, for people; empty if it chooses nothing."""
+    """Returns what a layer has chosen for each seed, for people; empty if it chooses nothing.
+
+    Args:
+      layer: the layer.
+      measured: `Result.measured` of the layer.
+    """
     return layer.describe(measured["chosen"]) if "chosen" in measured else {}
 
 
@@ -86,10 +93,10 @@ class Measure(NamedTuple):
 
 
 class Registry(dict[str, Entry]):
-    """Entries of one kind by name, each declared once by decorating its function.
+    """A dictionary of entries of one kind, each declared once by decorating its function.
 
     Args:
-      kind: (function, **fields) -> an entry.
+      kind: class of the entries: (function, **fields) -> an entry.
       word: what people call an entry.
     """
 
@@ -98,7 +105,11 @@ class Registry(dict[str, Entry]):
         self._kind, self._word = kind, word
 
     def add(self, name: str, **fields: Any) -> Callable[[Callable], Callable]:
-        """Declares the decorated function under a name.
+        """Makes a decorator that declares a function under a name, and leaves it as it is.
+
+        Args:
+          name: name of the entry.
+          **fields: fields of the entry besides its function.
 
         Raises:
           ValueError: the name is taken, the function has no docstring, or a field is wrong.
@@ -127,19 +138,19 @@ class Registry(dict[str, Entry]):
 
     @property
     def colours(self) -> dict[str, str]:
-        """The colour of each entry, by name."""
+        """The colour of each entry in figures, by name."""
         return {name: cast(Any, entry).colour for name, entry in self.items()}
 
 
 def measures() -> Registry[Measure]:
-    """A new registry of measures, which holds `chosen` from the start."""
+    """Makes a registry of measures, which holds the measure "chosen" from the start."""
     registry = Registry(Measure, "measure")
     registry.add("chosen")(chosen)
     return registry
 
 
 def chosen(layers, data, below, params) -> PyTree:
-    """What a layer has chosen on held-out examples; None if it chooses nothing."""
+    """Returns what a layer has chosen on held-out examples; None if it chooses nothing."""
     layer = layers[len(below)]
     return layer.chosen(params) if isinstance(layer, ChoosingLayer) else None
 
@@ -149,15 +160,18 @@ class Experiment:
     """What all experiments declare.
 
     Attributes:
-      name: of the command.
-      doc: text of --help above the flags.
-      request: class of the request, derived from `RunRequest`: its fields are the flags.
+      name: name of the command.
+      doc: text that --help shows above the flags.
+      request: class of the request, derived from `RunRequest`, whose fields are the flags.
       headline: request -> one line that says what is about to be run.
-      summarize: (request, results) -> content of summary.json.
-      notes: summary -> lines to print below the table.
-      figure: path of the run folder -> its figure, of matplotlib.
-      follows: for the value of a flag, the values of flags that are not given.
-      require: request -> None; raises ValueError or OSError if it cannot be met here.
+      summarize: (request, results) -> content of summary.json, values that JSON can hold.
+      notes: content of summary.json -> lines to print below the table.
+      figure: path of the run folder -> a figure of matplotlib.
+      follows: values of flags that are not given, see `hierjax.runs.requests.Follows`.
+      require: request -> None; raises ValueError or OSError if the request cannot be met here.
+
+    Raises:
+      ValueError: a flag of the request has no default or no explanation, or the name of another.
     """
 
     name: str
@@ -174,28 +188,33 @@ class Experiment:
         requests.leaves(self.request)  # A wrong declaration of a flag is refused here.
 
     def make_request(self, **values: Any) -> Any:
-        """The request that flags of these values make.
+        """Makes a request of values of its flags.
+
+        Args:
+          **values: values by the names of the flags; the rest take their defaults.
 
         Raises:
-          ValueError: it cannot be met.
+          ValueError: a value is not allowed, or not beside the others.
         """
         return requests.build(self.request, self.follows, values)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LayerwiseExperiment(Experiment):
-    """Learners trained layer by layer, or whole: a stack of one layer is a learner like others.
+    """An experiment on learners that are trained layer by layer, or whole as a stack of one layer.
+
+    The attributes of `Experiment` are declared, too.
 
     Attributes:
-      draw: (key of a seed, request) -> data of the seed, a pytree.
-      learners: request -> stacks by name, in the order in which they are trained.
-      measures: what is measured of every layer, by name; see `Registry` and `Measure`.
+      draw: (key of a seed, request) -> data of the seed, a pytree of arrays.
+      learners: request -> the learners by name, in the order in which they are trained.
+      measures: what is measured of every layer, by name.
       shown: name of the measure that is printed when a layer is finished.
       stream: number that is folded into the key of a seed for the key of its learners.
-      save: (folder, results) -> None; writes more files that the figure needs.
+      save: (run folder, results) -> None; writes more files that the figure needs.
     """
 
-    draw: Callable[[jax.Array, Any], PyTree]
+    draw: Callable[[Array, Any], PyTree]
     learners: Callable[[Any], dict[str, Stack]]
     measures: Mapping[str, Measure]
     shown: str = "test_error"
@@ -205,7 +224,9 @@ class LayerwiseExperiment(Experiment):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepExperiment(Experiment):
-    """A grid of points by seeds, whose measurements are recorded and whose parameters are not.
+    """An experiment on a grid of points by seeds, which records measurements and no parameters.
+
+    The attributes of `Experiment` are declared, too.
 
     Attributes:
       points: request -> the points that can be measured.

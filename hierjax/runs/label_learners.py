@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Key
 
 from hierjax.models import ACTIVATIONS
 from hierjax.runs.experiment import Registry, Stack
@@ -29,10 +30,13 @@ class StackConfig(Config):
     """The residual stack, as far as it does not follow from the task.
 
     Attributes:
-      num_blocks: number of blocks; unset: by task, at least one a level.
-      width: units of each block, W; unset: one for every pair of inputs.
-      activation: activation of the units.
-      fan_in: inputs that each unit reads; 0 for all of them (beta-Xavier).
+      num_blocks: number of blocks of the residual stack; unset: by task, at least one a level.
+      width: number of units of each block, W; unset: one for every pair of inputs.
+      activation: activation of the units of the residual stack.
+      fan_in: number of inputs that each unit reads; 0 for all of them (beta-Xavier).
+
+    Raises:
+      ValueError: a value is not allowed, or not beside the others.
     """
 
     num_blocks: int = setting(None)
@@ -55,8 +59,9 @@ class LabelLearner:
     """A learner of many labels.
 
     Attributes:
-      make: (request) -> layers.
-      few_rows: whether it is fitted on the first of all examples, see `LabelBaselines.most_rows`.
+      make: request -> the layers.
+      few_rows: whether the learner is fitted on the first examples alone, as many as
+        `LabelBaselines.most_rows` says.
     """
 
     make: Callable[[Any], tuple]
@@ -64,6 +69,7 @@ class LabelLearner:
 
 
 LABEL_LEARNERS: Registry[LabelLearner] = Registry(LabelLearner, "learner")
+"""Learners of many labels by name, in the order of tables and figures."""
 
 
 @LABEL_LEARNERS.add("layerwise")
@@ -97,29 +103,35 @@ def end_to_end(request: Any, last: int | None = None) -> tuple:
 
 @LABEL_LEARNERS.add("end_to_end_top")
 def end_to_end_top(request: Any) -> tuple:
-    """The same stack, shown the labels of the top level alone."""
+    """A residual stack all of whose weights are trained together, on top-level labels alone."""
     return end_to_end(request, last=request.task.labels_per_level)
 
 
 class LabelData(struct.PyTreeNode):
-    """What the learners of a seed share.
+    """The examples of a seed, which all of its learners share.
 
     Attributes:
-      train: examples of each block, one leading axis more; of one block, if they are reused.
-      test: fresh examples.
+      train: train examples, arrays (sets, N, ...): a set for each block, or one set if blocks
+        reuse it.
+      test: fresh examples to test on.
     """
 
     train: Batch
     test: Batch
 
 
-def task_key(key: jax.Array) -> jax.Array:
-    """The key with which the task of a seed is drawn."""
+def task_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """Returns the key with which the task of a seed is drawn, given the key of the seed."""
     return jax.random.fold_in(key, 0)
 
 
-def draw_labels(key: jax.Array, request: Any) -> LabelData:
-    """Draws the task of a seed, and all examples of it."""
+def draw_labels(key: Key[Array, ""], request: Any) -> LabelData:
+    """Draws the task of a seed, and all examples of it.
+
+    Args:
+      key: typed PRNG key of the seed.
+      request: request of the experiment, with `task`, `num_sets`, `num_train` and `num_test`.
+    """
     task = request.task.draw(task_key(key))
     test = task.sample(jax.random.fold_in(key, 1), request.num_test)
     sets = jnp.arange(request.num_sets)
@@ -129,10 +141,16 @@ def draw_labels(key: jax.Array, request: Any) -> LabelData:
 
 
 def label_stacks(request: Any) -> dict[str, Stack]:
-    """The learners that are asked for, layerwise first.
+    """Makes the learners that a request asks for, the layerwise one first.
 
     A block of the layerwise learner has examples of its own, or those of the first block if they
-    are reused; the others have the examples of all blocks together.
+    are reused; the other learners have the examples of all blocks together.
+
+    Args:
+      request: request of the experiment.
+
+    Returns:
+      The learners by name.
     """
 
     def own(data: LabelData, index: int) -> Batch:

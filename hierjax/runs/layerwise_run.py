@@ -1,4 +1,4 @@
-"""How an experiment on layers is carried out: what is missing is fitted, everything is measured."""
+"""Carries out an experiment on layers: what is missing is fitted, everything is measured."""
 
 import functools
 from typing import Any
@@ -23,8 +23,11 @@ class LayerwiseRun:
     """Fits the learners of an experiment layer by layer, and saves and measures each layer.
 
     Args:
-      experiment: the declaration.
-      request: what is asked for.
+      experiment: the declaration of the experiment.
+      request: an instance of the experiment's class of requests.
+
+    Raises:
+      ValueError: the request asks for what cannot be, such as more devices than there are.
     """
 
     def __init__(self, experiment: LayerwiseExperiment, request: Any):
@@ -51,10 +54,10 @@ class LayerwiseRun:
         self._rounds: dict[str, PyTree] = {}
 
     def restore(self, folder: RunFolder) -> None:
-        """Reads what an earlier run has finished.
+        """Reads the layers that an earlier run in the folder has finished.
 
         Raises:
-          ValueError: it is damaged or of another run.
+          ValueError: a checkpoint is damaged or of another run.
         """
         for name, trainer in self._trainers.items():
             with LayerCheckpoints(folder.checkpoints / name) as checkpoints:
@@ -82,7 +85,17 @@ class LayerwiseRun:
         return f"taking up a run; layers finished: {', '.join(counts)}"
 
     def carry_out(self, folder: RunFolder) -> Results:
-        """Fits what is missing, layer by layer, and measures everything."""
+        """Fits the layers that are missing, and measures all layers.
+
+        Args:
+          folder: the run folder, in which layers are saved and events logged.
+
+        Returns:
+          The fitted layers of each learner.
+
+        Raises:
+          FloatingPointError: parameters of a layer are not finite; the layers below are kept.
+        """
         finished = self.finished
         folder.log("started", finished_layers=finished)
         results = {}
@@ -113,7 +126,7 @@ class LayerwiseRun:
         self._experiment.save(folder, results)
         return results
 
-    def _tell(self, folder: RunFolder, progress: Progress, name: str, layers: list[Result]):
+    def _tell(self, folder: RunFolder, progress: Progress, name: str, layers: list[Result]) -> None:
         """Records a layer that was fitted now, and prints its error."""
         layer, count = layers[-1], self._trainers[name].num_layers
         shown = layer.measured.get(self._experiment.shown)
@@ -129,7 +142,7 @@ class LayerwiseRun:
             progress.line(f"{title}: {word} {error['mean']:.4f}")
 
     def summary(self, results: Results) -> dict:
-        """What summary.json says of every experiment of this kind."""
+        """Returns what summary.json says of every experiment on layers."""
         columns = [name for name, each in self._experiment.measures.items() if each.column]
         return {
             "device": device_name(),
@@ -148,7 +161,7 @@ class LayerwiseRun:
         }
 
     def table(self, results: Results) -> list[str]:
-        """A row for each layer of each learner, a column for each measure that has one."""
+        """Returns the lines of a table of a row for each layer and a column for each measure."""
         rows = []
         for learner, layers in results.items():
             for index, layer in enumerate(layers):
@@ -163,7 +176,7 @@ class LayerwiseRun:
 
 
 def _measure_all(measures, stack, data, below, params) -> dict[str, Any]:
-    """What every measure says of a layer of one seed; pure."""
+    """Returns what every measure says of a layer of one seed; pure."""
     data = stack.view(data)
     said = {
         name: measure.function(stack.layers, data, below, params)
@@ -173,21 +186,21 @@ def _measure_all(measures, stack, data, below, params) -> dict[str, Any]:
 
 
 def total_seconds(layers: list[Result]) -> dict[str, float]:
-    """What all layers took, to "compile" and to "run"."""
+    """Returns the seconds that all layers of a learner took to "compile" and to "run"."""
     return {
         name: float(sum(layer.seconds[name] for layer in layers)) for name in ("compile", "run")
     }
 
 
 def _spreads(values: np.ndarray) -> dict | list:
-    """Of numbers (num_seeds,), or of each entry of vectors (num_seeds, K)."""
+    """Summarises numbers (num_seeds,), or each entry of vectors (num_seeds, K)."""
     if values.ndim == 1:
         return spread(values)
     return [spread(entry) for entry in values.reshape(len(values), -1).T]
 
 
 def _cells(measure: Measure, values: np.ndarray) -> dict[str, str]:
-    """Texts by the titles of their columns."""
+    """Returns the texts of cells by the titles of their columns."""
     spreads = _spreads(values)
     if isinstance(spreads, dict):
         return {measure.column: measure.text.format(**spreads)}
@@ -196,7 +209,7 @@ def _cells(measure: Measure, values: np.ndarray) -> dict[str, str]:
 
 
 def _aligned(rows: list[dict[str, str]]) -> list[str]:
-    """Lines of a table, the titles first; the first column flush left, the others right."""
+    """Returns lines of a table, titles first; the first column is flush left, others right."""
     titles = list(dict.fromkeys(title for row in rows for title in row))
     titles = [title for title in titles if any(row.get(title) for row in rows)]
     titles.sort(key="fit, compile [s]".__eq__)  # It goes last.

@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
+from jaxtyping import Array
 
 from hierjax.runs.experiment import Registry
 from hierjax.runs.requests import nested
@@ -33,12 +33,17 @@ _MOST_WIDTH = 2**17
 
 @dataclasses.dataclass(frozen=True)
 class NTKConfig(Config):
-    """Which neural tangent kernels are tried; held-out examples choose.
+    """The neural tangent kernels that are tried, between which held-out examples decide.
 
     Attributes:
-      networks: activation, depth, weight_std and bias_std of the networks whose kernels are tried.
-      ridges: ridges of the kernel machines that are tried.
-      most_tried: train examples by which kernel and ridge are chosen.
+      networks: activation, depth, weight_std and bias_std of the networks whose neural tangent
+        kernels are tried.
+      ridges: ridges that are tried for the kernel machines.
+      most_tried: largest number of train examples by which kernel and ridge of a kernel machine
+        are chosen.
+
+    Raises:
+      ValueError: a number out of bounds.
     """
 
     networks: tuple[tuple[str, int, float, float], ...] = setting(
@@ -61,9 +66,9 @@ class PolynomialLearner:
     """A learner of polynomials.
 
     Attributes:
-      make: (settings, dimension of its inputs) -> the layers above the input or representation.
-      colour: in figures.
-      represented: whether it sees the representation.
+      make: (settings, dimension of what it sees) -> the layers above the input or representation.
+      colour: colour of the learner in figures, which no other learner has.
+      represented: whether the learner sees the representation in place of the input.
     """
 
     make: Callable[[Any, int], tuple]
@@ -72,6 +77,7 @@ class PolynomialLearner:
 
 
 POLYNOMIAL_LEARNERS: Registry[PolynomialLearner] = Registry(PolynomialLearner, "learner")
+"""Learners of polynomials by name, in the order of tables and figures."""
 
 
 def ntk(settings: "PolynomialSettings", input_dim: int) -> tuple[KernelRidge]:
@@ -93,7 +99,7 @@ def _name(activation, depth, weight_std, bias_std) -> str:
     return f"{activation} depth {depth}, weights {weight_std:.2g}, biases {bias_std:g}"
 
 
-def _gram(activation, depth, weight_std, bias_std) -> Callable[..., jax.Array]:
+def _gram(activation, depth, weight_std, bias_std) -> Callable[..., Array]:
     def gram(points, others, distance):
         del distance  # Inputs and representations have entries of size 1.
         return fully_connected_kernels(points, others, depth, activation, weight_std, bias_std).ntk
@@ -113,22 +119,32 @@ POLYNOMIAL_LEARNERS.add("quad_rep", colour="tab:blue", represented=True)(quad)
 
 
 def direction_count(input_dim: int) -> int:
-    """Monomials of degree 2 and less: a representation by quadratics has no more directions."""
+    """Returns the number of monomials of degree 2 and less in d inputs.
+
+    A representation by quadratic units has no more directions.
+
+    Args:
+      input_dim: dimension of the inputs, d.
+    """
     return 1 + input_dim + input_dim * (input_dim + 1) // 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PolynomialSettings(Config):
-    """The representation, and how the learners are tuned.
+    """The representation, and how the learners of polynomials are tuned.
 
     Attributes:
       representation: activation of the units of the representation.
-      width: units of the representation, D; unset: 2 for each direction, 8 if not quadratic.
-      num_directions: directions of the representation that are whitened, E; unset:
-        1 + d + d(d+1)/2.
-      quad: what is tried for the quadratic models.
-      ntk: what is tried for the kernel machines.
+      width: number of units of the representation, D; unset: 2 for each direction, 8 if they are
+        not quadratic.
+      num_directions: number of directions of the representation that are whitened, E; unset:
+        1 + d + d(d+1)/2 for inputs of dimension d.
+      quad: choices of the quadratic models.
+      ntk: choices of the kernel machines.
       float64: compute kernel machines in double precision.
+
+    Raises:
+      ValueError: a value is not allowed.
     """
 
     representation: str = setting("quadratic", choices=REPRESENTATIONS)
@@ -139,7 +155,10 @@ class PolynomialSettings(Config):
     float64: bool = setting(False)
 
     def fill_sizes(self, input_dim: int) -> None:
-        """Sets what was left unset of the representation of inputs of this dimension.
+        """Sets the sizes of the representation that were left unset, while the request is made.
+
+        Args:
+          input_dim: dimension of the inputs, d.
 
         Raises:
           ValueError: the representation has fewer units than directions, or too many.
@@ -156,11 +175,16 @@ class PolynomialSettings(Config):
 
     @property
     def dtype(self) -> str:
-        """Type in which kernel machines compute."""
+        """Type in which kernel machines compute, "float32" or "float64"."""
         return "float64" if self.float64 else "float32"
 
     def layers(self, name: str, input_dim: int) -> tuple:
-        """The layers of a learner of inputs of this dimension."""
+        """Makes the layers of a learner, the representation included if the learner sees it.
+
+        Args:
+          name: name of the learner in `POLYNOMIAL_LEARNERS`.
+          input_dim: dimension of the inputs, d.
+        """
         learner = POLYNOMIAL_LEARNERS[name]
         if not learner.represented:
             return learner.make(self, input_dim)
@@ -168,7 +192,13 @@ class PolynomialSettings(Config):
         return (RepresentationLayer(*size), *learner.make(self, self.num_directions))
 
     def num_bytes(self, name: str, num_train: int, num_test: int) -> int:
-        """Memory that a fit of a learner takes, by and large: Gram matrices and features."""
+        """Estimates the bytes that a fit of a learner takes: Gram matrices and features.
+
+        Args:
+          name: name of the learner in `POLYNOMIAL_LEARNERS`.
+          num_train: number of train examples.
+          num_test: number of test examples.
+        """
         size, held = np.dtype(self.dtype).itemsize, 0
         if name.startswith("ntk"):
             held += gram_bytes(num_train, self.dtype) + 2 * size * num_train * num_test

@@ -1,11 +1,11 @@
 """The run folder: what was asked, what happened, what came out.
 
-config.json     the request and where it first ran; fixes the run's identity
+config.json     the request and where it first ran; fixes the identity of the run
 metrics.jsonl   one line for each event, as it happens
 summary.json    the result
-embeddings.npz  points for the figure
-figure.png
-checkpoints/    one step for each layer
+embeddings.npz  points for the figure, of some experiments
+figure.png      the figure
+checkpoints/    parameters of the finished layers, of experiments that save them
 """
 
 import datetime
@@ -33,17 +33,21 @@ _ABSENT = "absent"
 class RunFolder:
     """A folder that belongs to one request; opening it again goes on with that run.
 
-    It is locked until closed or the process ends: two runs never share a folder.
+    The folder is locked until it is closed or the process ends: two runs never share a folder.
 
     Args:
       path: the folder, made if it is missing.
-      experiment: name of what is run.
-      request: what identifies the run, JSON-able.
-      overwrite: forget an earlier run in this folder; other files in it are left alone.
+      experiment: name of the experiment that is run.
+      request: what identifies the run, values by name that JSON can hold.
+      overwrite: whether to forget an earlier run in this folder; files that no run writes are
+        left alone.
+
+    Attributes:
+      path: the folder, an absolute path.
 
     Raises:
       ValueError: the folder holds another run, or files of these names that no run wrote.
-      OSError: it cannot be made or written, or another process runs in it.
+      OSError: the folder cannot be made or written, or another process runs in it.
     """
 
     def __init__(
@@ -80,19 +84,23 @@ class RunFolder:
         self._end_torn_line()
 
     def close(self) -> None:
-        """Lets another run have the folder."""
+        """Unlocks the folder, so that another run may have it."""
         self._lock_file.close()
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """The folder of the checkpoints, which this property does not make."""
         return self.path / _CHECKPOINTS
 
-    def log(self, event: str, **fields) -> None:
+    def log(self, event: str, **fields: Any) -> None:
         """Appends one event to metrics.jsonl, whole or not at all.
 
+        Args:
+          event: name of the kind of event.
+          **fields: what is to be said of the event; numbers that are not finite become null.
+
         Raises:
-          OSError: it cannot be written, for instance because the disk is full.
+          OSError: the file cannot be written, for instance because the disk is full.
         """
         line = json.dumps({"time": _now(), "event": event, **_plain(fields)}) + "\n"
         path = self.path / "metrics.jsonl"
@@ -108,19 +116,24 @@ class RunFolder:
             os.close(file)
 
     def events(self, event: str) -> Iterator[dict]:
-        """The fields of all events of a kind, in the order in which they were logged."""
+        """Yields the fields of all events of a kind, in the order in which they were logged."""
         path = self.path / "metrics.jsonl"
         if path.exists():
             with open(path) as file:
                 yield from (line for line in map(json.loads, file) if line["event"] == event)
 
     def write_json(self, name: str, content: dict) -> None:
-        """Writes a JSON file whole or not at all; non-finite numbers become null."""
+        """Writes a JSON file into the folder, whole or not at all.
+
+        Args:
+          name: name of the file.
+          content: what it is to hold; numbers that are not finite become null.
+        """
         text = json.dumps(_plain(content), indent=2) + "\n"
         self._write(name, lambda path: path.write_text(text))
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Writes an .npz file whole or not at all."""
+        """Writes arrays by name to an .npz file in the folder, whole or not at all."""
 
         def write(path):
             with open(path, "wb") as file:
@@ -129,7 +142,7 @@ class RunFolder:
         self._write(name, write)
 
     def write_figure(self, name: str, figure: Any) -> None:
-        """Writes a matplotlib figure as PNG, whole or not at all."""
+        """Writes a figure of matplotlib as a PNG file into the folder, whole or not at all."""
         self._write(name, lambda path: figure.savefig(path, format="png"))
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
@@ -144,7 +157,7 @@ class RunFolder:
             (self.path / name).unlink(missing_ok=True)
 
     def _lock(self) -> None:
-        """Ends with the process, however that ends."""
+        """Locks the folder until the process ends, however that ends."""
         self._lock_file = open(self.path / ".lock", "w")  # noqa: SIM115
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -152,7 +165,7 @@ class RunFolder:
             raise OSError(error.errno, "another run is at work in it") from error
 
     def _earlier_request(self) -> dict | None:
-        """The request that this folder belongs to, None for a new folder."""
+        """Returns the request that this folder belongs to, None for a new folder."""
         config = self.path / "config.json"
         taken = [name for name in (*_FILES, _CHECKPOINTS) if (self.path / name).exists()]
         if not taken:
@@ -177,7 +190,7 @@ class RunFolder:
 
 
 def environment() -> dict:
-    """Versions, device and commit: where a run runs."""
+    """Describes where a run runs: versions, devices and commit, values that JSON can hold."""
     packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
     return {
         "started": _now(),
@@ -196,7 +209,7 @@ def _now() -> str:
 
 
 def device_name() -> str:
-    """Kind of the accelerator, or name of the processor, which JAX calls "cpu" whatever it is."""
+    """Returns the kind of the accelerator, or else the name of the processor."""
     if jax.default_backend() != "cpu":
         return jax.local_devices()[0].device_kind
     try:
@@ -207,7 +220,7 @@ def device_name() -> str:
 
 
 def _commit() -> str | None:
-    """Of the checkout, with "-dirty" behind it where tracked files have changed since."""
+    """Returns the commit of the checkout, with "-dirty" behind it where tracked files differ."""
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     command = ["git", "-C", str(Path(__file__).parent), *describe]
     try:
@@ -217,7 +230,7 @@ def _commit() -> str | None:
 
 
 def _flat(request: dict, prefix: str = "") -> dict:
-    """One level of dotted names."""
+    """Puts nested dictionaries into one, with dotted names."""
     flat = {}
     for key, value in request.items():
         flat |= (
@@ -227,7 +240,7 @@ def _flat(request: dict, prefix: str = "") -> dict:
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON has it: lists, floats, and null for what is not finite."""
+    """Turns a value into what JSON holds: lists, floats, and null for what is not finite."""
     if isinstance(value, dict):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -24,10 +24,13 @@ class RunRequest(Config):
     Attributes:
       seed: seed of everything random.
       num_seeds: number of seeds; each draws its own task, data and weights.
-      workdir: run folder; a run found there goes on.
+      workdir: folder of the run; a run found there goes on.
       impl: how seeds are divided between devices.
       num_devices: number of devices to use; unset: all.
       overwrite: forget the run found in the workdir and start anew.
+
+    Raises:
+      ValueError: a value is not allowed.
     """
 
     seed: int = setting(0, least=0, most=2**32 - 1)
@@ -40,7 +43,7 @@ class RunRequest(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepRequest(RunRequest):
-    """What every sweep is asked for besides.
+    """What every sweep is asked for; its own request adds fields, all of which are flags.
 
     Attributes:
       scheduler: address of a Dask scheduler whose workers measure, such as tcp://host:8786.
@@ -74,9 +77,9 @@ class Leaf(NamedTuple):
       kind: type of the value, or of the entries of a list.
       listed: whether the value is a list.
       single: whether a list of one number stands for the number, as the default does.
-      default: value if the flag is not given.
-      rules: metadata of the field.
-      help: what the flag means.
+      default: value that the field takes if the flag is not given.
+      rules: metadata of the field, see `hierjax.settings.setting`.
+      help: what the flag means, one line that stands alone.
     """
 
     flag: str
@@ -92,13 +95,16 @@ class Leaf(NamedTuple):
 def nested(
     config: type, prefix: str = "", names: Mapping[str, str] | None = None, **defaults: Any
 ) -> Any:
-    """A field of a request that is a config of its own, whose fields are flags.
+    """Declares a field of a request that is a config of its own, whose fields are flags.
 
     Args:
-      config: a dataclass.
-      prefix: of its flags' names.
-      names: flags that are not called as their fields.
-      **defaults: in place of the defaults of the fields; None where the value follows.
+      config: class of the config.
+      prefix: what stands before the names of the fields in the names of the flags.
+      names: names of flags, by the names of their fields, that are not made of prefix and field.
+      **defaults: defaults in place of those of the fields; None where the value follows.
+
+    Returns:
+      What `dataclasses.field` returns.
     """
     return dataclasses.field(
         metadata={"config": config, "prefix": prefix, "names": names or {}, "defaults": defaults}
@@ -106,7 +112,10 @@ def nested(
 
 
 def leaves(request: type) -> list[Leaf]:
-    """The flags of a request.
+    """Lists the flags of a request, in the order of its fields.
+
+    Args:
+      request: class of the request.
 
     Raises:
       ValueError: a field has no default or is not explained, or two flags have the same name.
@@ -148,7 +157,7 @@ def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
 
 
 def _kind(hint: Any) -> tuple[type, bool]:
-    """Type of a value, or of the entries of a list, and whether it is a list."""
+    """Returns the type of a value, or of the entries of a list, and whether it is a list."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     (part,) = [x for x in (typing.get_args(hint) if union else (hint,)) if x is not type(None)]
     if typing.get_origin(part) is tuple:
@@ -157,15 +166,18 @@ def _kind(hint: Any) -> tuple[type, bool]:
 
 
 def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
-    """The request that the given values make, by the names of their flags.
+    """Makes a request of the values of its flags.
 
     Args:
-      request: its class.
-      follows: what values follow from others.
-      values: the given ones.
+      request: class of the request.
+      follows: the values that flags take which are not given, see `Follows`.
+      values: the values that are given, by the names of the flags.
+
+    Returns:
+      The request.
 
     Raises:
-      ValueError: the request cannot be met.
+      ValueError: a value is not allowed, or not beside the others.
     """
     known = leaves(request)
     chosen = {leaf.flag: leaf.default for leaf in known}
@@ -196,7 +208,7 @@ def _construct(config: type, path: tuple[str, ...], values: Mapping[tuple[str, .
 
 
 def identity(request: Any) -> dict[str, Any]:
-    """What fixes the numbers of a run, JSON-able."""
+    """Returns the fields of a request that fix the numbers of a run, values that JSON can hold."""
     fields = dataclasses.fields(request)
     names = {field.name for field in fields if field.metadata.get("identity", True)}
     return {name: each for name, each in dataclasses.asdict(request).items() if name in names}

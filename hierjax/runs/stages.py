@@ -1,4 +1,4 @@
-"""What fits the layers of a stack for one seed: pure functions for the host to map over seeds."""
+"""Stages: pure functions of one seed that fit a layer of a stack; the host maps them over seeds."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Stage(NamedTuple):
 
     Attributes:
       start: (key, data, parameters of the layers below) -> parameters of the layer or, if it is
-        fitted in rounds, (context, state); the context is what all rounds share.
+        fitted in rounds, (context, state); the context is what all rounds need and leave alone.
       advance: (key, context, state) -> state after one more round, whose scalar `progress` is 1
         when no more rounds are needed; None for a fit without rounds.
       finish: (context, state) -> parameters of the layer; None for a fit without rounds.
@@ -28,12 +28,15 @@ class Stage(NamedTuple):
 def layer_stages(
     layers: Sequence[Layer], examples: Callable[[PyTree, int], Batch]
 ) -> tuple[Stage, ...]:
-    """The stages that fit the layers of a stack, first layer first.
+    """Makes the stages that fit the layers of a stack.
 
     Args:
-      layers: the stack.
+      layers: the stack, first layer first.
       examples: (data of a seed, index of a layer from 0) -> the examples that the layer is
         fitted on.
+
+    Returns:
+      A stage for each layer, first layer first.
     """
     return tuple(_layer_stage(layers, index, examples) for index in range(len(layers)))
 

@@ -31,10 +31,11 @@ class Learner:
     """A learner of random hierarchies.
 
     Attributes:
-      make: (sizes of the grammars, number of train strings, settings) -> layers; ValueError if
-        there is no such learner of these sizes.
-      colour: in figures; a colour of its own.
-      work: number of train strings -> CPU-seconds of a seed, by and large: for the time left.
+      make: (sizes of the grammars, number of train strings, settings) -> the layers; raises
+        ValueError if there is no such learner of these sizes.
+      colour: colour of the learner in figures, which no other learner has.
+      work: number of train strings -> CPU-seconds of a seed, by and large, from which the time
+        left is estimated.
       fills_cpu: whether one seed keeps all cores of a CPU at work.
     """
 
@@ -45,17 +46,21 @@ class Learner:
 
 
 STRING_LEARNERS: Registry[Learner] = Registry(Learner, "learner")
+"""Learners of random hierarchies by name, in the order of tables and figures."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LearnerSettings(Config):
-    """How the learners are tuned; part of the request of every experiment on them.
+    """How the learners of random hierarchies are tuned; requests of experiments derive from it.
 
     Attributes:
-      config: the layerwise learner.
-      network: the network trained end to end.
-      shallow: the shallow network.
-      kernel: the kernel machine.
+      config: choices of the layerwise learner.
+      network: choices of the network trained end to end.
+      shallow: choices of the shallow network.
+      kernel: choices of the kernel machine.
+
+    Raises:
+      ValueError: a value is not allowed.
     """
 
     config: PatchLayerConfig = nested(PatchLayerConfig)
@@ -65,12 +70,12 @@ class LearnerSettings(Config):
 
     @property
     def mesh(self) -> Mesh | None:
-        """Devices that share the batches of the end-to-end learner; None if they do not."""
+        """Devices that share the batches of the network trained end to end; None for one device."""
         return None
 
     @property
     def settings(self) -> "LearnerSettings":
-        """These settings alone, without what else a request asks for."""
+        """The settings of the learners alone, without what else a request asks for."""
         names = [field.name for field in dataclasses.fields(LearnerSettings)]
         return LearnerSettings(**{name: getattr(self, name) for name in names})
 
@@ -102,7 +107,14 @@ def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings)
 
 
 def obstacle(name: str, spec: RandomHierarchySpec, num_train: int, settings: Any) -> str:
-    """Why a learner cannot be trained on so many strings; empty if it can."""
+    """Says why a learner cannot be trained on so many strings; empty if it can.
+
+    Args:
+      name: name of the learner in `STRING_LEARNERS`.
+      spec: sizes of the grammars.
+      num_train: number of train strings, n.
+      settings: how the learners are tuned, `LearnerSettings`.
+    """
     try:
         STRING_LEARNERS[name].make(spec, num_train, settings)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Strings of random hierarchies for learners: what a seed draws, and the points of a sweep."""
+"""Strings of random hierarchies: what a seed draws for its learners, and the points of a sweep."""
 
 import dataclasses
 from fractions import Fraction
@@ -6,6 +6,7 @@ from fractions import Fraction
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Key
 
 from hierjax.measure import error_rate
 from hierjax.runs.points import Point
@@ -27,23 +28,23 @@ LEAST_TRAIN = 16
 
 
 class StringData(struct.PyTreeNode):
-    """What the learners of a seed share.
+    """The strings of a seed, which all of its learners share.
 
     Attributes:
-      grammar: of the seed.
-      train: strings to learn from.
-      test: strings that are not among them.
-      num_unseen: number of test strings that were found, see `hierjax.tasks.require_filled`.
+      grammar: grammar of the seed; None where the learners do without it.
+      train: train strings.
+      test: test strings, none of which are among the train strings.
+      num_unseen: () int32, number of test strings that were found, see `require_filled`.
     """
 
-    grammar: RandomHierarchy
+    grammar: RandomHierarchy | None
     train: Batch
     test: Batch
-    num_unseen: jax.Array
+    num_unseen: Array
 
 
 def draw_strings(
-    key: jax.Array,
+    key: Key[Array, ""],
     spec: RandomHierarchySpec,
     num_train: int,
     num_test: int,
@@ -52,11 +53,17 @@ def draw_strings(
     """Draws the grammar of a seed, its train set and its test set.
 
     Args:
-      key: of the seed.
+      key: typed PRNG key of the seed.
       spec: sizes of the grammar.
-      num_train: train strings.
-      num_test: test strings.
+      num_train: number of train strings.
+      num_test: number of test strings.
       top_rule: "random", or "latin_square" to hide the class from every single patch.
+
+    Returns:
+      The grammar and its strings.
+
+    Raises:
+      ValueError: the language is too small for so many strings, or for a Latin square.
     """
     grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
     if top_rule == "latin_square":
@@ -71,9 +78,9 @@ class StringCell:
 
     Attributes:
       spec: sizes of the grammar.
-      learner: name of the learner.
-      multiple: train strings as a multiple of the predicted number.
-      num_test: test strings.
+      learner: name of the learner in `STRING_LEARNERS`.
+      multiple: number of train strings as a multiple of the predicted number.
+      num_test: number of test strings.
       settings: how the learners are tuned.
     """
 
@@ -90,12 +97,12 @@ class StringCell:
 
     @property
     def name(self) -> str:
-        """Its name in the records."""
+        """Name of the point in the records."""
         return f"{self.learner} {spec_name(self.spec)} n={self.num_train}"
 
     @property
     def obstacle(self) -> str:
-        """Why nothing can be measured here; else empty."""
+        """Why nothing can be measured at this point; empty if something can."""
         if self.num_test < 1:
             return f"a language of {self.spec.num_strings} strings leaves none to test on"
         if self.num_train < LEAST_TRAIN:
@@ -107,14 +114,22 @@ class StringCell:
         return obstacle(self.learner, self.spec, self.num_train, self.settings)
 
     def point(self) -> Point:
-        """What a sweep measures."""
+        """Makes the point that a sweep measures."""
         learner = STRING_LEARNERS[self.learner]
         draw = DrawStrings(self.spec, self.num_train, self.num_test)
         work = learner.work(self.num_train)
         return Point(self.name, work, draw, self.measure, fills_cpu=learner.fills_cpu)
 
-    def measure(self, key: jax.Array, data: StringData) -> dict[str, jax.Array]:
-        """The test error of a seed, NaN if the learner diverged."""
+    def measure(self, key: Key[Array, ""], data: StringData) -> dict[str, Array]:
+        """Trains the learner of a seed and measures it; pure.
+
+        Args:
+          key: typed PRNG key of the seed.
+          data: the strings of the seed.
+
+        Returns:
+          The scalars "test_error", NaN if the learner diverged, and "num_unseen".
+        """
         layers = STRING_LEARNERS[self.learner].make(self.spec, self.num_train, self.settings)
         params = train_layerwise(layers, data.train, jax.random.fold_in(key, 2))
         scores = forward(layers, params, data.test.inputs)
@@ -127,20 +142,26 @@ class StringCell:
 
 @dataclasses.dataclass(frozen=True)
 class DrawStrings:
-    """Draws the strings of a seed without grammar and latents, a third of what compiles."""
+    """Draws the strings of a seed without grammar and latents, which is a third of the program.
+
+    Attributes:
+      spec: sizes of the grammar.
+      num_train: number of train strings.
+      num_test: number of test strings.
+    """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
 
-    def __call__(self, key: jax.Array) -> StringData:
-        """What the learners of a seed share."""
+    def __call__(self, key: Key[Array, ""]) -> StringData:
+        """Returns the strings of the seed with this key."""
         data = draw_strings(key, self.spec, self.num_train, self.num_test)
         train, test = data.train.replace(latents=()), data.test.replace(latents=())
         return data.replace(grammar=None, train=train, test=test)
 
 
 def spec_name(spec: RandomHierarchySpec) -> str:
-    """The sizes of a grammar, for people."""
+    """Returns the sizes of a grammar as people read them, such as "C8 V8 M4 S2 L3"."""
     widths = f"V{spec.vocab_size[0]} M{spec.num_rules[0]} S{spec.branching[0]}"
     return f"C{spec.num_classes} {widths} L{spec.depth}"

@@ -1,4 +1,4 @@
-"""How a sweep is carried out: what is missing is measured, by whoever works on it."""
+"""Carries out an experiment on a sweep: what is missing is measured, by whoever works on it."""
 
 import contextlib
 from typing import Any
@@ -15,8 +15,8 @@ class SweepRun:
     """Measures the points of an experiment, in this process or by workers of Dask.
 
     Args:
-      experiment: the declaration.
-      request: what is asked for.
+      experiment: the declaration of the experiment.
+      request: an instance of the experiment's class of requests.
     """
 
     def __init__(self, experiment: SweepExperiment, request: Any):
@@ -29,10 +29,10 @@ class SweepRun:
         self._workers = self._stack.enter_context(workers_of(request.scheduler, request.workers))
 
     def restore(self, folder: RunFolder) -> None:
-        """Reads what an earlier run has measured.
+        """Reads what an earlier run in the folder has measured.
 
         Raises:
-          ValueError: it is of another run.
+          ValueError: the folder holds measurements of another run.
         """
         self._done = self._sweep.restore(folder)
 
@@ -48,7 +48,14 @@ class SweepRun:
         return f"{workers.count} workers of {workers.scheduler}{watched}"
 
     def carry_out(self, folder: RunFolder) -> dict[str, Measured]:
-        """Measures what is missing."""
+        """Measures what is missing.
+
+        Args:
+          folder: the run folder, in which measurements are logged as they come in.
+
+        Returns:
+          The measurements of all points, by the names of the points.
+        """
         folder.log("started", done=self._done)
         with (
             self._stack,
@@ -60,7 +67,7 @@ class SweepRun:
         return results
 
     def summary(self, results: dict[str, Measured]) -> dict:
-        """What summary.json says of every experiment of this kind."""
+        """Returns what summary.json says of every experiment on a sweep."""
         return {
             "device": device_name(),
             "seconds": {
@@ -73,5 +80,5 @@ class SweepRun:
         }
 
     def table(self, results: dict[str, Measured]) -> list[str]:
-        """Nothing: the notes of the experiment tell what the points come to."""
+        """Returns no lines: the notes of the experiment say what the points come to."""
         return []
