@@ -15,11 +15,15 @@ _SHIFT = 1.06
 
 
 def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """Error against n / (C M^L) of every grammar, and n* against C M^L, of all learners.
+    """Draws how many train strings each learner of random hierarchies needs.
+
+    On the left stands test error against n / (C M^L) for every grammar, n being the number of
+    train strings and C M^L its prediction; on the right the n* at which the error crosses a level,
+    against C M^L.
 
     Args:
-      folder: of a run of the experiment on sample complexity.
-      colours: of the learners, by name.
+      folder: run folder of the experiment on sample complexity.
+      colours: colours of the learners, by name.
     """
     summary = read_summary(folder)
     learners = list(summary["fits"])
@@ -42,7 +46,7 @@ def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> 
 
 
 def _draw_curves(axis, summary: dict, name: str) -> None:
-    """One curve a grammar, coloured by the number of strings that the law predicts."""
+    """Draws a curve for each grammar, coloured by the number of strings that the law predicts."""
     points = [point for point in summary["points"] if point["learner"] == name]
     predicted = sorted({point["predicted"] for point in summary["points"]})
     shades = matplotlib.colormaps[_SHADES](np.linspace(0, 0.9, len(predicted)))
@@ -71,7 +75,7 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
 
 
 def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
-    """Points with intervals; arrows where the level is not crossed, or was from the start."""
+    """Draws points with intervals; arrows where the level is not crossed, or was from the start."""
     for name, fit in summary["fits"].items():
         own = [each for each in summary["thresholds"] if each["learner"] == name]
         label = plain(name)

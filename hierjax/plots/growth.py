@@ -12,10 +12,10 @@ _UNITS = {"seconds": ("seconds a call", 1.0), "peak_bytes": ("MB at the peak", 1
 
 
 def growth_figure(records: list[dict]) -> Figure:
-    """Cost against each quantity, log-log, with the power law that the algorithm should have.
+    """Draws cost against each quantity, log-log, with the power law that the algorithm should have.
 
     Args:
-      records: of `benchmarks.growth`.
+      records: what `benchmarks.growth` records, one dictionary for each quantity.
     """
     rows = -(-len(records) // _COLUMNS)
     with matplotlib.rc_context(STYLE):

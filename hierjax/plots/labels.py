@@ -10,10 +10,10 @@ from hierjax.plots.style import STYLE, read_summary
 
 
 def label_figure(folder: str | os.PathLike) -> Figure:
-    """Accuracy of each level after each block, and of the other learners beside it.
+    """Draws the accuracy of each level of labels after each block, and of the other learners.
 
     Args:
-      folder: of a run of an experiment on label hierarchies.
+      folder: run folder of an experiment on label hierarchies.
     """
     summary = read_summary(folder)
     blocks = np.array(summary["accuracy"])

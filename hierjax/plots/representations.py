@@ -13,11 +13,11 @@ _NEAR_ONE = 0.95
 
 
 def representation_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """Error against examples of all learners, and how much of the highest degree they find.
+    """Draws test error against train examples, and how much of the highest degree is found.
 
     Args:
-      folder: of a run of the experiment on neural representations.
-      colours: of the learners, by name.
+      folder: run folder of the experiment on neural representations.
+      colours: colours of the learners, by name.
     """
     summary = read_summary(folder)
     sizes, task = summary["num_train"], summary["task"]
@@ -43,7 +43,7 @@ def representation_figure(folder: str | os.PathLike, colours: Mapping[str, str])
 
 
 def _mark_levels(axis, summary: dict) -> None:
-    """The errors of guessing the mean, and of knowing all but the highest degree."""
+    """Marks the errors of guessing the mean, and of knowing all but the highest degree."""
     degree, highest = summary["task"]["degree"], summary["variance_by_degree"][-1]
     levels = [(1.0, "bottom", "mean")]
     if highest < _NEAR_ONE:
@@ -55,17 +55,17 @@ def _mark_levels(axis, summary: dict) -> None:
 
 
 def _draw_seeds(axis, sizes, rows: np.ndarray, name: str, colour: str) -> None:
-    """Means over seeds, joined, and each seed beside them."""
+    """Draws means over seeds, joined, and each seed beside them."""
     axis.plot(sizes, rows, "o", color=colour, alpha=0.35, markersize=2.5, markeredgewidth=0)
     axis.plot(sizes, rows.mean(axis=1), "o-", color=colour, markersize=3.5, label=plain(name))
 
 
 def threshold_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """The number of examples at which each learner's error crosses a level, against dimension.
+    """Draws the number of examples at which each learner's error crosses a level, by dimension.
 
     Args:
-      folder: of a run of the experiment on thresholds of neural representations.
-      colours: of the learners, by name.
+      folder: run folder of the experiment on thresholds of neural representations.
+      colours: colours of the learners, by name.
     """
     summary = read_summary(folder)
     dims = np.array(summary["input_dims"])
@@ -83,7 +83,7 @@ def threshold_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> F
 
 
 def _draw_thresholds(axis, summary: dict, name: str, thresholds: dict, colour: str) -> None:
-    """Points with intervals, the fitted law through them, arrows where the level is not crossed."""
+    """Draws points with intervals, the fitted law, and arrows where the level is not crossed."""
     fit = summary["fits"][name]
     label = plain(name)
     if fit["low"] is not None:

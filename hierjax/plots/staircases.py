@@ -10,10 +10,10 @@ from hierjax.plots.style import STYLE, read_summary
 
 
 def staircase_figure(folder: str | os.PathLike) -> Figure:
-    """Coefficients of the prefixes as a network is trained, and errors of both learners.
+    """Draws coefficients of the prefixes as a network is trained, and errors of both learners.
 
     Args:
-      folder: of a run of the experiment on staircases.
+      folder: run folder of the experiment on staircases.
     """
     summary = read_summary(folder)
     with matplotlib.rc_context(STYLE):

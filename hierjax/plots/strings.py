@@ -14,11 +14,11 @@ _PLANE = 1.5
 
 
 def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """Errors after each layer and of all learners, and embeddings of each level.
+    """Draws errors after each layer and of all learners, and embeddings of each level.
 
     Args:
-      folder: of a run of the layerwise experiment.
-      colours: of the learners, by name.
+      folder: run folder of the layerwise experiment on random hierarchies.
+      colours: colours of the learners, by name.
     """
     folder = Path(folder)
     summary = read_summary(folder)
