@@ -13,22 +13,26 @@ Layers and the stacks made of them:
   patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
   patch_stack.py        patch_layers: the whole stack.
   block_layer.py        BlockLayer, BlockConfig, residual_layers: blocks of a residual stack, fitted
-                        on all labels (BLOCK_SOLVERS, ACCEPT).
+                        on all labels (BLOCK_SOLVERS, ACCEPT); DescentBlockLayer: by minibatches;
+                        TrainedBlock.
   network.py            Network: a Flax module of your own, trained whole; network_layers: layer by
                         layer; NetworkLayer, TrainedNetwork, merge_variables.
   kernel_ridge.py       KernelRidge, KernelMachine: kernel ridge regression; Kernel,
                         radial_kernels, RADIAL, gram_bytes.
-  representation.py     RepresentationLayer: a whitened random representation (REPRESENTATIONS).
+  representation.py     RepresentationLayer, Representation: a whitened random representation
+                        (REPRESENTATIONS).
   taylor_layer.py       TaylorLayer: one term of a module's Taylor expansion, TrainedTaylor.
-  best_of.py            BestOf: the one of several layers that does best on held-out examples.
-  probed.py             Probed: a layer whose parameters are looked at after every round.
+  best_of.py            BestOf, Best: the one of several layers, each a Candidate, that does best
+                        on held-out examples.
+  probed.py             Probed, ProbedFit: a layer whose parameters are looked at after every round.
 
 Learners with all of their choices made:
   learners.py           Of strings: end_to_end_learner, shallow_learner, kernel_learner, and how
                         they are tuned: NetworkConfig, ShallowConfig, KernelConfig.
   label_learners.py     Of many labels: linear_label_learner, shallow_label_learner,
                         end_to_end_label_learner; LabelBaselines, how they are tuned.
-  quadratic_learner.py  quadratic_learner: the quadratic Taylor model; QuadraticConfig.
+  quadratic_learner.py  quadratic_learner, QuadraticModels: the quadratic Taylor model, and how it
+                        is tuned, QuadraticConfig.
 
 How parameters are fitted:
   descent.py            Descent: minibatches by optax, over a grid of choices; DescentState,

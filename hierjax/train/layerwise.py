@@ -132,7 +132,7 @@ class ScoringLayer(abc.ABC):
     def class_scores(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N C"]:
         """Returns class scores (N, C) of whole examples, as far as this layer can tell."""
 
-    def votes(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N C"]:
+    def votes(self, params: Params, inputs: Any) -> Any:
         """Calls `class_scores`, whose deprecated name it is, with a warning."""
         warnings.warn("votes is called class_scores now", DeprecationWarning, stacklevel=2)
         return self.class_scores(params, inputs)

@@ -26,14 +26,17 @@ class QuadraticConfig(Config):
     Attributes:
       activations: activations of the network that are tried for the quadratic models.
       widths: widths of the network that are tried for the quadratic models, ascending: the least
-        of them, and those that make at most most_weights weights; of quadratic units, whose sum
-        is a quadratic form, at most two for each input.
+        of them, and those that make no more weights than are allowed; of quadratic units, whose
+        sum is a quadratic form, at most two for each input.
       most_weights: largest number of weights of a quadratic model.
       learning_rates: learning rates of Adam that are tried for the quadratic models.
       penalties: factors of the fourth-power penalty that are tried for the quadratic models.
       num_steps: largest number of steps of each fit of a quadratic model.
       patience: number of steps without improvement after which a fit of a quadratic model is
         given up.
+
+    Raises:
+      ValueError: an unknown name, or a number out of bounds.
     """
 
     activations: tuple[str, ...] = setting(("quadratic", "cosine"), choices=tuple(ACTIVATIONS))
@@ -79,10 +82,8 @@ def quadratic_learner(
 ) -> tuple[QuadraticModels]:
     """Makes a learner of values by the second-order term of a `TwoLayerNet`.
 
-    It is fitted by Adam with a cosine schedule, with early stopping.
-
-    Activation, width, learning rate, penalty and number of steps are those that err least on
-    held-out examples.
+    The term is fitted by Adam with a cosine schedule. Activation, width, learning rate, penalty
+    and number of steps are those that err least on held-out examples.
 
     Args:
       input_dim: dimension of the inputs, d.
