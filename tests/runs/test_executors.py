@@ -3,7 +3,7 @@
 import dataclasses
 import multiprocessing
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -73,9 +73,9 @@ def test_points_that_cannot_be_sent_are_refused():
         pytest.raises(ValueError, match="point 'local' cannot be sent to a worker"),
     ):
         Sweep([point], seed_keys(0, 2)).run(executor=pool)
-    check_sendable([point], object())  # As by cloudpickle.
+    check_sendable([point], Executor())  # As by cloudpickle.
     with pytest.raises(ValueError, match="cannot be sent"):
-        check_sendable([point._replace(measure=threading.Lock())], object())
+        check_sendable([point._replace(measure=threading.Lock())], Executor())
 
 
 def test_devices_are_not_chosen_for_others():
