@@ -18,6 +18,8 @@ from hierjax.runs.stages import layer_stages
 
 PyTree = Any
 
+_UNKNOWN = {"compile": float("nan"), "run": float("nan")}
+
 
 class LayerwiseRun:
     """Fits the learners of an experiment layer by layer, and saves and measures each layer.
@@ -64,7 +66,7 @@ class LayerwiseRun:
                 layers = jax.device_get(checkpoints.restore(trainer.num_layers, trainer.layout))
                 index = len(layers)
                 self._finished[name] = [
-                    (params, checkpoints.metadata(layer)["seconds"])
+                    (params, checkpoints.metadata(layer).get("seconds", _UNKNOWN))
                     for layer, params in enumerate(layers)
                 ]
                 if index < trainer.num_layers:
