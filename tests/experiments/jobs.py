@@ -1,74 +1,145 @@
-"""Experiments as a user runs them: a command in a process of its own."""
+"""Commands under test: in this process, or in one of their own where a process is the point."""
 
+import contextlib
+import gc
+import importlib
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
-_TRY_ALL = """
-import contextlib, importlib, io, json, sys
-from absl.testing import flagsaver
-name, requests, workdir = sys.argv[1:]
-experiment = importlib.import_module("experiments." + name)
-results = []
-for flags in json.loads(requests):
-    sys.argv = [name + ".py", "--workdir=" + workdir, *flags.split()]
-    out, err = io.StringIO(), io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            experiment.main()
-        except SystemExit as exit_:
-            results.append((exit_.code, out.getvalue(), err.getvalue()))
-print(json.dumps(results))
-"""
+import jax
+
+from hierjax.runs import LayerwiseRun, SweepRun
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Finished(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(experiment, workdir, *flags):
+    """Runs a command in this process, on one device unless the flags say otherwise."""
+    if not any(flag.startswith("--num_devices") for flag in flags):
+        flags = ("--num_devices=1", *flags)
+    finished = call(experiment, f"--workdir={workdir}", *flags)
+    gc.collect()  # Whatever still holds the run folder lets go of it.
+    return finished
+
+
+def call(experiment, *arguments):
+    """Calls the main function of a command, of whose doings to the whole process none is left."""
+    module = experiment if "." in experiment else f"experiments.{experiment}"
+    main = importlib.import_module(module).main
+    argv, out, err = [f"{module.rpartition('.')[2]}.py", *arguments], io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        _as_it_was(),
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.dict(os.environ, JAX_NUM_CPU_DEVICES=str(jax.device_count())),
+        mock.patch.object(os, "_exit", sys.exit),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    return Finished(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def _as_it_was():
+    logs, hook = logging.root.manager.disable, sys.unraisablehook
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        logging.disable(logs)
+        sys.unraisablehook = hook
+        gc.unfreeze()
+
+
+def succeed(experiment, workdir, *flags):
+    """Runs a command, and asserts that it succeeds without a word on stderr."""
+    finished = run(experiment, workdir, *flags)
+    assert (finished.code, finished.err) == (0, "")
+    return finished
 
 
 def command(experiment, workdir, *flags):
     return [sys.executable, "-m", f"experiments.{experiment}", f"--workdir={workdir}", *flags]
 
 
-def run(experiment, workdir, *flags, env=None):
-    return subprocess.run(
-        command(experiment, workdir, *flags),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=env,
+def spawn(experiment, workdir, *flags, env=None):
+    """Runs a command in a process of its own."""
+    arguments = command(experiment, workdir, *flags)
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, env=env, check=False)
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def kill_when(is_time, arguments, env=None):
+    """Kills a command as soon as it is time."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
     )
+    while not is_time() and process.poll() is None:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def strict_json(text):
+    """JSON as other languages read it: without NaN and Infinity."""
+
+    def refuse(constant):
+        raise ValueError(f"{constant} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def summary_of(workdir):
-    return json.loads((workdir / "summary.json").read_text())
+    return strict_json((workdir / "summary.json").read_text())
 
 
-def check_refusals(experiment, workdir, requests):
-    """Asserts that every request (flags -> words) ends in one line with its words, and exit code
-    2; all in one process, most of whose time goes into its start."""
-    driver = [sys.executable, "-c", _TRY_ALL, experiment, json.dumps(list(requests)), str(workdir)]
-    result = subprocess.run(driver, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    for words, (code, out, err) in zip(requests.values(), json.loads(result.stdout), strict=True):
-        assert (code, out) == (2, ""), err
-        assert words in err, err
-        assert err.startswith(f"{experiment}: ")
-        assert err.count("\n") == 1
+def events_of(workdir, event):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [each for each in map(strict_json, lines) if each["event"] == event]
+
+
+def without_costs(content):
+    """A summary without what depends on the machine and its mood."""
+    if isinstance(content, list):
+        return [without_costs(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    costs = ("seconds", "programs_compiled")
+    return {name: without_costs(each) for name, each in content.items() if name not in costs}
+
+
+def check_refused(experiment, workdir, flags, words):
+    """Asserts that a request ends in one line with these words and exit code 2, and that nothing
+    is written."""
+    with (
+        mock.patch.object(LayerwiseRun, "carry_out", side_effect=AssertionError),
+        mock.patch.object(SweepRun, "carry_out", side_effect=AssertionError),
+    ):
+        finished = call(experiment, f"--workdir={workdir}", *flags.split())
+    assert (finished.code, finished.out) == (2, ""), finished
+    assert words in finished.err
+    assert finished.err.startswith(f"{experiment}: ")
+    assert finished.err.count("\n") == 1
     assert not workdir.exists()
-
-
-def kill_when(awaited, command, env=None):
-    """Kills a command as soon as a file of it is there."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
-    )
-    deadline = time.monotonic() + 100
-    while not awaited.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert awaited.exists()
