@@ -148,8 +148,10 @@ def running(folder: Any) -> Iterator[None]:
     except Exception as error:
         with contextlib.suppress(OSError):  # The folder may be what failed.
             folder.log("failed", error=str(error), traceback=traceback.format_exc())
-        known = isinstance(error, FloatingPointError | OSError | ValueError)
-        _end_at_once(str(error) if known else f"{type(error).__name__}: {error}", 1)
+        if isinstance(error, FloatingPointError | OSError | ValueError):
+            _end_at_once(str(error), 1)
+        records = folder.path / "metrics.jsonl"
+        _end_at_once(f"{type(error).__name__}: {error} (traceback in {records})", 1)
 
 
 def end(message: str, code: int) -> NoReturn:

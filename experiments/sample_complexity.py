@@ -213,7 +213,7 @@ def notes(summary: dict) -> list[str]:
     level, lines = summary["level"], []
     for name, fit in summary["fits"].items():
         law = PowerLaw(**fit).text("(C*M^L)")
-        lines.append(f"{name}: n at error {level:g} ~ {law}")
+        lines.append(f"{name}: n at error {level:g}: {law}")
         for each in summary["thresholds"]:
             if each["learner"] == name:
                 spec = spec_name(RandomHierarchySpec(**each["spec"]))

@@ -83,7 +83,7 @@ class PowerLaw(NamedTuple):
           scale: what the scale is called.
         """
         if not np.isfinite([self.exponent, self.low, self.high, self.prefactor]).all():
-            return f"{scale}^?: of fewer than three thresholds or two seeds, or they vary too much"
+            return "no exponent, of fewer than three thresholds or two seeds, or they vary too much"
         interval = f"({self.low:.2f}, {self.high:.2f})"
         return f"{self.prefactor:.2f} {scale}^{self.exponent:.2f} {interval}"
 

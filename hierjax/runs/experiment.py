@@ -8,6 +8,7 @@ experiment.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -22,6 +23,10 @@ from hierjax.tasks import Batch
 from hierjax.train import ChoosingLayer
 
 PyTree = Any
+
+_COLOUR = re.compile(
+    "tab:(blue|orange|green|red|purple|brown|pink|gray|olive|cyan)|#[0-9a-fA-F]{6}"
+)
 Entry = TypeVar("Entry")
 
 
@@ -71,7 +76,10 @@ Results = dict[str, list[Result]]
 """The fitted layers of each learner, first layer first."""
 
 
-ERROR = "{mean:.4f} ± {std:.4f} ({max:.4f})"
+SPREAD = "{mean:.4f} ± {std:.4f}"
+"""How a table shows a measure: mean and standard deviation over seeds."""
+
+ERROR = SPREAD + " ({max:.4f})"
 """How a table shows errors: mean and standard deviation over seeds, and the largest."""
 
 
@@ -89,7 +97,7 @@ class Measure(NamedTuple):
 
     function: Callable[..., PyTree]
     column: str = ""
-    text: str = "{mean:.4f} ± {std:.4f}"
+    text: str = SPREAD
 
 
 class Registry(dict[str, Entry]):
@@ -126,15 +134,21 @@ class Registry(dict[str, Entry]):
                 entry = self._kind(function, **fields)
             except TypeError as error:
                 raise ValueError(f"{self._word} {name} is declared wrongly: {error}") from None
-            colour = fields.get("colour")
-            if colour is not None and colour in {
-                getattr(each, "colour", None) for each in self.values()
-            }:
-                raise ValueError(f"colour {colour} of {self._word} {name} is taken: choose another")
+            if "colour" in fields:
+                self._check_colour(name, fields["colour"])
             self[name] = entry
             return function
 
         return declare
+
+    def _check_colour(self, name: str, colour: str) -> None:
+        if not _COLOUR.fullmatch(colour):
+            raise ValueError(
+                f"colour {colour} of {self._word} {name} is unknown: give one as tab:blue (blue, "
+                "orange, green, red, purple, brown, pink, gray, olive, cyan) or as #1f77b4"
+            )
+        if colour in self.colours.values():
+            raise ValueError(f"colour {colour} of {self._word} {name} is taken: choose another")
 
     @property
     def colours(self) -> dict[str, str]:
@@ -144,9 +158,17 @@ class Registry(dict[str, Entry]):
 
 def measures() -> Registry[Measure]:
     """Makes a registry of measures, which holds the measure "chosen" from the start."""
-    registry = Registry(Measure, "measure")
+    registry = Registry(_measure, "measure")
     registry.add("chosen")(chosen)
     return registry
+
+
+def _measure(function: Callable[..., PyTree], column: str = "", text: str = SPREAD) -> Measure:
+    try:
+        text.format(mean=0.0, std=0.0, max=0.0)
+    except (LookupError, ValueError) as error:
+        raise TypeError(f"text {text!r} may hold mean, std and max, but {error!r}") from None
+    return Measure(function, column, text)
 
 
 def chosen(layers, data, below, params) -> PyTree:
