@@ -8,7 +8,7 @@ synonyms have come together while different symbols stay apart.
 
 With the default sizes (C = V = 8, M = 4, S = 2, L = 3, n = 2,048) expect a mean test error below
 0.01 where chance is 0.875, in about 40 seconds on two cores; the other learners, on the same
-strings, take most of them.
+strings, take most of that time.
 """
 
 import dataclasses
@@ -57,14 +57,15 @@ class Request(RunRequest, LearnerSettings):
 
     Attributes:
       spec: sizes of the grammars.
-      train_multiple: train strings as a multiple of C * M^L; unset: 4.
-      num_train: number of train strings, n, in place of train_multiple.
+      train_multiple: train strings as a multiple of C * M^L, unless num_train is given; unset: 4.
+      num_train: number of train strings, n, unless train_multiple is given.
       num_test: number of test strings, none of them in the train set.
       top_rule: rules of the root; latin_square hides the class from every single patch, so that
         no layerwise learner can learn it (a control).
-      preset: "paper" takes the choices nearest to arXiv 2601.19756: targets of the first patch,
-        no PCA, gradient descent; a reconstruction. Flags that are given win.
-      baselines: train the other learners on the same data.
+      preset: "paper" takes the choices nearest to arXiv 2601.19756 for targets, normalizer and
+        solver: targets of the first patch, no PCA, gradient descent; a reconstruction. Flags that
+        are given win.
+      baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
       data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
     """
 

@@ -1,8 +1,9 @@
 """How many strings a learner of random hierarchies needs, and how that grows (arXiv 2601.19756).
 
-A sweep over grammars, learners, numbers of train strings and seeds: where each learner's error
-falls below a level, beside the law n* ~ C * M^L. It can be killed at any moment, and goes on where
-it was, on any number of devices; docs/scaling.md tells how workers of many machines share it.
+A sweep over grammars, learners, numbers of train strings and seeds. It finds the number of strings
+n* at which each learner's error falls below --level, and compares it with C * M^L. It can be
+killed at any moment, and goes on where it was, on any number of devices; docs/scaling.md tells how
+workers on many machines share it.
 
     python -m experiments.sample_complexity
 
@@ -45,15 +46,15 @@ class Request(SweepRequest, LearnerSettings):
 
     Attributes:
       learners: learners to train.
-      num_classes: numbers of classes of the grammars, C, ascending as all sizes are.
+      num_classes: numbers of classes of the grammars, C.
       vocab_size: numbers of symbols at each level below the root, V.
       num_rules: numbers of rules of each symbol, M.
       branching: numbers of children of each node, S.
       depth: numbers of levels of the tree, L.
       train_multiples: numbers of train strings, as multiples of C * M^L.
-      level: test error whose crossing is n*.
-      num_test: number of test strings, none of them in the train set; a quarter of the language
-        if that is fewer.
+      level: test error below which a learner is said to have learned: n* is where it gets there.
+      num_test: number of test strings, none of them in the train set, and at most a quarter of all
+        strings of the grammar.
       num_seeds: number of seeds; each draws its own grammars, data and weights.
     """
 

@@ -24,10 +24,10 @@ class RunRequest(Config):
     Attributes:
       seed: seed of everything random.
       num_seeds: number of seeds; each draws its own task, data and weights.
-      workdir: folder of the run; a run found there goes on.
+      workdir: folder of the run; an unfinished run that is found there is resumed.
       impl: how seeds are divided between devices.
       num_devices: number of devices to use; unset: all.
-      overwrite: forget the run found in the workdir and start anew.
+      overwrite: delete the run that is found in the workdir, and start anew.
 
     Raises:
       ValueError: a value is not allowed.
@@ -47,8 +47,8 @@ class SweepRequest(RunRequest):
 
     Attributes:
       scheduler: address of a Dask scheduler whose workers measure, such as tcp://host:8786.
-      workers: number of worker processes to start on this machine; unset: none, this process
-        measures by itself.
+      workers: number of worker processes to start on this machine; unset: this process does the
+        work.
     """
 
     scheduler: str | None = setting(None, identity=False)
