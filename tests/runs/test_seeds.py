@@ -12,7 +12,7 @@ import hierjax as hj
 from hierjax.runs import parallel
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.seeds import Seeds, SeedsTrainer
-from hierjax.runs.stages import Stage, layer_stage
+from hierjax.runs.stages import Stage, layer_stages
 
 ONE = seed_mesh(1)
 
@@ -24,12 +24,9 @@ def make_data(key):
 def make_stage(index):
     def start(key, data, below):
         mean = data.mean() + sum(params["mean"] for params in below)
-        return None, {"mean": mean, "index": jnp.int32(index)}
+        return {"mean": mean, "index": jnp.int32(index)}
 
-    def finish(data, below, context, params):
-        return params, {"twice": 2 * params["mean"]}
-
-    return Stage(start, None, finish)
+    return Stage(start)
 
 
 STAGES = [make_stage(index) for index in range(3)]
@@ -54,31 +51,47 @@ def walk_stage():
         progress = jnp.minimum(walk.progress + 1 / num_rounds + 1e-3, 1)
         return Walk(jnp.where(stay, walk.position, walk.position + step), progress)
 
-    def finish(data, below, context, walk):
-        return {"position": walk.position}, {"rounds": context[1]}
+    def finish(context, walk):
+        return {"position": walk.position, "rounds": context[1]}
 
     return Stage(start, advance, finish)
 
 
 def fit_all(trainer, num_layers=3):
+    """Parameters of all layers, and what was told of the work."""
     finished, calls = [], []
     for _ in range(num_layers):
-        finished.append(trainer.fit_layer(finished, calls.append))
+        finished.append(trainer.fit_layer(finished, calls.append).params)
     return finished, calls
 
 
+def measure(data, below, params):
+    return {"sum": data.sum(), "twice": 2 * params["mean"], "below": jnp.int32(len(below))}
+
+
 def trainer_of(num_seeds, stages=STAGES, mesh=ONE, impl="shard_map"):
-    return SeedsTrainer(Seeds(seed_keys(0, num_seeds), make_data, mesh, impl), stages)
+    return SeedsTrainer(Seeds(seed_keys(0, num_seeds), make_data, mesh, impl), stages, measure)
 
 
 def test_layers_stack_seeds_and_see_those_below():
-    finished, calls = fit_all(trainer_of(4))
+    trainer = trainer_of(4)
+    finished, calls = fit_all(trainer)
     assert sum(calls) == 3 * 4
     means = np.array([make_data(key).mean() for key in seed_keys(0, 4)])
-    np.testing.assert_allclose(finished[0].params["mean"], means, rtol=1e-6)
-    np.testing.assert_allclose(finished[1].report["twice"], 4 * means, rtol=1e-6)
-    np.testing.assert_allclose(finished[2].params["mean"], 4 * means, rtol=1e-6)
-    assert finished[2].params["index"].tolist() == [2] * 4
+    np.testing.assert_allclose(finished[0]["mean"], means, rtol=1e-6)
+    np.testing.assert_allclose(finished[1]["mean"], 2 * means, rtol=1e-6)
+    np.testing.assert_allclose(finished[2]["mean"], 4 * means, rtol=1e-6)
+    assert finished[2]["index"].tolist() == [2] * 4
+
+
+def test_measures_see_the_data_and_the_layers_below():
+    trainer = trainer_of(4)
+    finished, _ = fit_all(trainer, 2)
+    measured = trainer.measure(finished[:1], finished[1])
+    sums = np.array([make_data(key).sum() for key in seed_keys(0, 4)])
+    np.testing.assert_allclose(measured["sum"], sums, rtol=1e-6)
+    np.testing.assert_allclose(measured["twice"], 4 * sums / 5, rtol=1e-6)
+    assert measured["below"].tolist() == [1] * 4
 
 
 def test_layouts_are_those_of_the_fitted_layers():
@@ -124,9 +137,7 @@ def test_padding_is_dropped(monkeypatch, one_by_one, num_devices, impl):
     trainer = trainer_of(7, [STAGES[0], walk_stage()], seed_mesh(num_devices), impl)
     in_chunks, calls = fit_all(trainer, 2)
     assert sum(calls) == pytest.approx(2 * 7)
-    for ours, theirs in zip(in_chunks, one_by_one, strict=True):
-        chex.assert_trees_all_close(ours.params, theirs.params, rtol=1e-6)
-        chex.assert_trees_all_close(ours.report, theirs.report, rtol=1e-6)
+    chex.assert_trees_all_close(in_chunks, one_by_one, rtol=1e-6)
 
 
 @pytest.fixture
@@ -164,43 +175,48 @@ def test_saved_rounds_are_not_taken_again(save_always):
 
 def test_a_layer_that_is_not_finite_is_named():
     def broken(key, data, below):
-        _, params = STAGES[1].start(key, data, below)
-        return None, params | {"mean": jnp.where(data[0] > 0, jnp.nan, params["mean"])}
+        params = STAGES[1].start(key, data, below)
+        return params | {"mean": jnp.where(data[0] > 0, jnp.nan, params["mean"])}
 
     keys = seed_keys(0, 4)
     bad = [seed for seed in range(4) if make_data(keys[seed])[0] > 0]
     assert 0 < len(bad) < 4
     stages = [STAGES[0], STAGES[1]._replace(start=broken), STAGES[2]]
     trainer = trainer_of(4, stages)
-    first = trainer.fit_layer([], lambda count: None)
+    first = trainer.fit_layer([]).params
     names = ", ".join(map(str, bad))
     with pytest.raises(FloatingPointError, match=f"layer 2 of 3 is not finite for seeds {names}:"):
-        trainer.fit_layer([first], lambda count: None)
+        trainer.fit_layer([first])
 
 
 def patch_trainer(mesh, impl):
     """A small random hierarchy, learned layer by layer."""
     spec = hj.RandomHierarchySpec(4, 4, 2, 2, 3)
-    layers = hj.patch_layers(spec, hj.PatchLayerConfig(num_features=32))
+    layers = hj.train.patch_layers(spec, hj.train.PatchLayerConfig(num_features=32))
 
     def draw(key):
-        return hj.draw_random_hierarchy(key, spec).sample(jax.random.fold_in(key, 1), 200)
+        grammar = hj.draw_random_hierarchy(key, spec)
+        return grammar.sample(jax.random.fold_in(key, 1), 200)
 
-    def report(batch, below, params, hidden):
-        index = len(below)
-        return {"outputs": layers[index].apply(params, hidden)}
+    def outputs(batch, below, params):
+        hidden = hj.train.forward(layers, below, batch.inputs)
+        return layers[len(below)].apply(params, hidden)
 
-    stages = [layer_stage(layers, index, lambda batch: batch, report) for index in range(3)]
-    return SeedsTrainer(Seeds(seed_keys(0, 8), draw, mesh, impl), stages)
+    stages = layer_stages(layers, lambda batch, index: batch)
+    return SeedsTrainer(Seeds(seed_keys(0, 8), draw, mesh, impl), stages, outputs)
+
+
+def all_outputs(trainer):
+    finished, _ = fit_all(trainer)
+    return [trainer.measure(finished[:index], finished[index]) for index in range(3)]
 
 
 @pytest.fixture(scope="module")
 def on_one_device():
-    return fit_all(patch_trainer(ONE, "shard_map"))[0]
+    return all_outputs(patch_trainer(ONE, "shard_map"))
 
 
 @pytest.mark.parametrize("impl", parallel.IMPLS)
 def test_layers_put_out_the_same_on_eight_devices(on_one_device, impl):
-    on_eight, _ = fit_all(patch_trainer(seed_mesh(8), impl))
-    for ours, theirs in zip(on_eight, on_one_device, strict=True):
-        chex.assert_trees_all_close(ours.report["outputs"], theirs.report["outputs"], atol=1e-5)
+    on_eight = all_outputs(patch_trainer(seed_mesh(8), impl))
+    chex.assert_trees_all_close(on_eight, on_one_device, atol=1e-5)
