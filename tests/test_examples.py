@@ -1,12 +1,16 @@
 """The examples run, and find what they claim."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import hierjax
+from tests.experiments import jobs
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "examples" / "quickstart.py"
@@ -19,10 +23,27 @@ def notebook_cells(kind):
 
 
 def test_every_public_name_exists_and_is_documented():
-    for name in hierjax.__all__:
-        assert getattr(hierjax, name).__doc__, name
-    public = {name for name, value in vars(hierjax).items() if callable(value)}
-    assert public <= set(hierjax.__all__)
+    packages = {name for name in hierjax.__all__ if inspect.ismodule(getattr(hierjax, name))}
+    assert packages == {"tasks", "theory", "models", "train", "measure", "runs"}
+    assert len(hierjax.__all__) - len(packages) <= 15
+    for package in (hierjax, *(getattr(hierjax, name) for name in packages)):
+        assert package.__all__ == sorted(package.__all__, key=by_kind)
+        for name in package.__all__:
+            value = getattr(package, name)
+            if inspect.isclass(value) or inspect.isroutine(value):
+                assert value.__doc__, name
+
+
+def by_kind(name):
+    """Constants, classes, functions, as linters sort them."""
+    return (not name.isupper(), name.islower(), name)
+
+
+def test_earlier_names_of_the_face_are_deprecated():
+    with pytest.warns(DeprecationWarning, match=r"hierjax.PatchLayer is hierjax.train.PatchLayer"):
+        assert hierjax.PatchLayer is hierjax.train.PatchLayer
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = hierjax.Nothing
 
 
 def test_the_notebook_says_what_the_script_says():
@@ -47,7 +68,26 @@ def test_it_runs():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     check(result.stdout)
+
+
+def test_a_whole_experiment_is_a_small_file(tmp_path):
+    """The control of the layerwise theorem: at chance after every layer, in every seed."""
+    assert len((ROOT / "examples" / "latin_square.py").read_text().splitlines()) <= 60
+    result = jobs.succeed("examples.latin_square", tmp_path, "--num_train=256", "--num_seeds=3")
+    summary = jobs.summary_of(tmp_path)
+    layers = summary["measures"]["layerwise"]
+    assert len(layers) == 3
+    for layer in layers:
+        assert min(layer["test_error"]["per_seed"]) > 0.65
+        assert max(layer["test_error"]["per_seed"]) < 0.85
+    assert "test error (worst)" in result.out
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_it_is_run_as_its_docstring_says():
+    command = [sys.executable, "-m", "examples.latin_square", "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--num_train: Number of train strings." in shown.stdout

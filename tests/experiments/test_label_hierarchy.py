@@ -18,6 +18,37 @@ def check_accuracies(axes, summary, learners):
     assert blocks.get_xlabel() == others.get_xlabel() == "level of the labels"
 
 
+BAD_HIERARCHIES = {
+    "--task=xor": "value should be one of <cnot|tof|mix|ptf|automaton>",
+    "--num_inputs=7": "num_inputs=7 must be even",
+    "--labels_per_level=13": "labels_per_level=13 must be from 1 to 12",
+    "--depth=0": "depth=0 must be at least 1",
+    "--task=automaton --num_inputs=2": "window of 2 * 1 + 1 locations is wider than the side 2",
+    "--task=automaton --rule=256": "rule=256 must be from 0 to 255",
+    "--task=automaton --labels_per_level=2": "--labels_per_level is for --task cnot or tof",
+    "--rule=30": "--rule is for --task automaton, not cnot",
+    "--task=ptf --fan_in=4": "fan_in=4 must be odd",
+    "--task=ptf --ptf_kind=random --degree=4": "degree=4 must be at most fan_in=3",
+    "--task=ptf --fan_in=25": "fan_in=25 is more than the 24 nodes below",
+    "--task=ptf --ptf_kind=and --fan_in=5 --depth=1": "of level 1 none had a rarer sign on",
+    "--task=ptf --degree=3": "--degree is for --ptf_kind random: drop it",
+    "--passes=1e13": "passes=10000000000000.0 must be above 0 and at most",
+    "--num_train=3000000000": "num_train=3000000000 must be from 16 to",
+    "--num_inputs=1000000": "num_inputs=1000000 must be at most 1024",
+    "--solver=ridge --loss=hinge": "solver='ridge' is for loss='square'",
+    "--unit_fan_in=99": "fan_in=99 must be from 1 to 85, the numbers that a unit can read",
+    "--num_train=3": "num_train=3 must be from 16 to",
+    "--unit_fan_in=1": "makes quadratic units of signs constant",
+    "--solver=ridge --passes=2": "--passes is for --solver sgd or adam, not ridge",
+    "--num_blocks=0": "num_blocks=0 must be at least 1",
+    "--width=0": "width=0 must be at least 1",
+    "--depth=60": "the most for --solver sgd",
+    "--batch_size=0": "batch_size=0 must be from 1 to",
+    "--baseline_learning_rates=": "baseline_learning_rates= is empty",
+    "--examples_per_unit=0": "examples_per_unit=0.0 must be above 0",
+}
+
+
 class TestLabelHierarchy(ExperimentLaws):
     name = "label_hierarchy"
     flags = (
@@ -30,35 +61,7 @@ class TestLabelHierarchy(ExperimentLaws):
         "--passes=10",
         "--batch_size=64",
     )
-    bad = {
-        "--task=xor": "value should be one of <cnot|tof|mix|ptf|automaton>",
-        "--num_inputs=7": "num_inputs=7 must be even",
-        "--labels_per_level=13": "labels_per_level=13 must be from 1 to 12",
-        "--depth=0": "depth=0 must be at least 1",
-        "--task=automaton --num_inputs=2": "window of 2 * 1 + 1 locations is wider than the side 2",
-        "--task=automaton --rule=256": "rule=256 must be from 0 to 255",
-        "--task=automaton --labels_per_level=2": "--labels_per_level is for --task cnot or tof",
-        "--rule=30": "--rule is for --task automaton, not cnot",
-        "--task=ptf --fan_in=4": "fan_in=4 must be odd",
-        "--task=ptf --ptf_kind=random --degree=4": "degree=4 must be at most fan_in=3",
-        "--task=ptf --fan_in=25": "fan_in=25 is more than the 24 nodes below",
-        "--task=ptf --ptf_kind=and --fan_in=5 --depth=1": "of level 1 none had a rarer sign on",
-        "--task=ptf --degree=3": "--degree is for --ptf_kind random: drop it",
-        "--passes=1e13": "passes=10000000000000.0 must be above 0 and at most",
-        "--num_train=3000000000": "num_train=3000000000 must be from 16 to",
-        "--num_inputs=1000000": "num_inputs=1000000 must be at most 1024",
-        "--solver=ridge --loss=hinge": "solver='ridge' is for loss='square'",
-        "--unit_fan_in=99": "fan_in=99 must be from 1 to 85, the numbers that a unit can read",
-        "--num_train=3": "num_train=3 must be from 16 to",
-        "--unit_fan_in=1": "makes quadratic units of signs constant",
-        "--solver=ridge --passes=2": "--passes is for --solver sgd or adam, not ridge",
-        "--num_blocks=0": "num_blocks=0 must be at least 1",
-        "--width=0": "width=0 must be at least 1",
-        "--depth=60": "the most for --solver sgd",
-        "--batch_size=0": "batch_size=0 must be from 1 to",
-        "--baseline_learning_rates=": "baseline_learning_rates= is empty",
-        "--examples_per_unit=0": "examples_per_unit=0.0 must be above 0",
-    }
+    bad = BAD_HIERARCHIES
 
     def test_a_small_run_climbs_its_hierarchy(self, finished):
         workdir, result = finished
@@ -120,6 +123,15 @@ class TestLabelHierarchy(ExperimentLaws):
         check_accuracies(axes, summary, [])
 
 
+BAD_DUMPS = {
+    "--votes=2": "votes=2 must be",
+    "--fan_in=0": "fan_in=0 must be",
+    "--gates_per_level=0": "gates_per_level=0 must be",
+    "--num_inputs=1025": "num_inputs=1025 must be at most 1024",
+    "--labels_per_level=0": "labels_per_level=0 must be",
+}
+
+
 class TestBrainDump(ExperimentLaws):
     name = "brain_dump"
     flags = (
@@ -132,13 +144,7 @@ class TestBrainDump(ExperimentLaws):
         "--passes=6",
         "--num_test=500",
     )
-    bad = {
-        "--votes=2": "votes=2 must be",
-        "--fan_in=0": "fan_in=0 must be",
-        "--gates_per_level=0": "gates_per_level=0 must be",
-        "--num_inputs=1025": "num_inputs=1025 must be at most 1024",
-        "--labels_per_level=0": "labels_per_level=0 must be",
-    }
+    bad = BAD_DUMPS
 
     def test_it_is_learned_and_compared(self, finished):
         summary = jobs.summary_of(finished[0])

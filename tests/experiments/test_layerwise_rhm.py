@@ -19,6 +19,30 @@ def wrong(workdir, learner="layerwise"):
     return np.array(per_seed) * NUM_TEST
 
 
+BAD = {
+    "--num_rules=17": "level 0 needs 8 symbols * 17 rules = 136 distinct tuples",
+    "--depth=0": "depth=0",
+    "--num_test=-3": "num_test=-3",
+    "--num_train=999999": "larger than the language of 131072 strings",
+    "--train_multiple=nan": "train_multiple=nan must be above 0 and finite",
+    "--train_multiple=inf": "train_multiple=inf must be above 0 and finite",
+    "--train_multiple=2 --num_train=100": "give only one",
+    "--vocab_size=8,8": "vocab_size lists 2 numbers for depth=3",
+    "--vocab_size=eight": "--vocab_size=eight",
+    "--vocab_size=": "vocab_size= is empty",
+    "--solver=newton": "value should be one of <gd|ridge|sgd|adam>",
+    "--targets=last": "last",
+    "--data_parallel --batch_size=12": "batch_size=12 cannot be divided between 8",
+    "--data_parallel --nobaselines": "drop --nobaselines",
+    "--nobaselines --batch_size=0": "batch_size=0 must be from 1 to",
+    "--width=-2": "width=-2 must be from 1 to 65536",
+    "--preset=mine": "mine",
+    "--top_rule=latin_square": "Latin-square",
+    "--kernel_ridges=-1": "kernel_ridges=-1.0 must be numbers",
+    "--learning_rates=0.1,nan": "learning_rates=0.1,nan must be numbers",
+}
+
+
 class TestLayerwiseRHM(ExperimentLaws):
     """With the other learners, tuned as they are by default."""
 
@@ -32,28 +56,7 @@ class TestLayerwiseRHM(ExperimentLaws):
         f"--num_test={NUM_TEST}",
         "--num_features=32",
     )
-    bad = {
-        "--num_rules=17": "level 0 needs 8 symbols * 17 rules = 136 distinct tuples",
-        "--depth=0": "depth=0",
-        "--num_test=-3": "num_test=-3",
-        "--num_train=999999": "larger than the language of 131072 strings",
-        "--train_multiple=nan": "train_multiple=nan must be above 0 and finite",
-        "--train_multiple=inf": "train_multiple=inf must be above 0 and finite",
-        "--train_multiple=2 --num_train=100": "give only one",
-        "--vocab_size=8,8": "vocab_size lists 2 numbers for depth=3",
-        "--vocab_size=eight": "--vocab_size=eight",
-        "--vocab_size=": "vocab_size= is empty",
-        "--solver=newton": "value should be one of <gd|ridge|sgd|adam>",
-        "--targets=last": "last",
-        "--data_parallel --batch_size=12": "batch_size=12 cannot be divided between 8",
-        "--data_parallel --nobaselines": "drop --nobaselines",
-        "--nobaselines --batch_size=0": "batch_size=0 must be from 1 to",
-        "--width=-2": "width=-2 must be from 1 to 65536",
-        "--preset=mine": "mine",
-        "--top_rule=latin_square": "Latin-square",
-        "--kernel_ridges=-1": "kernel_ridges=-1.0 must be numbers",
-        "--learning_rates=0.1,nan": "learning_rates=0.1,nan must be numbers",
-    }
+    bad = BAD
 
     def test_the_summary_says_all(self, finished):
         workdir, result = finished

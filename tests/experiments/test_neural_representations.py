@@ -7,6 +7,31 @@ from tests.experiments.laws import ExperimentLaws, legend_of, lines_of, plain
 LEARNERS = ("ntk_rep", "quad_rep")
 
 
+BAD = {
+    "--rank=17": "rank=17 must be from 1 to 16, the dimension of the input",
+    "--degree=0": "degree=0 must be from 1 to 12",
+    "--input_dim=1": "input_dim=1 must be from 2 to",
+    "--noise=-1": "noise=-1.0 must be",
+    "--target=cubic": "'cubic' is unknown: choose one of hermite, monomial",
+    "--num_train=500,100": "num_train=500,100 must be numbers from 16 to 4194304 that ascend",
+    "--num_train=100,100": "that ascend",
+    "--num_train=many": "num_train=many must be whole numbers from 16",
+    "--num_train=1e3": "num_train=1e3 must be whole numbers",
+    "--num_train=": "num_train= is empty",
+    "--num_train=4000000": "seeds at once, and",
+    "--representation=sigmoid": "value should be one of <quadratic|relu|erf|indicator>",
+    "--width=100": "width=100 must be from 153, the directions that are whitened, to 131072",
+    "--num_directions=0": "num_directions=0 must be from 1 to 131072",
+    "--learners=ntk": "learners=ntk must be different ones of ntk_raw, quad_raw",
+    "--learners=ntk_raw,ntk_raw": "must be different ones",
+    "--learners=": "learners= must be different ones of ntk_raw",
+    "--width=131072 --num_directions=100000 --num_train=1000000": "seeds at once, and",
+    "--num_test=0": "num_test=0 must be from 1 to",
+    "--quad_activations=sigmoid": "quad_activations=sigmoid must be different ones of",
+    "--ntk_ridges=-1": "ntk_ridges=-1.0 must be numbers at least 0",
+}
+
+
 class TestNeuralRepresentations(ExperimentLaws):
     name = "neural_representations"
     flags = (
@@ -18,29 +43,7 @@ class TestNeuralRepresentations(ExperimentLaws):
         "--num_steps=100",
         "--learners=ntk_rep,quad_rep",
     )
-    bad = {
-        "--rank=17": "rank=17 must be from 1 to 16, the dimension of the input",
-        "--degree=0": "degree=0 must be from 1 to 12",
-        "--input_dim=1": "input_dim=1 must be from 2 to",
-        "--noise=-1": "noise=-1.0 must be",
-        "--target=cubic": "'cubic' is unknown: choose one of hermite, monomial",
-        "--num_train=500,100": "num_train=500,100 must be numbers from 16 to 4194304 that ascend",
-        "--num_train=100,100": "that ascend",
-        "--num_train=many": "num_train=many must be whole numbers from 16",
-        "--num_train=1e3": "num_train=1e3 must be whole numbers",
-        "--num_train=": "num_train= is empty",
-        "--num_train=4000000": "seeds at once, and",
-        "--representation=sigmoid": "value should be one of <quadratic|relu|erf|indicator>",
-        "--width=100": "width=100 must be from 153, the directions that are whitened, to 131072",
-        "--num_directions=0": "num_directions=0 must be from 1 to 131072",
-        "--learners=ntk": "learners=ntk must be different ones of ntk_raw, quad_raw",
-        "--learners=ntk_raw,ntk_raw": "must be different ones",
-        "--learners=": "learners= must be different ones of ntk_raw",
-        "--width=131072 --num_directions=100000 --num_train=1000000": "seeds at once, and",
-        "--num_test=0": "num_test=0 must be from 1 to",
-        "--quad_activations=sigmoid": "quad_activations=sigmoid must be different ones of",
-        "--ntk_ridges=-1": "ntk_ridges=-1.0 must be numbers at least 0",
-    }
+    bad = BAD
 
     def test_learners_are_compared_at_each_number_of_examples(self, finished):
         summary = jobs.summary_of(finished[0])
@@ -82,17 +85,20 @@ class TestNeuralRepresentations(ExperimentLaws):
             np.testing.assert_allclose(line.get_ydata(), explained[-1:], rtol=1e-6)
 
 
+BAD_THRESHOLDS = {
+    "--input_dims=16,8": "input_dims=16,8 must be numbers from 2 to 256 that ascend",
+    "--train_multiples=0,1": "train_multiples=0,1 must be numbers from 1 to 4096",
+    "--level=2": "level=2.0 must be from 0 to 1",
+    "--input_dims=2 --train_multiples=1": "make 4 train examples, fewer than 16",
+    "--num_steps=5000000000": "num_steps=5000000000 must be from 1 to",
+    "--input_dims=256": "seeds at once, and",
+}
+
+
 class TestRepresentationThresholds(ExperimentLaws):
     name = "representation_thresholds"
     flags = ("--input_dims=4", "--train_multiples=1,8", "--num_seeds=2", "--learners=ntk_raw")
-    bad = {
-        "--input_dims=16,8": "input_dims=16,8 must be numbers from 2 to 256 that ascend",
-        "--train_multiples=0,1": "train_multiples=0,1 must be numbers from 1 to 4096",
-        "--level=2": "level=2.0 must be from 0 to 1",
-        "--input_dims=2 --train_multiples=1": "make 4 train examples, fewer than 16",
-        "--num_steps=5000000000": "num_steps=5000000000 must be from 1 to",
-        "--input_dims=256": "seeds at once, and",
-    }
+    bad = BAD_THRESHOLDS
 
     def test_no_law_is_claimed_of_one_dimension(self, finished):
         summary = jobs.summary_of(finished[0])

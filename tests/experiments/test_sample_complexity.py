@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 
 from hierjax.runs import STRING_LEARNERS
@@ -21,6 +23,26 @@ def check_same_points(workdir, whole):
     assert len(seeds) == len(set(seeds)) == 3 * len(points)
 
 
+BAD = {
+    "--learners=": "learners= must be different ones of layerwise, end_to_end",
+    "--learners=layerwise,deep": "learners=layerwise,deep must be different ones",
+    "--train_multiples=2,1": "train_multiples=2.0,1.0 must be numbers from",
+    "--train_multiples=nan": "train_multiples=nan must be numbers from",
+    "--num_rules=": "num_rules= is empty: it must be numbers from 1",
+    "--num_rules=2,9": "level 0 needs 8 symbols * 9 rules = 72 distinct tuples",
+    "--num_rules=2.5": "num_rules=2.5 must be whole numbers from 1",
+    "--train_multiples=1,1.0001": "1.0001 both make 64 train strings of C8 V8 M2 S2 L3",
+    "--num_rules=2 --depth=1": "can be measured: 8 train strings are fewer",
+    "--num_classes=1 --num_rules=1": "can be measured: a language of 1 strings",
+    "--depth=0": "depth=0 must be numbers from 1",
+    "--level=1": "level=1.0 must be above 0 and below 1",
+    "--level=nan": "level=nan must be",
+    "--num_test=0": "num_test=0 must be from 1",
+    "--workers=2 --num_devices=1": "num_devices=1 is of this process",
+    "--coordinator=localhost:1": "Unknown command line flag 'coordinator'",
+}
+
+
 class TestSampleComplexity(ExperimentLaws):
     name = "sample_complexity"
     flags = (
@@ -30,26 +52,8 @@ class TestSampleComplexity(ExperimentLaws):
         "--train_multiples=1,2",
         "--num_seeds=3",
         "--level=0.3",
-        "--num_features=32",
     )
-    bad = {
-        "--learners=": "learners= must be different ones of layerwise, end_to_end",
-        "--learners=layerwise,deep": "learners=layerwise,deep must be different ones",
-        "--train_multiples=2,1": "train_multiples=2.0,1.0 must be numbers from",
-        "--train_multiples=nan": "train_multiples=nan must be numbers from",
-        "--num_rules=": "num_rules= is empty: it must be numbers from 1",
-        "--num_rules=2,9": "level 0 needs 8 symbols * 9 rules = 72 distinct tuples",
-        "--num_rules=2.5": "num_rules=2.5 must be whole numbers from 1",
-        "--train_multiples=1,1.0001": "1.0001 both make 64 train strings of C8 V8 M2 S2 L3",
-        "--num_rules=2 --depth=1": "can be measured: 8 train strings are fewer",
-        "--num_classes=1 --num_rules=1": "can be measured: a language of 1 strings",
-        "--depth=0": "depth=0 must be numbers from 1",
-        "--level=1": "level=1.0 must be above 0 and below 1",
-        "--level=nan": "level=nan must be",
-        "--num_test=0": "num_test=0 must be from 1",
-        "--workers=2 --num_devices=1": "num_devices=1 is of this process",
-        "--coordinator=localhost:1": "Unknown command line flag 'coordinator'",
-    }
+    bad = BAD
 
     def test_the_summary_tells_points_thresholds_and_fits(self, finished):
         workdir, result = finished
@@ -74,7 +78,7 @@ class TestSampleComplexity(ExperimentLaws):
 
     def test_a_point_is_what_the_layerwise_experiment_measures(self, finished, tmp_path):
         flags = ("--num_rules=4", "--depth=2", "--num_train=256", f"--num_test={NUM_TEST}")
-        flags = (*flags, "--num_features=32", "--num_seeds=3", "--nobaselines")
+        flags = (*flags, "--num_seeds=3", "--nobaselines")
         jobs.succeed("layerwise_rhm", tmp_path, *flags)
         learner = jobs.summary_of(tmp_path)["learners"]["layerwise"]
         (point,) = (
@@ -85,20 +89,20 @@ class TestSampleComplexity(ExperimentLaws):
         difference = np.subtract(point["error"]["per_seed"], learner["test_error"]["per_seed"])
         assert np.abs(difference).max() * NUM_TEST <= 3.01
 
-    def test_a_killed_sweep_goes_on_with_other_devices(self, finished, tmp_path):
-        def measured():
+    def test_a_killed_sweep_is_finished_by_workers(self, finished, tmp_path):
+        def is_measured():
             records = tmp_path / "metrics.jsonl"
             return records.exists() and '"chunk"' in records.read_text()
 
-        jobs.kill_when(measured, jobs.command(self.name, tmp_path, *self.flags))
+        env = os.environ | {"JAX_NUM_CPU_DEVICES": "8"}
+        arguments = jobs.command(self.name, tmp_path, *self.flags, "--num_devices=1")
+        jobs.kill_when(is_measured, arguments, env)
         assert not (tmp_path / "summary.json").exists()
-        jobs.succeed(self.name, tmp_path, *self.flags, "--num_devices=3")
-        check_same_points(tmp_path, finished[0])
-
-    def test_workers_measure_the_same(self, finished, tmp_path):
+        before = len(jobs.events_of(tmp_path, "chunk"))
         result = jobs.spawn(self.name, tmp_path, *self.flags, "--workers=2")
         assert (result.code, result.err) == (0, "")
         check_same_points(tmp_path, finished[0])
+        assert before < len(jobs.events_of(tmp_path, "chunk"))
 
     def check_figure(self, axes, summary):
         *curves, thresholds = axes

@@ -5,6 +5,17 @@ from hierjax.runs import SeedsTrainer
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of, lines_of
 
+BAD = {
+    "--degree=31": "degree=31 must be from 1 to 30, the number of inputs",
+    "--degree=0": "degree=0 must be at least 1",
+    "--num_inputs=0": "num_inputs=0 must be from 1 to 4096",
+    "--num_steps=0": "num_steps=0 must be from 1 to 1048576",
+    "--num_inputs=2000 --degree=1025": "degree=1025 must be at most 1024",
+    "--num_probes=3": "num_probes=3 must be from 4 to 1048576",
+    "--learning_rate=0": "learning_rate=0.0 must be above 0",
+    "--learning_rate=nan": "learning_rate=nan must be above 0 and finite",
+}
+
 
 class TestStaircase(ExperimentLaws):
     name = "staircase"
@@ -19,16 +30,7 @@ class TestStaircase(ExperimentLaws):
         "--num_test=1000",
         "--num_probes=1000",
     )
-    bad = {
-        "--degree=31": "degree=31 must be from 1 to 30, the number of inputs",
-        "--degree=0": "degree=0 must be at least 1",
-        "--num_inputs=0": "num_inputs=0 must be from 1 to 4096",
-        "--num_steps=0": "num_steps=0 must be from 1 to 1048576",
-        "--num_inputs=2000 --degree=1025": "degree=1025 must be at most 1024",
-        "--num_probes=3": "num_probes=3 must be from 4 to 1048576",
-        "--learning_rate=0": "learning_rate=0.0 must be above 0",
-        "--learning_rate=nan": "learning_rate=nan must be above 0 and finite",
-    }
+    bad = BAD
 
     def test_the_staircase_is_climbed(self, finished):
         summary = jobs.summary_of(finished[0])
@@ -58,8 +60,9 @@ class TestStaircase(ExperimentLaws):
     def check_figure(self, axes, summary):
         climb, blocks = axes
         lines = {line.get_label(): line for line in climb.lines}
-        assert legend_of(climb) == ["$x_1$", "$x_1 \\cdots x_{2}$", "$x_1 \\cdots x_{3}$"] + [
-            "the parity, alone"
+        assert legend_of(climb) == [
+            *("$x_1$", "$x_1 \\cdots x_{2}$", "$x_1 \\cdots x_{3}$"),
+            "the parity, alone",
         ]
         trace = np.array(summary["prefix_coefficients"]["staircase"]["first_seed"])
         np.testing.assert_allclose(lines["$x_1$"].get_ydata(), trace[:, 0])
