@@ -10,6 +10,7 @@ import inspect
 import itertools
 import math
 import re
+import typing
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
@@ -58,8 +59,9 @@ def setting(
 class Config:
     """Base of frozen dataclasses whose fields are checked as `setting` says.
 
-    None is allowed where it is the default, for what the config then fills in by itself. A class
-    whose docstring does not explain one of its fields is refused when it is declared.
+    None is allowed where the type has it, and where it is the default, for what the config then
+    fills in by itself. A class whose docstring does not explain one of its fields is refused when
+    it is declared.
 
     Raises:
       ValueError: a value is not allowed; a field is not explained.
@@ -78,8 +80,10 @@ class Config:
     def __post_init__(self):
         for field in dataclasses.fields(cast(Any, self)):
             value = getattr(self, field.name)
-            if not (value is None and field.default is None):
+            if value is not None:
                 check(field.name, value, field.metadata)
+            elif field.default is not None and type(None) not in typing.get_args(field.type):
+                raise ValueError(f"{field.name}=None is no value: leave it out for its default")
 
     def fill(self, **values: Any) -> None:
         """Sets fields that were left unset and follow from others, while the config is made.

@@ -207,7 +207,8 @@ class Experiment:
     require: Callable[[Any], None] = lambda request: None
 
     def __post_init__(self):
-        requests.leaves(self.request)  # A wrong declaration of a flag is refused here.
+        # A wrong declaration of a flag is refused here.
+        requests.check_follows(self.request, self.follows)
 
     def make_request(self, **values: Any) -> Any:
         """Makes a request of values of its flags.

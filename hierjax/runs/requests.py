@@ -125,6 +125,10 @@ def leaves(request: type) -> list[Leaf]:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"two flags of {request.__name__} are called {name}: rename one")
+    for leaf in found:
+        other, _ = leaf.rules.get("only", (leaf.flag, ()))
+        if other not in names:
+            raise ValueError(f"flag {leaf.flag} is only for {other}, which is no flag: rename it")
     return found
 
 
@@ -133,6 +137,12 @@ def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
     for field in dataclasses.fields(config):
         rules, where = field.metadata, (*path, field.name)
         if "config" in rules:
+            own = {each.name for each in dataclasses.fields(rules["config"])}
+            for each in (*rules["names"], *rules["defaults"]):
+                if each not in own:
+                    raise ValueError(
+                        f"{config.__name__}.{field.name} has no field {each} to name or to set"
+                    )
             yield from _leaves(
                 rules["config"], where, rules["prefix"], rules["names"], rules["defaults"]
             )
@@ -165,6 +175,31 @@ def _kind(hint: Any) -> tuple[type, bool]:
     return part, False
 
 
+def check_follows(request: type, follows: Follows) -> None:
+    """Asserts that all names in a table of what follows are names of flags.
+
+    Args:
+      request: class of the request.
+      follows: the table.
+
+    Raises:
+      ValueError: a name is none.
+    """
+    known = leaves(request)
+    names = {leaf.flag for leaf in known}
+    for name, table in follows.items():
+        for each in (name, *(flag for values in table.values() for flag in values)):
+            if each not in names:
+                raise ValueError(
+                    f"follows has {each}, which is no flag of {request.__name__}: choose one of "
+                    f"{_list(known)}"
+                )
+
+
+def _list(known: list[Leaf]) -> str:
+    return ", ".join(leaf.flag for leaf in known)
+
+
 def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
     """Makes a request of the values of its flags.
 
@@ -181,6 +216,9 @@ def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
     """
     known = leaves(request)
     chosen = {leaf.flag: leaf.default for leaf in known}
+    for name in values:
+        if name not in chosen:
+            raise ValueError(f"{request.__name__} has no flag {name}: choose one of {_list(known)}")
     for name, table in follows.items():
         chosen |= table.get(values.get(name, chosen[name]), {})
     chosen |= values

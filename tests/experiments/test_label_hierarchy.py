@@ -119,6 +119,9 @@ class TestLabelHierarchy(ExperimentLaws):
             each for each, want in zip(found, expected, strict=True) if want is not None
         ] == known
 
+    def test_units_may_read_all_that_there_is(self):
+        assert self.experiment.make_request(unit_fan_in=0).stack.fan_in is None
+
     def check_figure(self, axes, summary):
         check_accuracies(axes, summary, [])
 
