@@ -201,7 +201,6 @@ def command(module, *arguments):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
     )
 

@@ -4,10 +4,13 @@ import pytest
 
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train import LabelBaselines, QuadraticConfig
 from hierjax.train.learners import (
     OPTIMIZERS,
     SCHEDULES,
+    KernelConfig,
     NetworkConfig,
+    ShallowConfig,
     end_to_end_learner,
     kernel_learner,
     shallow_learner,
@@ -29,6 +32,7 @@ def test_sizes_follow_from_the_task():
     assert descent.num_steps * descent.batch_size == 20 * 10_000
     assert end_to_end_learner(SPEC, 10)[0].descent.num_steps == 1500
     assert end_to_end_learner(SPEC, 10)[0].module.width == 8 * 5
+    assert shallow_learner(SPEC, 10, ShallowConfig(min_steps=7))[0].descent.num_steps >= 7
     given = end_to_end_learner(SPEC, 10_000, NetworkConfig(width=7, batch_size=3, num_steps=11))[0]
     assert (given.module.width, given.descent.batch_size, given.descent.num_steps) == (7, 3, 11)
 
@@ -63,3 +67,34 @@ def test_updates_follow_the_schedule(optimizer, schedule):
 def test_bad_choices_are_refused(choice, words):
     with pytest.raises(ValueError, match=words):
         NetworkConfig(**choice)
+
+
+def test_kernels_and_ridges_are_those_of_the_config():
+    config = KernelConfig(kernels=("rbf",), bandwidths=(0.5, 2.0), ridges=(0.1,), most_tried=64)
+    (machine,) = kernel_learner(SPEC, config)
+    assert [kernel.name for kernel in machine.kernels] == ["rbf 0.5", "rbf 2"]
+    assert (machine.ridges, machine.most_tried) == ((0.1,), 64)
+
+
+@pytest.mark.parametrize(
+    ("config", "choice", "words"),
+    [
+        (KernelConfig, {"kernels": ("rbf", "cubic")}, "kernels=rbf,cubic must be different ones"),
+        (KernelConfig, {"bandwidths": ()}, "bandwidths= is empty"),
+        (KernelConfig, {"ridges": (-1.0,)}, "ridges=-1.0 must be numbers at least 0"),
+        (ShallowConfig, {"learning_rates": (0.1, float("nan"))}, "learning_rates=0.1,nan must be"),
+        (ShallowConfig, {"width_per_symbol": 0}, "width_per_symbol=0 must be"),
+        (NetworkConfig, {"learning_rates": ()}, "learning_rates= is empty"),
+        (
+            QuadraticConfig,
+            {"widths": (16, 4)},
+            "widths=16,4 must be numbers at least 1 that ascend",
+        ),
+        (QuadraticConfig, {"activations": ("sine",)}, "activations=sine must be different ones"),
+        (LabelBaselines, {"penalty": 0.0}, "penalty=0.0 must be above 0"),
+        (LabelBaselines, {"shallow_width": 2**15}, "shallow_width=32768 must be from 1 to 16384"),
+    ],
+)
+def test_bad_tunings_are_refused(config, choice, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        config(**choice)

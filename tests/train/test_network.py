@@ -48,7 +48,7 @@ def test_layers_learn_one_at_a_time(batch, stack):
     correct = []
     for index, layer in enumerate(layers):
         hidden = forward(layers, params[:index], batch.inputs)
-        correct.append(accuracy(layer.votes(params[index], hidden), batch))
+        correct.append(accuracy(layer.class_scores(params[index], hidden), batch))
     assert 0.25 < correct[0] < correct[2]
     assert correct[2] > 0.9
 

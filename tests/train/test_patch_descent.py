@@ -35,12 +35,12 @@ def test_descent_comes_near_least_squares(below, solver, targets):
     exact = patch_layers(SPEC, dataclasses.replace(config, solver="ridge"))[1]
     layer = patch_layers(SPEC, dataclasses.replace(config, solver=solver))[1]
     assert isinstance(layer, DescentPatchLayer)
-    votes = []
+    scores = []
     for each in (exact, layer):
         params = jax.jit(each.fit)(KEY, hidden, labels)
-        votes.append(np.asarray(each.votes(params, hidden)) - params["class_mean"][None])
-    assert np.corrcoef(votes[0].ravel(), votes[1].ravel())[0, 1] > 0.97
-    assert 0.7 < votes[1].std() / votes[0].std() < 1.3
+        scores.append(np.asarray(each.class_scores(params, hidden)) - params["class_mean"][None])
+    assert np.corrcoef(scores[0].ravel(), scores[1].ravel())[0, 1] > 0.97
+    assert 0.7 < scores[1].std() / scores[0].std() < 1.3
 
 
 def test_only_layers_above_the_table_go_in_rounds():

@@ -95,12 +95,12 @@ def test_same_patch_same_embedding_at_every_position():
     np.testing.assert_allclose(embeddings[:, 0], embeddings[:, 1], rtol=1e-6)
 
 
-def test_votes_of_the_top_layer_are_its_outputs():
+def test_class_scores_of_the_top_layer_are_its_outputs():
     batch = batch_of(300)
     layers, params = trained(batch)
     hidden = forward(layers, params[:2], batch.inputs)
-    votes = layers[2].votes(params[2], hidden)
-    np.testing.assert_allclose(votes, layers[2].apply(params[2], hidden), rtol=1e-4, atol=1e-5)
+    scores = layers[2].class_scores(params[2], hidden)
+    np.testing.assert_allclose(scores, layers[2].apply(params[2], hidden), rtol=1e-4, atol=1e-5)
 
 
 def test_blocks_of_rows_do_not_matter(monkeypatch):
