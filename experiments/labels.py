@@ -153,6 +153,8 @@ def summarize(request: Request, results: Results) -> dict:
     drawn = request.num_train * request.num_sets
     return {
         **{name: asked[name] for name in (*names, "num_seeds", "seed")},
+        # Fields that only some families have are there for all.
+        "task": {"rule": None, "ptf": None, "brain_dump": None} | asked["task"],
         **found,
         "ahead": [mean[k][k + 1] for k in range(min(len(blocks), depth - 1))],
         "accepted": [each.mean(axis=(0, 2)).tolist() for each in corrected],
