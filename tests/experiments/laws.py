@@ -132,9 +132,13 @@ class ExperimentLaws:
             self.fail_after_the_first(patch)
             failed = jobs.run(self.name, workdir, *self.flags)
         assert failed.code == 1
-        assert failed.err == f"{self.name}: Stopped: by a test\n"
+        assert failed.err.startswith(f"{self.name}: Stopped: by a test")
+        assert failed.err.count("\n") == 1
+        assert str(workdir / "metrics.jsonl") in failed.err
         assert not (workdir / "summary.json").exists()
-        assert jobs.events_of(workdir, "failed")[-1]["error"] == "by a test"
+        (event,) = jobs.events_of(workdir, "failed")
+        assert event["error"] == "by a test"
+        assert "Stopped" in event["traceback"]
         kept = len(jobs.events_of(workdir, self.event))
         assert kept == 1
 
