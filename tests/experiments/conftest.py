@@ -1,6 +1,8 @@
 import jax
 import pytest
 
+from hierjax.plots.style import STYLE
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
@@ -18,6 +20,14 @@ def compilation_cache(tmp_path_factory):
         yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_figures():
+    """Nobody looks at their dots."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STYLE, "figure.dpi", 30)
+        yield
 
 
 _OPTIONS = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")

@@ -35,9 +35,7 @@ def run(experiment, workdir, *flags):
     """Runs a command in this process, on one device unless the flags say otherwise."""
     if not any(flag.startswith("--num_devices") for flag in flags):
         flags = ("--num_devices=1", *flags)
-    finished = call(experiment, f"--workdir={workdir}", *flags)
-    gc.collect()  # Whatever still holds the run folder lets go of it.
-    return finished
+    return call(experiment, f"--workdir={workdir}", *flags)
 
 
 def call(experiment, *arguments):
@@ -58,6 +56,7 @@ def call(experiment, *arguments):
             main()
         except SystemExit as end:
             code = end.code
+        gc.collect()  # Whatever still holds the run folder lets go of it.
     return Finished(code, out.getvalue(), err.getvalue())
 
 

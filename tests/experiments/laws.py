@@ -45,11 +45,13 @@ class ExperimentLaws:
     Attributes:
       name: of the command.
       flags: a size at which it takes seconds.
+      fewer: flags that leave out learners, for a run that fails.
       bad: requests that are refused, and words of the refusal.
     """
 
     name: ClassVar[str]
     flags: ClassVar[tuple[str, ...]]
+    fewer: ClassVar[tuple[str, ...]] = ()
     bad: ClassVar[Mapping[str, str]]
 
     @property
@@ -130,7 +132,7 @@ class ExperimentLaws:
         workdir, fits = tmp_path / "run", []
         with monkeypatch.context() as patch:
             self.fail_after_the_first(patch)
-            failed = jobs.run(self.name, workdir, *self.flags)
+            failed = jobs.run(self.name, workdir, *self.flags, *self.fewer)
         assert failed.code == 1
         assert failed.err.startswith(f"{self.name}: Stopped: by a test")
         assert failed.err.count("\n") == 1
@@ -143,12 +145,14 @@ class ExperimentLaws:
         assert kept == 1
 
         count_fits(monkeypatch, fits)
-        jobs.succeed(self.name, workdir, *self.flags)
+        jobs.succeed(self.name, workdir, *self.flags, *self.fewer)
         whole, taken_up = (jobs.summary_of(each) for each in (finished[0], workdir))
+        if self.fewer:
+            whole = those_of(taken_up, whole)
         assert jobs.without_costs(taken_up) == jobs.without_costs(whole)
-        total = len(jobs.events_of(finished[0], self.event))
-        assert len(jobs.events_of(workdir, self.event)) == total
-        assert self.is_sweep or len(fits) == total - kept
+        events = len(jobs.events_of(workdir, self.event))
+        assert self.is_sweep or len(fits) == events - kept
+        assert self.fewer or events == len(jobs.events_of(finished[0], self.event))
 
     @property
     def event(self) -> str:
@@ -204,6 +208,13 @@ class ExperimentLaws:
 
     def check_figure(self, axes, summary):
         raise NotImplementedError
+
+
+def those_of(part, whole):
+    """What a summary says of the learners that another one has."""
+    if not isinstance(whole, dict):
+        return whole
+    return {name: those_of(part[name], each) for name, each in whole.items() if name in part}
 
 
 def count_fits(patch, fits):

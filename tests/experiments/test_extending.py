@@ -14,11 +14,14 @@ from experiments import layerwise_rhm, sample_complexity
 from hierjax.models import one_hot_strings
 from hierjax.runs import STRING_LEARNERS, SeedsTrainer
 from hierjax.train import CROSS_ENTROPY, Kernel, KernelRidge, class_scores
-from tests.experiments import jobs
+from tests.experiments import jobs, test_layerwise_rhm
 from tests.experiments.laws import legend_of, lines_of, ticks_of
 
-SIZES = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=2", "--num_test=64")
-SMALL = (*SIZES, "--depth=3", "--num_features=16", "--num_train=64", "--nobaselines")
+SIZES = ("--num_rules=2", "--vocab_size=4", "--num_classes=4", "--num_seeds=2")
+SMALL = (
+    *test_layerwise_rhm.TestLayerwiseRHM.flags,
+    "--nobaselines",
+)  # Its programs are compiled already.
 
 
 @contextlib.contextmanager
@@ -76,17 +79,16 @@ def test_a_learner_is_declared_once_and_stands_in_the_command(finished, tmp_path
     assert re.search(r"^linear +0\.\d+ ± ", result.out, re.MULTILINE)
     learner = jobs.summary_of(workdir)["learners"]["linear"]
     assert learner["test_error"]["mean"] < 0.75
-    assert learner["chosen"]["kernel"] == ["linear", "linear"]
+    assert learner["chosen"]["kernel"] == 3 * ["linear"]
     assert ticks_of(axes[1].get_xticklabels()) == ["layerwise", "linear"]
     _, mean = lines_of(axes[1], "tab:purple")
     np.testing.assert_allclose(mean.get_ydata(), 2 * [learner["test_error"]["mean"]])
 
 
 def test_a_learner_is_declared_once_and_stands_in_the_sweep(tmp_path):
-    flags = [flag for flag in SIZES if "num_test" not in flag]
     with learners(linear=linear):
         assert sample_complexity.EXPERIMENT.make_request().learners == ("layerwise", "linear")
-        flags = (*flags, "--depth=3", "--train_multiples=2", "--learners=linear")
+        flags = (*SIZES, "--depth=3", "--train_multiples=2", "--learners=linear")
         result = jobs.succeed("sample_complexity", tmp_path, *flags)
         *curves, thresholds = sample_complexity.EXPERIMENT.figure(tmp_path).axes
     assert "linear: n at error" in result.out
@@ -115,7 +117,7 @@ def test_a_measure_of_a_finished_run_trains_nothing(finished, tmp_path, monkeypa
     said = [layer["confidence"] for layer in after["measures"]["layerwise"]]
     assert len(said) == 3
     for line, each in zip(table[1:], said, strict=True):
-        assert len(each["per_seed"]) == 2
+        assert len(each["per_seed"]) == 3
         assert f"{each['mean']:.3f}!" in line
     for layer in after["measures"]["layerwise"]:
         del layer["confidence"]

@@ -147,6 +147,7 @@ class TestBrainDump(ExperimentLaws):
         "--passes=6",
         "--num_test=500",
     )
+    fewer = ("--nobaselines",)
     bad = BAD_DUMPS
 
     def test_it_is_learned_and_compared(self, finished):

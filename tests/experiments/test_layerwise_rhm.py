@@ -56,6 +56,7 @@ class TestLayerwiseRHM(ExperimentLaws):
         f"--num_test={NUM_TEST}",
         "--num_features=32",
     )
+    fewer = ("--nobaselines",)
     bad = BAD
 
     def test_the_summary_says_all(self, finished):
@@ -174,8 +175,8 @@ class TestRuns:
     def test_a_shared_batch_changes_nothing_but_rounding(self, compared, tmp_path):
         workdir = shutil.copytree(compared, tmp_path / "run")
         shutil.rmtree(workdir / "checkpoints" / "end_to_end")
-        jobs.succeed(self.name, workdir, *self.flags, "--data_parallel", "--num_devices=4")
-        assert jobs.summary_of(workdir)["num_devices"] == 4
+        jobs.succeed(self.name, workdir, *self.flags, "--data_parallel", "--num_devices=2")
+        assert jobs.summary_of(workdir)["num_devices"] == 2
         assert np.abs(wrong(workdir, "end_to_end") - wrong(compared, "end_to_end")).max() <= 3
         assert np.array_equal(wrong(workdir, "kernel"), wrong(compared, "kernel"))
 

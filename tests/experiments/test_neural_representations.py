@@ -42,6 +42,7 @@ class TestNeuralRepresentations(ExperimentLaws):
         "--num_test=200",
         "--num_steps=100",
         "--learners=ntk_rep,quad_rep",
+        "--quad_widths=16",
     )
     bad = BAD
 
