@@ -18,7 +18,7 @@ from unittest import mock
 
 import jax
 
-from hierjax.runs import LayerwiseRun, SweepRun
+from hierjax.runs import STRING_LEARNERS, LayerwiseRun, SweepRun
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,6 +58,19 @@ def call(experiment, *arguments):
             code = end.code
         gc.collect()  # Whatever still holds the run folder lets go of it.
     return Finished(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def only_learners(*names):
+    """Within it these are all learners of strings that there are."""
+    before = dict(STRING_LEARNERS)
+    try:
+        for name in before.keys() - set(names):
+            del STRING_LEARNERS[name]
+        yield
+    finally:
+        STRING_LEARNERS.clear()
+        STRING_LEARNERS.update(before)
 
 
 @contextlib.contextmanager

@@ -37,17 +37,10 @@ def declared(registry, name, function, **fields):
 @contextlib.contextmanager
 def learners(**more):
     """No other learners than the layerwise one and these."""
-    before = dict(STRING_LEARNERS)
-    try:
-        for name in set(before) - {"layerwise"}:
-            del STRING_LEARNERS[name]
-        with contextlib.ExitStack() as stack:
-            for name, function in more.items():
-                stack.enter_context(declared(STRING_LEARNERS, name, function, colour="tab:purple"))
-            yield
-    finally:
-        STRING_LEARNERS.clear()
-        STRING_LEARNERS.update(before)
+    with jobs.only_learners("layerwise"), contextlib.ExitStack() as stack:
+        for name, function in more.items():
+            stack.enter_context(declared(STRING_LEARNERS, name, function, colour="tab:purple"))
+        yield
 
 
 def linear(spec, num_train, settings):

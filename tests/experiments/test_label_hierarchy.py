@@ -144,8 +144,10 @@ class TestBrainDump(ExperimentLaws):
         "--labels_per_level=8",
         "--num_seeds=2",
         "--num_train=1500",
-        "--passes=6",
+        "--solver=ridge",
         "--num_test=500",
+        "--baseline_width=64",
+        "--baseline_shallow_width=256",
     )
     fewer = ("--nobaselines",)
     bad = BAD_DUMPS

@@ -143,18 +143,18 @@ class TestRuns:
     @pytest.fixture(scope="class")
     @classmethod
     def compared(cls, finished, tmp_path_factory):
-        """The other learners are added to a run that was finished without them."""
+        """Another learner is added to a run that was finished without it."""
         workdir = tmp_path_factory.mktemp("compared") / "run"
         shutil.copytree(finished, workdir)
-        result = jobs.succeed(cls.name, workdir, *cls.flags)
-        counts = "layerwise 3 of 3, end_to_end 0 of 1, shallow 0 of 1, kernel 0 of 1"
-        assert f"layers finished: {counts}" in result.out
+        with jobs.only_learners("layerwise", "end_to_end"):
+            result = jobs.succeed(cls.name, workdir, *cls.flags)
+        assert "layers finished: layerwise 3 of 3, end_to_end 0 of 1" in result.out
         return workdir
 
-    def test_other_learners_are_added_to_a_finished_run(self, finished, compared):
+    def test_another_learner_is_added_to_a_finished_run(self, finished, compared):
         before, after = jobs.summary_of(finished), jobs.summary_of(compared)
         assert set(before["learners"]) == {"layerwise"}
-        assert set(after["learners"]) == set(NAMES)
+        assert set(after["learners"]) == {"layerwise", "end_to_end"}
         assert after["learners"]["layerwise"] == before["learners"]["layerwise"]
         assert after["levels"] == before["levels"]
 
@@ -175,16 +175,17 @@ class TestRuns:
     def test_a_shared_batch_changes_nothing_but_rounding(self, compared, tmp_path):
         workdir = shutil.copytree(compared, tmp_path / "run")
         shutil.rmtree(workdir / "checkpoints" / "end_to_end")
-        jobs.succeed(self.name, workdir, *self.flags, "--data_parallel", "--num_devices=2")
+        with jobs.only_learners("layerwise", "end_to_end"):
+            jobs.succeed(self.name, workdir, *self.flags, "--data_parallel", "--num_devices=2")
         assert jobs.summary_of(workdir)["num_devices"] == 2
         assert np.abs(wrong(workdir, "end_to_end") - wrong(compared, "end_to_end")).max() <= 3
-        assert np.array_equal(wrong(workdir, "kernel"), wrong(compared, "kernel"))
+        assert np.array_equal(wrong(workdir), wrong(compared))
 
-    @pytest.mark.parametrize("awaited", ["config.json", "checkpoints/layerwise/layers/1"])
-    def test_a_killed_run_ends_as_an_unbroken_one(self, finished, tmp_path, awaited):
+    def test_a_killed_run_ends_as_an_unbroken_one(self, finished, tmp_path):
         env = os.environ | {"JAX_NUM_CPU_DEVICES": "8"}
         killed = jobs.command(self.name, tmp_path, *self.alone, "--num_devices=1")
-        jobs.kill_when((tmp_path / awaited).exists, killed, env)
+        awaited = tmp_path / "checkpoints" / "layerwise" / "layers" / "1"
+        jobs.kill_when(awaited.exists, killed, env)
         assert not (tmp_path / "summary.json").exists()
         jobs.succeed(self.name, tmp_path, *self.alone)
         whole, resumed = (jobs.summary_of(each) for each in (finished, tmp_path))
