@@ -125,7 +125,8 @@ class TestLayerwiseRHM(ExperimentLaws):
 class TestRuns:
     """What befalls the folder of a run: other flags, devices, kills, damage."""
 
-    name, flags = TestLayerwiseRHM.name, TestLayerwiseRHM.flags
+    name = TestLayerwiseRHM.name
+    flags = (*TestLayerwiseRHM.flags, "--num_steps=200", "--learning_rates=0.1")
     alone = (*flags, "--nobaselines")
 
     @pytest.fixture(scope="class")
