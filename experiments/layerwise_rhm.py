@@ -112,9 +112,9 @@ def draw(key: jax.Array, request: Request) -> StringData:
 
 def learners(request: Request) -> dict[str, Stack]:
     """The learners that are asked for and can be trained, layerwise first."""
-    stacks = {}
+    stacks, left_out = {}, skipped(request)
     for name in STRING_LEARNERS if request.baselines else ["layerwise"]:
-        if name in skipped(request):
+        if name in left_out:
             continue
         mesh = request.mesh if name == "end_to_end" else None
         # On a CPU one factorisation has all cores already, and several get in each other's way.

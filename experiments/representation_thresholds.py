@@ -121,7 +121,7 @@ class Cell:
 
     def point(self) -> Point:
         """What a sweep measures."""
-        is_kernel = self.learner.startswith("ntk")
+        is_kernel = POLYNOMIAL_LEARNERS[self.learner].holds_gram
         work = (self.num_train / 1000) ** 2 if is_kernel else self.num_train / 100
         return Point(self.name, work, DrawData(self.request), self.measure, fills_cpu=is_kernel)
 

@@ -86,8 +86,9 @@ class Request(SweepRequest, LearnerSettings):
         def num_test(spec: RandomHierarchySpec) -> int:
             return min(self.num_test, spec.num_strings // _SHARE_OF_TEST)
 
+        settings = self.settings
         return [
-            StringCell(spec, learner, multiple, num_test(spec), self.settings)
+            StringCell(spec, learner, multiple, num_test(spec), settings)
             for spec in self.specs
             for multiple in self.train_multiples
             for learner in self.learners

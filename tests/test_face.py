@@ -54,12 +54,3 @@ def test_names_that_stood_on_top_still_do_and_say_where_they_are_now():
         assert hj.KernelRidge is hj.train.KernelRidge
     with pytest.raises(AttributeError, match="no attribute 'kernel_rigde'"):
         hj.kernel_rigde  # noqa: B018
-
-
-def test_votes_of_layers_are_called_class_scores_now():
-    class Layer(hj.train.ScoringLayer):
-        def class_scores(self, params, inputs):
-            return params + inputs
-
-    with pytest.warns(DeprecationWarning, match="votes is called class_scores"):
-        assert Layer().votes(1, 2) == 3

@@ -69,11 +69,14 @@ class PolynomialLearner:
       make: (settings, dimension of what it sees) -> the layers above the input or representation.
       colour: colour of the learner in figures, which no other learner has.
       represented: whether the learner sees the representation in place of the input.
+      holds_gram: whether the learner holds a Gram matrix of all train examples, whose
+        factorisation keeps all cores of a CPU at work.
     """
 
     make: Callable[[Any, int], tuple]
     colour: str
     represented: bool = False
+    holds_gram: bool = False
 
 
 POLYNOMIAL_LEARNERS: Registry[PolynomialLearner] = Registry(PolynomialLearner, "learner")
@@ -112,9 +115,9 @@ def quad(settings: "PolynomialSettings", input_dim: int) -> tuple[QuadraticModel
     return quadratic_learner(input_dim, settings.quad)
 
 
-POLYNOMIAL_LEARNERS.add("ntk_raw", colour="tab:orange")(ntk)
+POLYNOMIAL_LEARNERS.add("ntk_raw", colour="tab:orange", holds_gram=True)(ntk)
 POLYNOMIAL_LEARNERS.add("quad_raw", colour="tab:green")(quad)
-POLYNOMIAL_LEARNERS.add("ntk_rep", colour="tab:red", represented=True)(ntk)
+POLYNOMIAL_LEARNERS.add("ntk_rep", colour="tab:red", represented=True, holds_gram=True)(ntk)
 POLYNOMIAL_LEARNERS.add("quad_rep", colour="tab:blue", represented=True)(quad)
 
 
@@ -199,10 +202,10 @@ class PolynomialSettings(Config):
           num_train: number of train examples.
           num_test: number of test examples.
         """
-        size, held = np.dtype(self.dtype).itemsize, 0
-        if name.startswith("ntk"):
+        learner, size, held = POLYNOMIAL_LEARNERS[name], np.dtype(self.dtype).itemsize, 0
+        if learner.holds_gram:
             held += gram_bytes(num_train, self.dtype) + 2 * size * num_train * num_test
-        if POLYNOMIAL_LEARNERS[name].represented:
+        if learner.represented:
             features = 2 * (num_train + num_test) * self.width
             held = max(held, 4 * (features + 4 * min(num_train, self.width) ** 2))
         return held

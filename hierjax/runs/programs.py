@@ -129,10 +129,7 @@ class Programs:
         draw, layout = self._draws.get((task.terms.sweep, task.data, count, lanes), compile_draw)
         mesh = self._first if alone else self._mesh
         if alone:
-            keys = keys[:1]
-            layout = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), layout
-            )
+            keys, layout = keys[:1], jax.tree.map(_one_row, layout)
         measure = compile_for(
             mesh, map_seeds(point.measure, mesh, self._impl, lanes).trace(keys, layout)
         )

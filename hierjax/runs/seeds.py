@@ -221,7 +221,12 @@ class SeedsTrainer:
         Returns:
           What the function `measure` returns, numpy arrays (num_seeds, ...).
         """
-        seeds, trained = self._seeds, (tuple(below), params)
+        measured = self._measure_chunks((tuple(below), params))
+        gc.collect()  # As after a fit: a finished run of many learners measures all of them.
+        return measured
+
+    def _measure_chunks(self, trained: tuple[tuple[PyTree, ...], PyTree]) -> PyTree:
+        seeds = self._seeds
         lanes, _ = next(seeds.chunks())
         layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
         program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))

@@ -1,6 +1,7 @@
 """Strings of random hierarchies: what a seed draws for its learners, and the points of a sweep."""
 
 import dataclasses
+import functools
 from fractions import Fraction
 
 import jax
@@ -100,7 +101,7 @@ class StringCell:
         """Name of the point in the records."""
         return f"{self.learner} {spec_name(self.spec)} n={self.num_train}"
 
-    @property
+    @functools.cached_property
     def obstacle(self) -> str:
         """Why nothing can be measured at this point; empty if something can."""
         if self.num_test < 1:
