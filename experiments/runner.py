@@ -1,5 +1,6 @@
 """The one runner: it makes a command of a declared experiment."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def run(experiment: Experiment) -> None:
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         work.restore(folder)
-    with cli.running(folder):
+    with contextlib.closing(folder), cli.running(folder):
         print(f"{experiment.headline(request)}, into {folder.path}")
         if work.resumed:
             print(work.resumed)

@@ -22,6 +22,7 @@ Layers for many seeds:
                     and devices; seed_chunks, compile_for, free_memory, IMPLS.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
   seeds.py          Seeds, SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
+  rounds.py         Rounds: fits in rounds, saved between rounds.
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run; device_name.
 

@@ -50,7 +50,7 @@ class StackConfig(Config):
             self.fill(fan_in=None)
         if self.fan_in == 1 and self.activation == "quadratic":
             raise ValueError(
-                "--unit_fan_in=1 makes quadratic units of signs constant: read 2 or more"
+                "fan_in=1 makes quadratic units of signs constant: let units read 2 or more inputs"
             )
 
 

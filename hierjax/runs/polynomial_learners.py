@@ -173,7 +173,7 @@ class PolynomialSettings(Config):
         if not self.num_directions <= self.width <= _MOST_WIDTH:
             raise ValueError(
                 f"width={self.width} must be from {self.num_directions}, the directions that are "
-                f"whitened, to {_MOST_WIDTH}: set --width or --num_directions"
+                f"whitened, to {_MOST_WIDTH}: set width or num_directions"
             )
 
     @property

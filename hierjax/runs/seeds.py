@@ -18,12 +18,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from hierjax.runs.parallel import Mapped, compile_for, map_seeds, seed_chunks, seed_mesh
+from hierjax.runs.rounds import Rounds
 from hierjax.runs.stages import Stage
 
 PyTree = Any
-
-_SECONDS_BETWEEN_SAVES = 10.0
-
 
 _take = jax.jit(lambda keys, lanes: keys[lanes])
 
@@ -179,7 +177,7 @@ class SeedsTrainer:
         index, below = len(below), tuple(below)
         traced = self._programs(index)
         layout = self.rounds_layout(index)
-        rounds = None if layout is None else _Rounds(layout, saved_rounds, save_rounds)
+        rounds = None if layout is None else Rounds(layout, saved_rounds, save_rounds)
         # Once it is compiled, what was traced only takes memory.
         del self._traced[index]
         layer = self._run(traced, below, rounds, on_seeds)
@@ -189,7 +187,7 @@ class SeedsTrainer:
         self._require_finite(index, layer.params)
         return layer
 
-    def _run(self, traced, below, rounds: "_Rounds | None", on_seeds) -> FittedLayer:
+    def _run(self, traced, below, rounds: Rounds | None, on_seeds) -> FittedLayer:
         """Compiles the programs of a layer, and runs them for all seeds."""
         start = time.perf_counter() - self._tracing_seconds
         self._tracing_seconds = 0.0
@@ -273,52 +271,6 @@ class SeedsTrainer:
                 f"layer {index + 1} of {self.num_layers} is not finite for seeds {seeds}: the "
                 "layers below it are kept"
             )
-
-
-class _Rounds:
-    """The states of all seeds between rounds, whatever chunks the seeds are worked on in."""
-
-    def __init__(self, layout: PyTree, saved: PyTree | None, save: Callable[[PyTree], None]):
-        if saved is None:
-            saved = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), layout)
-        self._rounds = jax.tree.map(np.array, saved)
-        self._save = save
-        self._last_save = -np.inf
-
-    def fit(self, advance, state, lanes, on_seeds) -> PyTree:
-        """Returns the state of a chunk after its last round."""
-        state = self._resume(state, lanes)
-        progress = np.asarray(state.progress)[: len(lanes)]
-        while progress.min() < 1:
-            state = advance(state)
-            before, progress = progress, np.asarray(state.progress)[: len(lanes)]
-            on_seeds(float((progress - before).sum()))
-            if time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES:
-                self._keep(state, lanes)
-                self._save(jax.tree.map(np.copy, self._rounds))
-                self._last_save = time.perf_counter()
-        self._keep(state, lanes)
-        return state
-
-    def _resume(self, state: PyTree, lanes: np.ndarray) -> PyTree:
-        started = self._rounds["started"][lanes]
-        if not started.any():
-            return state
-
-        def take(saved, new):
-            new = np.array(new)  # Rows past the lanes are padding.
-            new[: len(lanes)][started] = saved[lanes][started]
-            return new
-
-        return jax.tree.map(take, self._rounds["state"], jax.device_get(state))
-
-    def _keep(self, state: PyTree, lanes: np.ndarray) -> None:
-        self._rounds["started"][lanes] = True
-
-        def put(kept, new):
-            kept[lanes] = new[: len(lanes)]
-
-        jax.tree.map(put, self._rounds["state"], jax.device_get(state))
 
 
 def _rows(tree: PyTree, rows: np.ndarray | slice) -> PyTree:

@@ -27,7 +27,7 @@ from hierjax.train import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Learner:
+class StringLearner:
     """A learner of random hierarchies.
 
     Attributes:
@@ -45,7 +45,7 @@ class Learner:
     fills_cpu: bool = False
 
 
-STRING_LEARNERS: Registry[Learner] = Registry(Learner, "learner")
+STRING_LEARNERS: Registry[StringLearner] = Registry(StringLearner, "learner")
 """Learners of random hierarchies by name, in the order of tables and figures."""
 
 

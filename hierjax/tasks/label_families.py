@@ -100,11 +100,11 @@ class HierarchyFamily(LabelFamily):
       labels_per_level: number of labels of each level; unset: half as many as inputs, which is
         how many a level of gates rewrites.
       rule: number of the cellular automaton's rule; unset: 30.
-      ptf_kind: kind of the threshold functions of --task ptf; unset: majority.
+      ptf_kind: kind of the polynomial threshold functions; unset: majority.
       fan_in: number of nodes that each threshold function reads; unset: 3, for "and" 2.
       degree: degree of random threshold functions, K; unset: 2.
       max_coefficient: largest coefficient of random threshold functions, M; unset: 3.
-      min_share: least share of the rarer sign of a label of --task ptf; unset: 0.2.
+      min_share: least share of the rarer sign of a label of threshold functions; unset: 0.2.
       ptf: sizes of the threshold functions; None for other kinds.
 
     Raises:

@@ -14,6 +14,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Key
 
+from hierjax.settings import Config, setting
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.harmonics import KINDS, gegenbauer, num_harmonics, zonal_coefficients
 
@@ -22,7 +23,7 @@ _MAX_DEGREE = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class PolynomialSpec:
+class PolynomialSpec(Config):
     """Sizes of a target that is a polynomial of a few directions.
 
     Attributes:
@@ -36,25 +37,18 @@ class PolynomialSpec:
       ValueError: the kind is unknown, or a number is out of bounds.
     """
 
-    input_dim: int
+    input_dim: int = setting(least=2, most=_MAX_DIM)
     rank: int = 1
-    degree: int = 4
-    kind: str = "hermite"
-    noise: float = 0.0
+    degree: int = setting(4, least=1, most=_MAX_DEGREE)
+    kind: str = setting("hermite", choices=KINDS)
+    noise: float = setting(0.0, least=0)
 
     def __post_init__(self):
-        if not 2 <= self.input_dim <= _MAX_DIM:
-            raise ValueError(f"input_dim={self.input_dim} must be from 2 to {_MAX_DIM}")
+        super().__post_init__()
         if not 1 <= self.rank <= self.input_dim:
             raise ValueError(
                 f"rank={self.rank} must be from 1 to {self.input_dim}, the dimension of the input"
             )
-        if not 1 <= self.degree <= _MAX_DEGREE:
-            raise ValueError(f"degree={self.degree} must be from 1 to {_MAX_DEGREE}")
-        if self.kind not in KINDS:
-            raise ValueError(f"kind={self.kind!r} is unknown: choose one of {', '.join(KINDS)}")
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"noise={self.noise} must be a number that is not negative")
 
 
 class LowRankPolynomial(struct.PyTreeNode):

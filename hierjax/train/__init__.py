@@ -12,9 +12,10 @@ Layers and the stacks made of them:
                         a random hierarchy; TableLayer, the first of them (TARGETS, NORMALIZERS).
   patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
   patch_stack.py        patch_layers: the whole stack.
-  block_layer.py        BlockLayer, BlockConfig, residual_layers: blocks of a residual stack, fitted
-                        on all labels (BLOCK_SOLVERS, ACCEPT); DescentBlockLayer: by minibatches;
-                        TrainedBlock.
+  block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
+                        (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
+  block_descent.py      DescentBlockLayer: a block trained by minibatches.
+  block_stack.py        residual_layers: all blocks of a residual stack.
   network.py            Network: a Flax module of your own, trained whole; network_layers: layer by
                         layer; NetworkLayer, TrainedNetwork, merge_variables.
   kernel_ridge.py       KernelRidge, KernelMachine: kernel ridge regression; Kernel,
@@ -45,15 +46,15 @@ How parameters are fitted:
 """
 
 from hierjax.train.best_of import Best, BestOf, Candidate
+from hierjax.train.block_descent import DescentBlockLayer
 from hierjax.train.block_layer import (
     ACCEPT,
     BLOCK_SOLVERS,
     BlockConfig,
     BlockLayer,
-    DescentBlockLayer,
     TrainedBlock,
-    residual_layers,
 )
+from hierjax.train.block_stack import residual_layers
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.kernel_ridge import (
     RADIAL,

@@ -12,7 +12,7 @@ BAD = {
     "--degree=0": "degree=0 must be from 1 to 12",
     "--input_dim=1": "input_dim=1 must be from 2 to",
     "--noise=-1": "noise=-1.0 must be",
-    "--target=cubic": "'cubic' is unknown: choose one of hermite, monomial",
+    "--target=cubic": "--target=cubic: value should be one of <hermite|monomial>",
     "--num_train=500,100": "num_train=500,100 must be numbers from 16 to 4194304 that ascend",
     "--num_train=100,100": "that ascend",
     "--num_train=many": "num_train=many must be whole numbers from 16",

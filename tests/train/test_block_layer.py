@@ -5,8 +5,9 @@ import pytest
 
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.tasks.label_hierarchies import automaton, draw_reversible_hierarchy
-from hierjax.train import block_layer
-from hierjax.train.block_layer import BlockConfig, BlockLayer, residual_layers
+from hierjax.train import block_descent
+from hierjax.train.block_layer import BlockConfig, BlockLayer
+from hierjax.train.block_stack import residual_layers
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
 from hierjax.train.losses import LABEL_LOSSES
 from hierjax.train.network import merge_variables
@@ -126,7 +127,7 @@ def test_one_sample_for_all_blocks_stalls_unless_labels_are_validated():
 
 
 def test_a_fit_that_runs_away_leaves_no_finite_weights(monkeypatch):
-    monkeypatch.setitem(block_layer._SGD_RATES, "square", 30.0)
+    monkeypatch.setitem(block_descent._SGD_RATES, "square", 30.0)
     _, params = train(BlockConfig(loss="square", batch_size=64), stack=ResidualStack(8, 1, 136))
     assert jnp.isnan(params[0].variables["params"]["blocks_0"]["second"]["kernel"]).all()
 

@@ -1,0 +1,58 @@
+"""Fits in rounds on the host: how far each seed has come, saved so that a killed run goes on."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+PyTree = Any
+
+_SECONDS_BETWEEN_SAVES = 10.0
+
+
+class Rounds:
+    """The states of all seeds between rounds, whatever chunks the seeds are worked on in."""
+
+    def __init__(self, layout: PyTree, saved: PyTree | None, save: Callable[[PyTree], None]):
+        if saved is None:
+            saved = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), layout)
+        self._rounds = jax.tree.map(np.array, saved)
+        self._save = save
+        self._last_save = -np.inf
+
+    def fit(self, advance, state, lanes, on_seeds) -> PyTree:
+        """Returns the state of a chunk after its last round."""
+        state = self._resume(state, lanes)
+        progress = np.asarray(state.progress)[: len(lanes)]
+        while progress.min() < 1:
+            state = advance(state)
+            before, progress = progress, np.asarray(state.progress)[: len(lanes)]
+            on_seeds(float((progress - before).sum()))
+            if time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES:
+                self._keep(state, lanes)
+                self._save(jax.tree.map(np.copy, self._rounds))
+                self._last_save = time.perf_counter()
+        self._keep(state, lanes)
+        return state
+
+    def _resume(self, state: PyTree, lanes: np.ndarray) -> PyTree:
+        started = self._rounds["started"][lanes]
+        if not started.any():
+            return state
+
+        def take(saved, new):
+            new = np.array(new)  # Rows past the lanes are padding.
+            new[: len(lanes)][started] = saved[lanes][started]
+            return new
+
+        return jax.tree.map(take, self._rounds["state"], jax.device_get(state))
+
+    def _keep(self, state: PyTree, lanes: np.ndarray) -> None:
+        self._rounds["started"][lanes] = True
+
+        def put(kept, new):
+            kept[lanes] = new[: len(lanes)]
+
+        jax.tree.map(put, self._rounds["state"], jax.device_get(state))
