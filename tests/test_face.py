@@ -33,9 +33,9 @@ def test_public_names_exist_and_are_documented(name):
 @pytest.mark.parametrize("name", PACKAGES)
 def test_a_package_tells_in_which_file_each_of_its_functions_lives(name):
     """Read as a person does: a name stands in the entry of the file that defines it."""
-    told = re.split(r"^ *(\w+\.py) ", package(name).__doc__, flags=re.MULTILINE)[1:]
+    told = re.split(r"^ *([\w/]+\.py) ", package(name).__doc__, flags=re.MULTILINE)[1:]
     entries = dict(zip(told[::2], told[1::2], strict=True))
-    files = {path.name for path in (ROOT / name).glob("*.py")} - {"__init__.py"}
+    files = {str(path.relative_to(ROOT / name)) for path in (ROOT / name).glob("**/[!_]*.py")}
     assert set(entries) == files
     untold = []
     for each in package(name).__all__:
@@ -43,8 +43,8 @@ def test_a_package_tells_in_which_file_each_of_its_functions_lives(name):
         if not (inspect.isclass(value) or inspect.isfunction(value)):
             continue
         home = value.__module__
-        file = home.rpartition(".")[2] + ".py"
-        if home.startswith(f"hierjax.{name}.") and not re.search(rf"\b{each}\b", entries[file]):
+        file = home.removeprefix(f"hierjax.{name}.").replace(".", "/") + ".py"
+        if file in files and not re.search(rf"\b{each}\b", entries[file]):
             untold.append(f"{each} of {file}")
     assert not untold
 

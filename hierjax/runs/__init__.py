@@ -9,13 +9,13 @@ What a run is:
   sweep_run.py      SweepRun: carries out the latter.
   progress.py       Progress: how far a run is, for people.
 
-Learners, each declared once for all commands:
-  string_learners.py      STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle.
-  string_points.py        draw_strings: what a seed draws, StringData; StringCell: a point of a
-                          sweep; spec_name.
-  label_learners.py       LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
-                          draws, LabelData; label_stacks, task_key.
-  polynomial_learners.py  POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
+Learners, each declared once for all commands, in learners/:
+  learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle.
+  learners/string_points.py  draw_strings: what a seed draws, StringData; StringCell: a point of a
+                             sweep; spec_name.
+  learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
+                             draws, LabelData; label_stacks, task_key.
+  learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
 
 Layers for many seeds:
   parallel.py       seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped over seeds
@@ -26,18 +26,17 @@ Layers for many seeds:
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run; device_name.
 
-Grids of points by seeds:
-  sweep.py          Sweep, Measured: the points that are missing are measured and recorded.
-  points.py         Point, and the tasks that a sweep is divided into.
-  programs.py       The compiled programs of points.
-  workers.py        What a process does that measures, and whether it may.
-  executors.py      Threads of this process, and the outcomes of any executor.
-  dask_workers.py   workers_of: workers of Dask.
-  dask_executor.py  What makes an executor of Dask's client.
+Grids of points by seeds, in sweeps/:
+  sweeps/sweep.py          Sweep, Measured: the points that are missing are measured and recorded.
+  sweeps/points.py         Point, and the tasks that a sweep is divided into.
+  sweeps/programs.py       The compiled programs of points.
+  sweeps/workers.py        What a process does that measures, and whether it may.
+  sweeps/executors.py      Threads of this process, and the outcomes of any executor.
+  sweeps/dask_workers.py   workers_of: workers of Dask.
+  sweeps/dask_executor.py  What makes an executor of Dask's client.
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.dask_workers import workers_of
 from hierjax.runs.experiment import (
     ERROR,
     LayerwiseExperiment,
@@ -50,7 +49,8 @@ from hierjax.runs.experiment import (
     described,
     measures,
 )
-from hierjax.runs.label_learners import (
+from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
+from hierjax.runs.learners.labels import (
     LABEL_LEARNERS,
     LabelData,
     StackConfig,
@@ -58,7 +58,9 @@ from hierjax.runs.label_learners import (
     label_stacks,
     task_key,
 )
-from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
+from hierjax.runs.learners.polynomials import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
+from hierjax.runs.learners.string_points import StringCell, StringData, draw_strings, spec_name
+from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.parallel import (
     IMPLS,
     compile_for,
@@ -69,17 +71,15 @@ from hierjax.runs.parallel import (
     seed_keys,
     seed_mesh,
 )
-from hierjax.runs.points import Point
-from hierjax.runs.polynomial_learners import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder, device_name
 from hierjax.runs.requests import RunRequest, SweepRequest, build, identity, leaves, nested
 from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
-from hierjax.runs.string_learners import STRING_LEARNERS, LearnerSettings, obstacle
-from hierjax.runs.string_points import StringCell, StringData, draw_strings, spec_name
-from hierjax.runs.sweep import Measured, Sweep
 from hierjax.runs.sweep_run import SweepRun
+from hierjax.runs.sweeps.dask_workers import workers_of
+from hierjax.runs.sweeps.points import Point
+from hierjax.runs.sweeps.sweep import Measured, Sweep
 
 __all__ = [
     "ERROR",

@@ -17,8 +17,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from hierjax.runs import requests
-from hierjax.runs.points import Point
 from hierjax.runs.record import RunFolder
+from hierjax.runs.sweeps.points import Point
 from hierjax.tasks import Batch
 from hierjax.train import ChoosingLayer
 

@@ -3,12 +3,12 @@
 import contextlib
 from typing import Any
 
-from hierjax.runs.dask_workers import workers_of
 from hierjax.runs.experiment import SweepExperiment
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder, device_name
-from hierjax.runs.sweep import Measured, Sweep
+from hierjax.runs.sweeps.dask_workers import workers_of
+from hierjax.runs.sweeps.sweep import Measured, Sweep
 
 
 class SweepRun:

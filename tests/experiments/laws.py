@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hierjax.runs import LayerwiseExperiment, RunFolder, SeedsTrainer, SweepRequest, leaves
-from hierjax.runs.programs import Programs
+from hierjax.runs.sweeps.programs import Programs
 from tests.experiments import jobs
 
 BAD_OF_ALL = {

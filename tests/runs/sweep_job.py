@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hierjax.runs import sweep
-from hierjax.runs.dask_workers import workers_of
 from hierjax.runs.parallel import seed_keys
-from hierjax.runs.points import Point
 from hierjax.runs.record import RunFolder
+from hierjax.runs.sweeps import sweep
+from hierjax.runs.sweeps.dask_workers import workers_of
+from hierjax.runs.sweeps.points import Point
 
 NUM_SEEDS = 7
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.runs import programs
 from hierjax.runs.parallel import seed_keys
-from hierjax.runs.points import Point
 from hierjax.runs.record import RunFolder
-from hierjax.runs.sweep import Sweep
+from hierjax.runs.sweeps import programs
+from hierjax.runs.sweeps.points import Point
+from hierjax.runs.sweeps.sweep import Sweep
 
 NUM_SEEDS = 7
 TRACES = collections.Counter()

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hierjax.runs.parallel import compile_for, map_seeds
-from hierjax.runs.points import Outcome, Task, under
+from hierjax.runs.sweeps.points import Outcome, Task, under
 
 PyTree = Any
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from hierjax.runs.dask_executor import DaskExecutor
+from hierjax.runs.sweeps.dask_executor import DaskExecutor
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_CLOSE = 5

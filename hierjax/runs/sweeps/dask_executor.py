@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, InvalidStateError
 from typing import Any, NamedTuple
 
-from hierjax.runs.points import Task
+from hierjax.runs.sweeps.points import Task
 
 _SECONDS_BETWEEN_LOOKS = 5.0
 _LOOKS = 4

@@ -10,8 +10,8 @@ from flax import struct
 from jaxtyping import Array, Key
 
 from hierjax.measure import error_rate
-from hierjax.runs.points import Point
-from hierjax.runs.string_learners import STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.sweeps.points import Point
 from hierjax.tasks import (
     Batch,
     RandomHierarchy,

@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 
 from hierjax.runs.parallel import free_memory, seed_mesh
-from hierjax.runs.points import Outcome, Task
-from hierjax.runs.programs import Programs, worker_name
+from hierjax.runs.sweeps.points import Outcome, Task
+from hierjax.runs.sweeps.programs import Programs, worker_name
 
 _SHARE_OF_MEMORY = 0.8
 _LOCK = threading.Lock()

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from hierjax.runs.executors import LocalThreads, check_sendable, outcomes
 from hierjax.runs.parallel import seed_mesh
-from hierjax.runs.points import Outcome, Point, Task, Terms, options_here
-from hierjax.runs.programs import Programs
 from hierjax.runs.record import RunFolder
-from hierjax.runs.workers import measure_seeds, usable_memory, versions
+from hierjax.runs.sweeps.executors import LocalThreads, check_sendable, outcomes
+from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms, options_here
+from hierjax.runs.sweeps.programs import Programs
+from hierjax.runs.sweeps.workers import measure_seeds, usable_memory, versions
 
 # For an executor. Enough to be worth the compilation of a program, few enough for many workers to
 # share a point; and a worker that is killed loses at most the seeds of a minute.

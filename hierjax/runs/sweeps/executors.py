@@ -9,7 +9,7 @@ import queue
 from collections.abc import Callable, Generator, Iterable
 from concurrent import futures
 
-from hierjax.runs.points import Outcome, Point, Task
+from hierjax.runs.sweeps.points import Outcome, Point, Task
 
 _MOST_COMPILERS = 4
 

@@ -1,0 +1,1 @@
+"""Learners, each declared once for all commands; `hierjax.runs` has their names."""
