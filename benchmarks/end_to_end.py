@@ -50,7 +50,7 @@ def growths(quick: bool) -> list[Growth]:
         ),
         Growth(
             "leaves of a string, 2^L",
-            (4, 8) if quick else (4, 8, 16, 32),
+            (2, 4) if quick else (4, 8, 16, 32),
             1.0,
             lambda leaves: _case(
                 leaves.bit_length() - 1, _WIDTH_QUICK if quick else _WIDTH, "", quick

@@ -52,7 +52,7 @@ def growths(quick: bool) -> list[Growth]:
         return _case(f"L={depth}", RandomHierarchySpec(8, 16, 4, 2, depth), 2048)
 
     def more(num_train: int) -> Case:
-        return _case(f"n={num_train}", _GRAMMARS[-1][1], num_train)
+        return _case(f"n={num_train}", _GRAMMARS[0 if quick else -1][1], num_train)
 
     return [
         Growth(

@@ -14,6 +14,7 @@ from benchmarks import growth, harness, memory, sampler
 from benchmarks.ceilings import Ceilings, measure_ceilings
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from tests.experiments.jobs import call
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ("sampler", "layerwise", "end_to_end", "sweep", "checkpoint")
@@ -278,20 +279,19 @@ def test_committed_results_parse():
     ],
 )
 def test_a_bad_flag_ends_in_one_line(module, arguments, named):
-    finished = command(module, *arguments)
-    assert finished.returncode == 2
-    assert finished.stdout == ""
-    (line,) = finished.stderr.splitlines()
+    finished = call(f"benchmarks.{module}", *arguments)
+    assert (finished.code, finished.out) == (2, "")
+    (line,) = finished.err.splitlines()
     assert line.startswith(f"{module}: ")
     assert named in line
 
 
 @pytest.mark.parametrize("module", ["run", "growth"])
 def test_help_explains_every_flag(module):
-    finished = command(module, "--help")
-    assert finished.returncode == 0
+    finished = call(f"benchmarks.{module}", "--help")
+    assert finished.code == 0
     for flag in ("--suite", "--device", "--[no]quick", "--out"):
-        assert flag in finished.stdout
+        assert flag in finished.out
 
 
 def test_a_device_that_is_not_there_ends_in_one_line():

@@ -49,6 +49,7 @@ def call(experiment, *arguments):
         mock.patch.object(sys, "argv", argv),
         mock.patch.dict(os.environ, JAX_NUM_CPU_DEVICES=str(jax.device_count())),
         mock.patch.object(os, "_exit", sys.exit),
+        mock.patch.object(gc, "freeze"),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -56,7 +57,6 @@ def call(experiment, *arguments):
             main()
         except SystemExit as end:
             code = end.code
-        gc.collect()  # Whatever still holds the run folder lets go of it.
     return Finished(code, out.getvalue(), err.getvalue())
 
 
@@ -82,7 +82,6 @@ def _as_it_was():
     finally:
         logging.disable(logs)
         sys.unraisablehook = hook
-        gc.unfreeze()
 
 
 def succeed(experiment, workdir, *flags):

@@ -142,7 +142,7 @@ def test_padding_is_dropped(monkeypatch, one_by_one, num_devices, impl):
 
 @pytest.fixture
 def save_always(monkeypatch):
-    monkeypatch.setattr("hierjax.runs.seeds._SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("hierjax.runs.rounds._SECONDS_BETWEEN_SAVES", 0.0)
 
 
 def fit_walk(num_devices, saved=None, save=lambda rounds: None):
