@@ -89,33 +89,34 @@ class PowerLaw(NamedTuple):
 
 
 def crossing(
-    sizes: Sizes, errors: Sequence[float] | Float[np.ndarray, " sizes"], level: float
-) -> float:
+    sizes: Sizes,
+    errors: Sequence[float] | Float[np.ndarray, "sizes *curves"],
+    level: float,
+) -> Float[np.ndarray, "*curves"]:
     """Finds where errors fall below a level, and stay there, for good.
 
     Between two sizes the error is taken to be linear in the logarithm of the size.
 
     Args:
       sizes: numbers of examples, ascending.
-      errors: an error for each size.
+      errors: (sizes, ...) an error for each size, of as many curves as there are.
       level: the level that is crossed.
 
     Returns:
-      The number of examples at the crossing; infinite if the last error is not below the level,
-      the least size if all errors are, and the size of the next error where the last one above the
-      level is not finite.
+      (...) number of examples at the crossing of each curve; infinite if the last error is not
+      below the level, the least size if all errors are, and the size of the next error where the
+      last one above the level is not finite.
     """
-    above = np.flatnonzero(~(np.asarray(errors) < level))
-    if above.size == 0:
-        return float(sizes[0])
-    last = above[-1]
-    if last == len(sizes) - 1:
-        return math.inf
-    if not math.isfinite(errors[last]):
-        return float(sizes[last + 1])
-    share = (errors[last] - level) / (errors[last] - errors[last + 1])
-    low, high = math.log(sizes[last]), math.log(sizes[last + 1])
-    return math.exp(low + share * (high - low))
+    sizes, errors = np.asarray(sizes, float), np.asarray(errors, float)
+    above = ~(errors < level)
+    last = len(sizes) - 1 - above[::-1].argmax(axis=0)
+    following = np.minimum(last + 1, len(sizes) - 1)
+    before, after = (np.take_along_axis(errors, i[None], axis=0)[0] for i in (last, following))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(np.isfinite(before), (before - level) / (before - after), 1)
+    between = sizes[last] * (sizes[following] / sizes[last]) ** share
+    found = np.where(last == len(sizes) - 1, np.inf, between)
+    return np.where(above.any(axis=0), found, sizes[0])
 
 
 def threshold(
@@ -132,7 +133,7 @@ def threshold(
     Returns:
       The threshold.
     """
-    value = crossing(sizes, _mean(errors), level)
+    value = float(crossing(sizes, _mean(errors), level))
     if errors.shape[1] == 1:
         return Threshold(value, math.nan, math.nan)
     draws = _resampled(sizes, errors, level, np.random.default_rng(seed))
@@ -167,7 +168,7 @@ def power_law(
     rng = np.random.default_rng(seed)
     curves = list(zip(sizes, errors, strict=True))
     bounds = np.log([(n[0], n[-1]) for n, _ in curves])
-    values = np.log([crossing(n, _mean(e), level) for n, e in curves])
+    values = np.log(np.stack([crossing(n, _mean(e), level) for n, e in curves]))
     draws = np.stack([np.log(_resampled(n, e, level, rng)) for n, e in curves], axis=1)
     log_scales = np.log(np.asarray(scales, float))
     slopes, intercepts = _censored_lines(log_scales, np.vstack([values, draws]), bounds)
@@ -203,7 +204,7 @@ def _resampled(
     """Returns crossings (resamples,) of means over seeds that are drawn with replacement."""
     num_seeds = errors.shape[1]
     rows = rng.integers(num_seeds, size=(_NUM_RESAMPLES, num_seeds))
-    return np.array([crossing(sizes, each, level) for each in _mean(errors[:, rows]).T])
+    return crossing(sizes, _mean(errors[:, rows]), level)
 
 
 def _widening(num_seeds: int, num_curves: int) -> float:

@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
 
 
 def _read_versions() -> dict[str, str]:
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[2]
     try:
         version = metadata.version("hierjax")
     except metadata.PackageNotFoundError:
