@@ -2,10 +2,12 @@
 
 import gc
 import os
+from pathlib import Path
 
 # Eight devices on fewer cores: with too few threads their collectives can wait for each other.
 os.environ["NPROC"] = "16"
-# Most of the time goes into compiling: two thirds of it are saved, here and in commands under test.
+# Most of the time goes into compiling. Here and in commands under test two thirds of it are saved,
+# and what one process has compiled the others have, today and tomorrow.
 os.environ["XLA_FLAGS"] = " ".join(
     (
         os.environ.get("XLA_FLAGS", ""),
@@ -15,6 +17,10 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
     )
 )
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(
+    Path(__file__).resolve().parents[1] / ".pytest_cache" / "programs"
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import jaxtyping

@@ -90,9 +90,9 @@ class PowerLaw(NamedTuple):
 
 def crossing(
     sizes: Sizes,
-    errors: Sequence[float] | Float[np.ndarray, "sizes *curves"],
+    errors: Sequence[float] | Float[np.ndarray, "sizes ..."],
     level: float,
-) -> Float[np.ndarray, "*curves"]:
+) -> Float[np.ndarray, "..."]:
     """Finds where errors fall below a level, and stay there, for good.
 
     Between two sizes the error is taken to be linear in the logarithm of the size.

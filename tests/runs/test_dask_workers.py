@@ -30,14 +30,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("programs")))
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        before = state()
-        with workers_of(workers=3) as found:
-            assert state() != before
-            yield found
+def workers():
+    before = state()
+    with workers_of(workers=3) as found:
+        assert state() != before
+        yield found
         assert state() == before
 
 
