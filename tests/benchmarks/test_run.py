@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import growth, harness, memory, sampler
+from benchmarks import growth, harness, memory, sampler, session
 from benchmarks.ceilings import Ceilings, measure_ceilings
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
@@ -243,13 +243,21 @@ def test_quick_run_appends_a_whole_record_for_every_case(tmp_path):
     assert without_pytorch >= {"numpy", "ours, a seed at a time", "nothing saved"}
 
 
-def test_growth_of_every_suite_is_recorded_and_drawn(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", SUITES)
+def test_there_is_work_of_every_size_whose_growth_is_measured(name):
+    for each in session.SUITES[name].growths(quick=True):
+        for value in each.values:
+            assert each.make_case(value).suite == name
+
+
+def test_growth_is_recorded_and_drawn(tmp_path, monkeypatch):
+    """Of the suite that has both costs, and devices."""
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     out = tmp_path / "growth.jsonl"
-    finished = command("growth", "--quick", "--out", out)
+    finished = command("growth", "--quick", "--suite=sweep", "--out", out)
     assert finished.returncode == 0, finished.stderr
     records = [strict_json(line) for line in out.read_text().splitlines()]
-    assert list(dict.fromkeys(record["suite"] for record in records)) == list(SUITES)
+    assert {record["cost"] for record in records} == {"seconds", "peak_bytes"}
     assert "devices" in [record["quantity"] for record in records]
     for record in records:
         assert record["values"] == sorted(record["values"])

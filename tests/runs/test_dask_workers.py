@@ -35,7 +35,7 @@ def workers():
     with workers_of(workers=3) as found:
         assert state() != before
         yield found
-        assert state() == before
+    assert state() == before
 
 
 def state():
