@@ -62,6 +62,7 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
     What goes wrong ends the process with one line.
     """
     request = cli.read(doc, "benchmarks", Request)
+    _ready(request.device)
     parts = [kind, request.suite or "", "quick" if request.quick else "", request.device]
     today = str(datetime.datetime.now(datetime.UTC).date())
     name = "-".join(filter(None, [*parts, today])) + ".jsonl"
@@ -75,7 +76,6 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
             pass  # A file that cannot be written is refused before any work.
     except (OSError, ValueError) as error:
         cli.end(str(error), 2)
-    _ready(request.device)
     try:
         yield request, path
     except WrongResult as error:

@@ -286,7 +286,8 @@ def test_committed_results_parse():
         (["--out", "results.png"], "results.png"),
     ],
 )
-def test_a_bad_flag_ends_in_one_line(module, arguments, named):
+def test_a_bad_flag_ends_in_one_line(module, arguments, named, monkeypatch):
+    monkeypatch.setattr(session, "_ready", lambda device: None)  # It would pin this process.
     finished = call(f"benchmarks.{module}", *arguments)
     assert (finished.code, finished.out) == (2, "")
     (line,) = finished.err.splitlines()
@@ -305,7 +306,9 @@ def test_help_explains_every_flag(module):
 def test_a_device_that_is_not_there_ends_in_one_line():
     if jax.default_backend() == "tpu":
         pytest.skip("it is there")
+    before = set(session.RESULTS.iterdir())
     finished = command("run", "--device", "tpu")
     assert finished.returncode == 2
+    assert set(session.RESULTS.iterdir()) == before
     (line,) = finished.stderr.splitlines()
     assert "--device=tpu" in line

@@ -168,11 +168,6 @@ class TestRuns:
         assert config_of(copy)["seed"] == 1
         assert (copy / "notes.txt").read_text() == "mine"
 
-    def test_eight_devices_find_what_one_finds(self, finished, tmp_path):
-        jobs.succeed(self.name, tmp_path, *self.alone, "--num_devices=8", "--impl=pmap")
-        assert jobs.summary_of(tmp_path)["num_devices"] == 8
-        assert np.abs(wrong(tmp_path) - wrong(finished)).max() <= 3
-
     def test_a_shared_batch_changes_nothing_but_rounding(self, compared, tmp_path):
         workdir = shutil.copytree(compared, tmp_path / "run")
         shutil.rmtree(workdir / "checkpoints" / "end_to_end")

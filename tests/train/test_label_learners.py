@@ -37,7 +37,7 @@ def test_the_shallow_probe_sees_products():
 @pytest.fixture(scope="module")
 def end_to_end():
     return {
-        last: accuracy(end_to_end_label_learner(8, 2, 8000, last=last), CNOT, 8000)
+        last: accuracy(end_to_end_label_learner(8, 2, 3000, last=last), CNOT, 3000)
         for last in (None, 4)
     }
 
