@@ -112,9 +112,11 @@ def crossing(
     last = len(sizes) - 1 - above[::-1].argmax(axis=0)
     following = np.minimum(last + 1, len(sizes) - 1)
     before, after = (np.take_along_axis(errors, i[None], axis=0)[0] for i in (last, following))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(np.isfinite(before), (before - level) / (before - after), 1)
-    between = sizes[last] * (sizes[following] / sizes[last]) ** share
+    low, high = np.log(sizes[last]), np.log(sizes[following])
+    with np.errstate(invalid="ignore", divide="ignore"):  # Of curves that are not crossed here.
+        share = (before - level) / (before - after)
+        between = np.exp(low + share * (high - low))
+    between = np.where(np.isfinite(before), between, sizes[following])
     found = np.where(last == len(sizes) - 1, np.inf, between)
     return np.where(above.any(axis=0), found, sizes[0])
 
