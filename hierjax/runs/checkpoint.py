@@ -1,5 +1,7 @@
 """Checkpoints by Orbax: one numbered step for each finished layer, and the layer at work."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import jax
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 PyTree = Any
@@ -19,14 +22,21 @@ class LayerCheckpoints:
     it is fitted in rounds. Saving runs in the background; leaving the context waits for it. A
     save cut short by a kill leaves no step behind.
 
+    Each step carries a digest of its run, of its arrays and of the digest of the layer below, which
+    is checked when it is read: a step that is damaged, or was put there from another run or stack,
+    is refused.
+
     Args:
       directory: the folder, made if it is missing.
+      run: what identifies the run and the learner.
 
     Raises:
       OSError: the folder cannot be made or written.
+      ValueError: what tells of a step is damaged.
     """
 
-    def __init__(self, directory: str | os.PathLike):
+    def __init__(self, directory: str | os.PathLike, run: str = ""):
+        self._run, self._digests = run, dict[int, str]()
         self._directory = Path(directory).absolute()
         everything = ocp.training.preservation_policies.PreserveAll()
         self._layers = _open(self._directory / "layers", everything)
@@ -49,12 +59,13 @@ class LayerCheckpoints:
           params: parameters of the layer, a pytree of arrays.
           metadata: facts about the layer that JSON can hold.
         """
-        self._layers.save_checkpointables_async(index, {"layer": params}, custom_metadata=metadata)
+        facts = self._facts(index, "layer", params, metadata or {})
+        self._digests[index] = facts["digest"]
+        self._layers.save_checkpointables_async(index, {"layer": params}, custom_metadata=facts)
 
     def metadata(self, index: int) -> dict:
         """Returns the facts that a finished layer was saved with; empty if there are none."""
-        facts = self._layers.checkpointables_metadata(index).custom_metadata
-        return cast(dict, facts or {})
+        return _read_facts(self._layers, index)["facts"]
 
     def restore(self, num_layers: int, layout: Callable[[int], PyTree]) -> list[PyTree]:
         """Reads the finished layers onto the first device, whatever device they were saved on.
@@ -75,7 +86,7 @@ class LayerCheckpoints:
                 f"{self._directory} holds steps {steps}, which are not the first layers of a stack "
                 f"of {num_layers}, so not of this run: choose another folder or overwrite it"
             )
-        return [_load(self._layers, step, layout(step)) for step in steps]
+        return [self._load(self._layers, step, layout(step), "layer", step) for step in steps]
 
     def save_rounds(self, index: int, state: PyTree) -> None:
         """Saves the state of a layer between two rounds, in place of an earlier one.
@@ -85,10 +96,9 @@ class LayerCheckpoints:
           state: the state, a pytree of arrays.
         """
         rounds = self._rounds_of(index)
-        latest = rounds.latest
-        rounds.save_checkpointables_async(
-            0 if latest is None else latest.step + 1, {"layer": state}
-        )
+        step = 0 if rounds.latest is None else rounds.latest.step + 1
+        facts = self._facts(index, "rounds", state, {})
+        rounds.save_checkpointables_async(step, {"layer": state}, custom_metadata=facts)
 
     def restore_rounds(self, index: int, layout: Callable[[], PyTree]) -> PyTree | None:
         """Reads the latest state of a layer that is not finished onto the first device.
@@ -106,7 +116,50 @@ class LayerCheckpoints:
         if not self._rounds_folder(index).exists():
             return None
         rounds = self._rounds_of(index)
-        return None if rounds.latest is None else _load(rounds, rounds.latest.step, layout())
+        if rounds.latest is None:
+            return None
+        return self._load(rounds, rounds.latest.step, layout(), "rounds", index)
+
+    def _facts(self, index: int, kind: str, tree: PyTree, facts: dict) -> dict:
+        """Returns what is saved beside the arrays of a step: facts, and the digest of it all."""
+        found = hashlib.sha256(
+            json.dumps([self._run, index, kind, facts, self._digest_below(index)]).encode()
+        )
+        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
+            array = np.ascontiguousarray(leaf)
+            found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
+            found.update(array.data)
+        return {"facts": facts, "digest": found.hexdigest()}
+
+    def _digest_below(self, index: int) -> str:
+        below = index - 1
+        if below not in self._digests:
+            saved = below in {checkpoint.step for checkpoint in self._layers.checkpoints}
+            self._digests[below] = _read_facts(self._layers, below)["digest"] if saved else ""
+        return self._digests[below]
+
+    def _load(
+        self,
+        checkpointer: ocp.training.Checkpointer,
+        step: int,
+        layout: PyTree,
+        kind: str,
+        index: int,
+    ) -> PyTree:
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        layout = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout
+        )
+        try:
+            tree = checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
+            saved = _read_facts(checkpointer, step)
+            intact = saved == self._facts(index, kind, tree, saved["facts"])
+        except Exception as error:
+            # Orbax meets damage in many ways, and the remedy is always the same.
+            raise ValueError(_refusal(checkpointer, step)) from error
+        if not intact:
+            raise ValueError(_refusal(checkpointer, step))
+        return tree
 
     def _rounds_folder(self, index: int) -> Path:
         return self._directory / f"rounds_{index}"
@@ -119,22 +172,29 @@ class LayerCheckpoints:
 
 
 def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
-    return ocp.training.Checkpointer(
-        os.fspath(directory),
-        save_decision_policy=cast(Any, ocp.training.save_decision_policies.FixedIntervalPolicy(1)),
-        preservation_policy=preservation_policy,
-        cleanup_tmp_directories=True,
-    )
-
-
-def _load(checkpointer: ocp.training.Checkpointer, step: int, layout: PyTree) -> PyTree:
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    layout = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout)
+    every_step = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
     try:
-        return checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
+        return ocp.training.Checkpointer(
+            os.fspath(directory),
+            save_decision_policy=cast(Any, every_step),
+            preservation_policy=preservation_policy,
+            cleanup_tmp_directories=True,
+        )
+    except OSError:
+        raise
     except Exception as error:
-        # Orbax meets damage in many ways, and the remedy is always the same.
         raise ValueError(
-            f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
-            f"steps from {step} on to train these layers again, or overwrite the run"
+            f"a step of {directory} is damaged or of another run: remove the folder to train its "
+            "layers again, or overwrite the run"
         ) from error
+
+
+def _read_facts(checkpointer: ocp.training.Checkpointer, step: int) -> dict:
+    return cast(dict, checkpointer.checkpointables_metadata(step).custom_metadata or {})
+
+
+def _refusal(checkpointer: ocp.training.Checkpointer, step: int) -> str:
+    return (
+        f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
+        f"steps from {step} on to train these layers again, or overwrite the run"
+    )

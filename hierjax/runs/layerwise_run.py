@@ -18,8 +18,6 @@ from hierjax.runs.stages import layer_stages
 
 PyTree = Any
 
-_UNKNOWN = {"compile": float("nan"), "run": float("nan")}
-
 
 class LayerwiseRun:
     """Fits the learners of an experiment layer by layer, and saves and measures each layer.
@@ -62,16 +60,19 @@ class LayerwiseRun:
           ValueError: a checkpoint is damaged or of another run.
         """
         for name, trainer in self._trainers.items():
-            with LayerCheckpoints(folder.checkpoints / name) as checkpoints:
+            with self._checkpoints(folder, name) as checkpoints:
                 layers = jax.device_get(checkpoints.restore(trainer.num_layers, trainer.layout))
                 index = len(layers)
                 self._finished[name] = [
-                    (params, checkpoints.metadata(layer).get("seconds", _UNKNOWN))
+                    (params, checkpoints.metadata(layer)["seconds"])
                     for layer, params in enumerate(layers)
                 ]
                 if index < trainer.num_layers:
                     layout = functools.partial(trainer.rounds_layout, index)
                     self._rounds[name] = jax.device_get(checkpoints.restore_rounds(index, layout))
+
+    def _checkpoints(self, folder: RunFolder, name: str) -> LayerCheckpoints:
+        return LayerCheckpoints(folder.checkpoints / name, f"{folder.identity} {name}")
 
     @property
     def finished(self) -> dict[str, int]:
@@ -109,7 +110,7 @@ class LayerwiseRun:
                 done += float(rounds["state"].progress.sum())
             total = trainer.num_layers * num_seeds
             with (
-                LayerCheckpoints(folder.checkpoints / name) as checkpoints,
+                self._checkpoints(folder, name) as checkpoints,
                 Progress(total, f"{name} fits", done) as progress,
             ):
                 for index in range(trainer.num_layers):

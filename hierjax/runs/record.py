@@ -44,6 +44,7 @@ class RunFolder:
 
     Attributes:
       path: the folder, an absolute path.
+      identity: what identifies the run, on one line.
 
     Raises:
       ValueError: the folder holds another run, or files of these names that no run wrote.
@@ -56,8 +57,10 @@ class RunFolder:
         if not str(path):
             raise ValueError("workdir is empty: name a folder")
         self.path = Path(path).absolute()
+        request = {"experiment": experiment, **_plain(request)}
+        self.identity = json.dumps(request, sort_keys=True)
         try:
-            self._open({"experiment": experiment, **_plain(request)}, overwrite)
+            self._open(request, overwrite)
         except OSError as error:
             raise OSError(
                 f"workdir {self.path} cannot be used ({error.strerror}): choose another"

@@ -27,6 +27,7 @@ def layer(index):
     }
 
 
+FACTS = {"seconds": 1.5}
 LAYERS = [layer(index) for index in range(3)]
 LAYOUTS = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), each) for each in LAYERS]
 
@@ -35,7 +36,7 @@ LAYOUTS = [jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), each) 
 def folder(tmp_path):
     with LayerCheckpoints(tmp_path / "run") as checkpoints:
         for index in range(3):
-            checkpoints.save(index, LAYERS[index])
+            checkpoints.save(index, LAYERS[index], FACTS)
     return tmp_path / "run"
 
 
@@ -65,7 +66,7 @@ def test_a_save_cut_short_leaves_no_step(folder):
     (torn / "commit_success.txt").unlink(missing_ok=True)
     assert len(restore(folder)) == 2
     with LayerCheckpoints(folder) as checkpoints:
-        checkpoints.save(2, LAYERS[2])
+        checkpoints.save(2, LAYERS[2], FACTS)
     chex.assert_trees_all_equal(restore(folder), LAYERS)
 
 
@@ -80,6 +81,58 @@ def test_a_damaged_step_is_named(folder, which):
     with pytest.raises(ValueError, match=r"step 1 of .* is damaged or of another run") as refusal:
         restore(folder)
     assert "\n" not in str(refusal.value)
+
+
+def test_no_flipped_bit_is_read_as_other_numbers(folder, tmp_path):
+    """Of the arrays, of what tells their places and types, and of the facts beside them."""
+    rng, refused, whole = np.random.default_rng(0), 0, 0
+    files = sorted(path for path in (folder / "layers" / "1").rglob("*") if path.is_file())
+    for trial in range(24):
+        copy = shutil.copytree(folder, tmp_path / f"copy{trial}")
+        file = copy / files[trial % len(files)].relative_to(folder)
+        content = bytearray(file.read_bytes())
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        file.write_bytes(content)
+        try:
+            with LayerCheckpoints(copy) as checkpoints:
+                restored = checkpoints.restore(3, LAYOUTS.__getitem__)
+                facts = checkpoints.metadata(1)
+        except ValueError as error:
+            refused += "is damaged or of another run" in str(error)
+        else:
+            chex.assert_trees_all_equal(restored, LAYERS)
+            chex.assert_trees_all_equal_shapes_and_dtypes(restored, LAYOUTS)
+            assert facts == {"seconds": 1.5}
+            whole += 1
+    assert refused == 24 - whole > 8
+
+
+@pytest.mark.parametrize(("run", "first"), [("other", 0), ("", 1)])
+def test_a_step_of_another_run_is_refused_although_it_fits(folder, tmp_path, run, first):
+    """Of another request, or of the same one above another first layer."""
+    with LayerCheckpoints(tmp_path / "other", run) as checkpoints:
+        for index in range(2):
+            checkpoints.save(index, jax.tree.map(lambda x: x + 1, LAYERS[index]), FACTS)
+    shutil.rmtree(folder / "layers" / str(first))
+    shutil.copytree(tmp_path / "other" / "layers" / str(first), folder / "layers" / str(first))
+    with pytest.raises(ValueError, match=rf"step {first} of .* is damaged or of another run"):
+        restore(folder)
+
+
+def test_a_step_of_other_dtype_is_refused(folder):
+    foreign = [{**LAYOUTS[0], "w": jax.ShapeDtypeStruct((3, 2), np.float16)}, *LAYOUTS[1:]]
+    with pytest.raises(ValueError, match="step 0"):
+        restore(folder, foreign)
+
+
+def test_rounds_of_another_run_are_refused(tmp_path):
+    with LayerCheckpoints(tmp_path, "one") as checkpoints:
+        checkpoints.save_rounds(0, LAYERS[0])
+    with (
+        LayerCheckpoints(tmp_path, "two") as checkpoints,
+        pytest.raises(ValueError, match=r"step 0 of .*rounds_0 is damaged or of another run"),
+    ):
+        checkpoints.restore_rounds(0, lambda: LAYOUTS[0])
 
 
 def test_steps_of_another_stack_are_refused(folder):
