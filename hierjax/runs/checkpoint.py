@@ -126,9 +126,9 @@ class LayerCheckpoints:
             json.dumps([self._run, index, kind, facts, self._digest_below(index)]).encode()
         )
         for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
-            array = np.ascontiguousarray(leaf)
+            array = np.asarray(leaf)
             found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
-            found.update(array.data)
+            found.update(array.tobytes())  # Of bfloat16 there is no buffer.
         return {"facts": facts, "digest": found.hexdigest()}
 
     def _digest_below(self, index: int) -> str:
@@ -153,12 +153,14 @@ class LayerCheckpoints:
         try:
             tree = checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
             saved = _read_facts(checkpointer, step)
-            intact = saved == self._facts(index, kind, tree, saved["facts"])
+            if saved != self._facts(index, kind, tree, saved["facts"]):
+                raise ValueError("its digest is another")
         except Exception as error:
             # Orbax meets damage in many ways, and the remedy is always the same.
-            raise ValueError(_refusal(checkpointer, step)) from error
-        if not intact:
-            raise ValueError(_refusal(checkpointer, step))
+            raise ValueError(
+                f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
+                f"steps from {step} on to train these layers again, or overwrite the run"
+            ) from error
         return tree
 
     def _rounds_folder(self, index: int) -> Path:
@@ -191,10 +193,3 @@ def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
 
 def _read_facts(checkpointer: ocp.training.Checkpointer, step: int) -> dict:
     return cast(dict, checkpointer.checkpointables_metadata(step).custom_metadata or {})
-
-
-def _refusal(checkpointer: ocp.training.Checkpointer, step: int) -> str:
-    return (
-        f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
-        f"steps from {step} on to train these layers again, or overwrite the run"
-    )

@@ -3,6 +3,7 @@ import shutil
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,6 +50,15 @@ def test_layers_come_back(folder):
     restored = restore(folder)
     chex.assert_trees_all_equal(restored, LAYERS)
     chex.assert_trees_all_equal_shapes_and_dtypes(restored, LAYOUTS)
+
+
+def test_layers_in_bfloat16_come_back(tmp_path):
+    layers = [{"w": jnp.arange(3, dtype=jnp.bfloat16)}]
+    with LayerCheckpoints(tmp_path) as checkpoints:
+        checkpoints.save(0, layers[0])
+    restored = restore(tmp_path, [jax.eval_shape(lambda x: x, layers[0])])
+    chex.assert_trees_all_equal(restored, layers)
+    chex.assert_trees_all_equal_dtypes(restored, layers)
 
 
 def test_nothing_saved_nothing_restored(tmp_path):

@@ -59,4 +59,5 @@ def test_layers_that_predict_by_themselves_are_asked_others_put_out_what_they_sa
 
 def test_the_earlier_name_of_class_scores_is_deprecated():
     with pytest.warns(DeprecationWarning, match="votes is called class_scores now"):
-        Guess().votes({"mean": 1.0}, jnp.arange(4.0))
+        scores = Guess().votes({"mean": 1.0}, jnp.arange(4.0))
+    np.testing.assert_array_equal(scores, np.ones((4, 2)))
