@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import torch_baselines
 from benchmarks.ceilings import Ceilings
 from benchmarks.memory import peak_bytes
-from hierjax.runs.record import environment
+from hierjax.runs.environment import environment
 
 
 class WrongResult(Exception):

@@ -12,7 +12,7 @@ import jax
 
 from benchmarks import checkpoint, end_to_end, layerwise, sampler, sweep, torch_baselines
 from benchmarks.harness import WrongResult, machine
-from experiments import cli
+from experiments.command import cli, process
 from hierjax.settings import Config, setting
 
 SUITES = {
@@ -75,11 +75,11 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
         with open(path, "a"):
             pass  # A file that cannot be written is refused before any work.
     except (OSError, ValueError) as error:
-        cli.end(str(error), 2)
+        process.end(str(error), 2)
     try:
         yield request, path
     except WrongResult as error:
-        cli.end(str(error), 1)
+        process.end(str(error), 1)
     print(f"wrote {path}")
 
 
@@ -103,4 +103,4 @@ def _ready(device: str) -> None:
     try:
         machine()  # Before work begins, during which files may change.
     except RuntimeError as error:
-        cli.end(f"--device={device} is not to be had: {str(error).splitlines()[0]}", 2)
+        process.end(f"--device={device} is not to be had: {str(error).splitlines()[0]}", 2)

@@ -20,6 +20,7 @@ from hierjax.runs import (
     label_stacks,
     measures,
     nested,
+    root_key,
     total_seconds,
 )
 from hierjax.settings import setting
@@ -66,7 +67,7 @@ class Request(RunRequest):
     def __post_init__(self):
         super().__post_init__()
         task, stack = self.task, self.stack
-        jax.eval_shape(task.draw, jax.random.key(0))  # Its sizes are checked, nothing is drawn.
+        jax.eval_shape(lambda: task.draw(root_key(0)))  # Its sizes are checked, nothing is drawn.
         seen = window_size(task.lattice, task.radius) * (task.num_inputs + task.num_labels)
         width = seen * (seen + 1) // 2 if stack.width is None else stack.width
         most = _MAX_RIDGE_WIDTH if self.block.solver == "ridge" else _MAX_WIDTH

@@ -114,10 +114,13 @@ def learners(request: Request) -> dict[str, Stack]:
     }
 
 
+def options(request: Request) -> dict:
+    """Double precision if it is asked for."""
+    return {"enable_x64": request.float64}
+
+
 def require(request: Request) -> None:
     """Refuses sizes for whose seeds, as many as are worked on at once, there is no room."""
-    if request.float64:
-        jax.config.update("jax_enable_x64", True)
     lanes = next(seed_chunks(request.num_seeds, seed_mesh(request.num_devices)))[0].size
     most, num_test = request.num_train[-1], request.num_test
     of_data = 8 * (most + num_test) * (request.task.input_dim + request.task.degree + 2)
@@ -255,6 +258,7 @@ EXPERIMENT = LayerwiseExperiment(
     doc=__doc__,
     request=Request,
     require=require,
+    options=options,
     draw=draw,
     learners=learners,
     measures=MEASURES,

@@ -4,8 +4,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from experiments import cli
-from hierjax.runs import LayerwiseRun, RunFolder, SweepRun, requests
+from experiments.command import cli, process
+from hierjax.runs import PINNED, LayerwiseRun, RunFolder, SweepRun, requests, under
 from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -13,25 +13,43 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 def run(experiment: Experiment) -> None:
     """Runs an experiment as the command line says, and exits."""
+    process.guard()
+    cli.ready()
     workdir = {"workdir": str(_ROOT / "runs" / experiment.name)}
     module = f"experiments.{experiment.name}"
-    cli.ready()
-    request = cli.read(experiment.doc, module, experiment.request, workdir, experiment.follows)
-    with cli.preparing():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(under(PINNED))
+        request = cli.read(experiment.doc, module, experiment.request, workdir, experiment.follows)
+        cli.require_devices()
+        stack.enter_context(cli.preparing())
+        stack.enter_context(under(experiment.options(request)))
         experiment.require(request)
         kind: Any = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
         work = kind(experiment, request)
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
+        stack.enter_context(contextlib.closing(folder))
         work.restore(folder)
-    with contextlib.closing(folder), cli.running(folder):
+        stack.enter_context(cli.running(folder))
         print(f"{experiment.headline(request)}, into {folder.path}")
         if work.resumed:
             print(work.resumed)
         results = work.carry_out(folder)
         summary = experiment.summarize(request, results) | work.summary(results)
-        folder.write_json("summary.json", summary)
-        folder.write_figure("figure.png", experiment.figure(folder.path))
+        try:
+            folder.write_json("summary.json", summary)
+        finally:  # A full disk takes no result away.
+            print("\n".join([*work.table(results), *experiment.notes(summary)]))
+        _draw(experiment, folder, results)
         folder.log("finished")
-        print("\n".join([*work.table(results), *experiment.notes(summary)]))
         print(f"wrote summary.json and figure.png to {folder.path}")
+
+
+def _draw(experiment: Experiment, folder: RunFolder, results: Any) -> None:
+    try:
+        experiment.save(folder, results)
+        folder.write_figure("figure.png", experiment.figure(folder.path))
+    except Exception as error:
+        raise OSError(
+            f"figure.png cannot be drawn ({process.cause(error)}), but summary.json has the result"
+        ) from error

@@ -31,6 +31,7 @@ from hierjax.runs import (
     RunRequest,
     Stack,
     measures,
+    root_key,
     total_seconds,
 )
 from hierjax.settings import setting
@@ -154,7 +155,7 @@ def _end_to_end(request: Request, task) -> tuple[Probed]:
 
     def probe(params):
         # Seeds fold in their own numbers, which stay below this one.
-        probe_key = jax.random.fold_in(jax.random.key(request.seed), 2**32 - 1)
+        probe_key = jax.random.fold_in(root_key(request.seed), 2**32 - 1)
         inputs = task.sample(probe_key, request.num_probes).inputs
         return fourier_coefficients(network.apply(params, inputs)[:, 0], inputs, sets)
 

@@ -18,13 +18,16 @@ Learners, each declared once for all commands, in learners/:
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
 
 Layers for many seeds:
-  parallel.py       seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped over seeds
-                    and devices; seed_chunks, compile_for, free_memory, IMPLS.
+  parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
+                    over seeds and devices; seed_chunks, compile_for, free_memory, IMPLS.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
   seeds.py          Seeds, SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
   rounds.py         Rounds: fits in rounds, saved between rounds.
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
-  record.py         RunFolder: the request, events, summary and figure of a run; device_name.
+  record.py         RunFolder: the request, events, summary and figure of a run.
+  events.py         Events: lines of JSON, checked when they are read.
+  conditions.py     PINNED, under: what numbers depend on beside the request.
+  environment.py    device_name: where a run runs.
 
 Grids of points by seeds, in sweeps/:
   sweeps/sweep.py          Sweep, Measured: the points that are missing are measured and recorded.
@@ -37,6 +40,8 @@ Grids of points by seeds, in sweeps/:
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
+from hierjax.runs.conditions import PINNED, under
+from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
     LayerwiseExperiment,
@@ -67,12 +72,13 @@ from hierjax.runs.parallel import (
     data_mesh,
     free_memory,
     map_seeds,
+    root_key,
     seed_chunks,
     seed_keys,
     seed_mesh,
 )
 from hierjax.runs.progress import Progress
-from hierjax.runs.record import RunFolder, device_name
+from hierjax.runs.record import RunFolder
 from hierjax.runs.requests import RunRequest, SweepRequest, build, identity, leaves, nested
 from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
@@ -85,6 +91,7 @@ __all__ = [
     "ERROR",
     "IMPLS",
     "LABEL_LEARNERS",
+    "PINNED",
     "POLYNOMIAL_LEARNERS",
     "STRING_LEARNERS",
     "FittedLayer",
@@ -131,11 +138,13 @@ __all__ = [
     "measures",
     "nested",
     "obstacle",
+    "root_key",
     "seed_chunks",
     "seed_keys",
     "seed_mesh",
     "spec_name",
     "task_key",
     "total_seconds",
+    "under",
     "workers_of",
 ]

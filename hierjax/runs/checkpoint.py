@@ -1,10 +1,12 @@
 """Checkpoints by Orbax: one numbered step for each finished layer, and the layer at work."""
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -19,8 +21,7 @@ class LayerCheckpoints:
     """The layers of one learner, in a folder. Use as a context manager.
 
     `layers/` holds a step for each finished layer, `rounds_K/` the latest state of layer K while
-    it is fitted in rounds. Saving runs in the background; leaving the context waits for it. A
-    save cut short by a kill leaves no step behind.
+    it is fitted in rounds. A save cut short by a kill leaves no step behind.
 
     Each step carries a digest of its run, of its arrays and of the digest of the layer below, which
     is checked when it is read: a step that is damaged, or was put there from another run or stack,
@@ -46,22 +47,27 @@ class LayerCheckpoints:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        for checkpointer in (self._layers, *self._rounds.values()):
-            checkpointer.close()
+        with _writing(self._directory):
+            for checkpointer in (self._layers, *self._rounds.values()):
+                checkpointer.close()
         for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
             shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
 
     def save(self, index: int, params: PyTree, metadata: dict | None = None) -> None:
-        """Saves a finished layer.
+        """Saves a finished layer; it is on disk when this returns.
 
         Args:
           index: index of the layer, from 0.
           params: parameters of the layer, a pytree of arrays.
           metadata: facts about the layer that JSON can hold.
+
+        Raises:
+          OSError: it cannot be saved, for instance because the disk is full.
         """
         facts = self._facts(index, "layer", params, metadata or {})
+        with _writing(self._directory):
+            self._layers.save_checkpointables(index, {"layer": params}, custom_metadata=facts)
         self._digests[index] = facts["digest"]
-        self._layers.save_checkpointables_async(index, {"layer": params}, custom_metadata=facts)
 
     def metadata(self, index: int) -> dict:
         """Returns the facts that a finished layer was saved with; empty if there are none."""
@@ -91,14 +97,20 @@ class LayerCheckpoints:
     def save_rounds(self, index: int, state: PyTree) -> None:
         """Saves the state of a layer between two rounds, in place of an earlier one.
 
+        It is saved in the background; leaving the context waits for it.
+
         Args:
           index: index of the layer, from 0.
           state: the state, a pytree of arrays.
+
+        Raises:
+          OSError: it, or the one before, cannot be saved.
         """
         rounds = self._rounds_of(index)
         step = 0 if rounds.latest is None else rounds.latest.step + 1
         facts = self._facts(index, "rounds", state, {})
-        rounds.save_checkpointables_async(step, {"layer": state}, custom_metadata=facts)
+        with _writing(self._directory):
+            rounds.save_checkpointables_async(step, {"layer": state}, custom_metadata=facts)
 
     def restore_rounds(self, index: int, layout: Callable[[], PyTree]) -> PyTree | None:
         """Reads the latest state of a layer that is not finished onto the first device.
@@ -189,6 +201,17 @@ def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
             f"a step of {directory} is damaged or of another run: remove the folder to train its "
             "layers again, or overwrite the run"
         ) from error
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Says in a line why Orbax cannot write."""
+    try:
+        yield
+    except Exception as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        reason = os.strerror(int(code[1])) if code else str(error)
+        raise OSError(f"{directory} cannot be written ({reason})") from error
 
 
 def _read_facts(checkpointer: ocp.training.Checkpointer, step: int) -> dict:

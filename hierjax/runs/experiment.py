@@ -189,8 +189,10 @@ class Experiment:
       summarize: (request, results) -> content of summary.json, values that JSON can hold.
       notes: content of summary.json -> lines to print below the table.
       figure: path of the run folder -> a figure of matplotlib.
+      save: (run folder, results) -> None; writes more files that the figure needs.
       follows: values of flags that are not given, see `hierjax.runs.requests.Follows`.
       require: request -> None; raises ValueError or OSError if the request cannot be met here.
+      options: request -> options of JAX by name, in place of those of `PINNED`.
 
     Raises:
       ValueError: a flag of the request has no default or no explanation, or the name of another.
@@ -203,8 +205,10 @@ class Experiment:
     summarize: Callable[[Any, Any], dict]
     notes: Callable[[dict], list[str]]
     figure: Callable[[Path], Any]
+    save: Callable[[RunFolder, Any], None] = lambda folder, results: None
     follows: requests.Follows = dataclasses.field(default_factory=dict)
     require: Callable[[Any], None] = lambda request: None
+    options: Callable[[Any], Mapping[str, Any]] = lambda request: {}
 
     def __post_init__(self):
         # A wrong declaration of a flag is refused here.
@@ -234,7 +238,6 @@ class LayerwiseExperiment(Experiment):
       measures: what is measured of every layer, by name.
       shown: name of the measure that is printed when a layer is finished.
       stream: number that is folded into the key of a seed for the key of its learners.
-      save: (run folder, results) -> None; writes more files that the figure needs.
     """
 
     draw: Callable[[Array, Any], PyTree]
@@ -242,7 +245,6 @@ class LayerwiseExperiment(Experiment):
     measures: Mapping[str, Measure]
     shown: str = "test_error"
     stream: int = 2
-    save: Callable[[RunFolder, Results], None] = lambda folder, results: None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

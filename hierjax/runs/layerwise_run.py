@@ -9,10 +9,11 @@ from jax.sharding import Mesh
 
 from hierjax.measure import spread
 from hierjax.runs.checkpoint import LayerCheckpoints
+from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import LayerwiseExperiment, Measure, Result, Results
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.progress import Progress
-from hierjax.runs.record import RunFolder, device_name
+from hierjax.runs.record import RunFolder
 from hierjax.runs.seeds import Seeds, SeedsTrainer
 from hierjax.runs.stages import layer_stages
 
@@ -57,7 +58,8 @@ class LayerwiseRun:
         """Reads the layers that an earlier run in the folder has finished.
 
         Raises:
-          ValueError: a checkpoint is damaged or of another run.
+          ValueError: a checkpoint is damaged or of another run; or layers are missing, but
+            versions or options of JAX are others than when the run began.
         """
         for name, trainer in self._trainers.items():
             with self._checkpoints(folder, name) as checkpoints:
@@ -70,6 +72,11 @@ class LayerwiseRun:
                 if index < trainer.num_layers:
                     layout = functools.partial(trainer.rounds_layout, index)
                     self._rounds[name] = jax.device_get(checkpoints.restore_rounds(index, layout))
+        begun = [each for each in self._rounds.values() if each is not None]
+        folder.take_up(
+            sum(self.finished.values()) + len(begun),
+            sum(trainer.num_layers for trainer in self._trainers.values()),
+        )
 
     def _checkpoints(self, folder: RunFolder, name: str) -> LayerCheckpoints:
         return LayerCheckpoints(folder.checkpoints / name, f"{folder.identity} {name}")
@@ -118,15 +125,15 @@ class LayerwiseRun:
                     if index < finished[name]:
                         params, seconds = self._finished[name][index]
                     else:
-                        keep = functools.partial(checkpoints.save_rounds, index)
+                        keep = functools.partial(_save_rounds, folder, checkpoints, index)
                         params, seconds = trainer.fit_layer(below, progress.advance, rounds, keep)
+                        folder.require_present()
                         checkpoints.save(index, params, {"seconds": seconds})
                         rounds = None
                     measured = trainer.measure(below, params)
                     results[name].append(Result(params, measured, seconds))
                     if index >= finished[name]:
                         self._tell(folder, progress, name, results[name])
-        self._experiment.save(folder, results)
         return results
 
     def _tell(self, folder: RunFolder, progress: Progress, name: str, layers: list[Result]) -> None:
@@ -176,6 +183,11 @@ class LayerwiseRun:
                 cells["fit, compile [s]"] = f"{seconds['run']:.1f}, {seconds['compile']:.1f}"
                 rows.append(cells)
         return _aligned(rows)
+
+
+def _save_rounds(folder: RunFolder, checkpoints: LayerCheckpoints, index: int, state: PyTree):
+    folder.require_present()
+    checkpoints.save_rounds(index, state)
 
 
 def _measure_all(measures, stack, data, below, params) -> dict[str, Any]:

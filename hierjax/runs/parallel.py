@@ -50,7 +50,17 @@ def seed_keys(seed: int, num_seeds: int) -> Key[Array, " seeds"]:
       seed: number from which all keys are made.
       num_seeds: number of keys.
     """
-    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.arange(num_seeds))
+    return jax.vmap(lambda i: jax.random.fold_in(root_key(seed), i))(jnp.arange(num_seeds))
+
+
+def root_key(seed: int) -> Key[Array, ""]:
+    """Makes the key from which all keys of a run are made, whatever options of JAX say of keys.
+
+    Args:
+      seed: number of 32 bits; the key is that of `jax.random.key(seed)` by its defaults.
+    """
+    data = jnp.array([0, seed], jnp.uint32)  # JAX may add an offset to seeds.
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
 def seed_mesh(num_devices: int | None = None) -> Mesh:

@@ -8,25 +8,25 @@ figure.png      the figure
 checkpoints/    parameters of the finished layers, of experiments that save them
 """
 
-import datetime
-import errno
 import fcntl
 import json
 import math
 import os
-import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from hierjax.runs.conditions import conditions
+from hierjax.runs.environment import environment, now
+from hierjax.runs.events import Events
+
 _CHECKPOINTS = "checkpoints"
-_FILES = ("config.json", "metrics.jsonl", "summary.json", "embeddings.npz", "figure.png")
+_EVENTS, _LOCK = "metrics.jsonl", ".lock"
+_FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "figure.png")
 _ABSENT = "absent"
 
 
@@ -36,7 +36,7 @@ class RunFolder:
     The folder is locked until it is closed or the process ends: two runs never share a folder.
 
     Args:
-      path: the folder, made if it is missing.
+      path: the folder, made if it is missing; ~ is the home folder.
       experiment: name of the experiment that is run.
       request: what identifies the run, values by name that JSON can hold.
       overwrite: whether to forget an earlier run in this folder; files that no run writes are
@@ -47,48 +47,90 @@ class RunFolder:
       identity: what identifies the run, on one line.
 
     Raises:
-      ValueError: the folder holds another run, or files of these names that no run wrote.
+      ValueError: the folder holds another run, or files of these names that no run wrote; or the
+        path is none of a folder of this machine.
       OSError: the folder cannot be made or written, or another process runs in it.
     """
 
     def __init__(
         self, path: str | os.PathLike, experiment: str, request: dict, overwrite: bool = False
     ):
-        if not str(path):
-            raise ValueError("workdir is empty: name a folder")
-        self.path = Path(path).absolute()
-        request = {"experiment": experiment, **_plain(request)}
-        self.identity = json.dumps(request, sort_keys=True)
+        self.path = _local(str(path))
+        self._request = {"experiment": experiment, **_plain(request)}
+        self.identity = json.dumps(self._request, sort_keys=True)
+        self._events = Events(self.path / _EVENTS, self.identity)
         try:
-            self._open(request, overwrite)
+            self._open(overwrite)
         except OSError as error:
             raise OSError(
-                f"workdir {self.path} cannot be used ({error.strerror}): choose another"
+                f"workdir {self.path} cannot be used ({error.strerror or error}): choose another"
             ) from error
 
-    def _open(self, request: dict, overwrite: bool) -> None:
+    def _open(self, overwrite: bool) -> None:
+        self._earlier()  # A folder of something else is refused before anything is written.
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock()
-        earlier = self._earlier_request()
+        earlier = self._earlier()
         if overwrite:
             self._clear()
             earlier = None
         if earlier is None:
-            self.write_json("config.json", {"request": request, "environment": environment()})
-        elif earlier != request:
-            old, new = _flat(earlier), _flat(request)
-            differs = next(
-                key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT)
-            )
+            self._write_config()
+        elif earlier["request"] != self._request:
+            name, old, new = _difference(earlier["request"], self._request)
             raise ValueError(
-                f"{self.path} holds a run with {differs}={old.get(differs, _ABSENT)}, not "
-                f"{new.get(differs, _ABSENT)}: choose another workdir, or overwrite it"
+                f"{self.path} holds a run with {name}={old}, not {new}: choose another workdir, or "
+                "overwrite it"
             )
-        self._end_torn_line()
+        self._events.end_torn_line()
+
+    def _write_config(self) -> None:
+        where = {"environment": environment(), "conditions": conditions()}
+        self.write_json("config.json", {"request": self._request, **where})
+
+    def take_up(self, done: float, total: float) -> None:
+        """Refuses to train on under other conditions than those of what is finished.
+
+        What is finished can be measured under any, and what is not begun can begin under these.
+
+        Args:
+          done: how much work is finished.
+          total: how much there is.
+
+        Raises:
+          ValueError: versions or options of JAX are others than when the run began.
+        """
+        begun, here = (self._earlier() or {}).get("conditions"), _plain(conditions())
+        if begun == here or done >= total:
+            return
+        if done > 0:
+            name, old, new = _difference(begun if isinstance(begun, dict) else {}, here)
+            raise ValueError(
+                f"{self.path} holds part of a run with {name} {old}, and here is {new}: go on with "
+                "the former, choose another workdir, or overwrite it"
+            )
+        self._write_config()
 
     def close(self) -> None:
         """Unlocks the folder, so that another run may have it."""
         self._lock_file.close()
+
+    def require_present(self) -> None:
+        """Refuses to write where the folder was, once it is gone.
+
+        Raises:
+          OSError: the folder was removed, moved or replaced.
+        """
+        own = os.fstat(self._lock_file.fileno())
+        try:
+            found = os.stat(self.path / _LOCK)
+        except OSError:
+            found = None
+        if found is None or not os.path.samestat(own, found):
+            raise OSError(
+                f"the run folder {self.path} was removed, moved or replaced while the run was at "
+                "work in it: nothing more is written"
+            )
 
     @property
     def checkpoints(self) -> Path:
@@ -105,25 +147,14 @@ class RunFolder:
         Raises:
           OSError: the file cannot be written, for instance because the disk is full.
         """
-        line = json.dumps({"time": _now(), "event": event, **_plain(fields)}) + "\n"
-        path = self.path / "metrics.jsonl"
-        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-        try:
-            size = os.fstat(file).st_size
-            if os.write(file, line.encode()) < len(line.encode()):
-                os.ftruncate(file, size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise OSError(f"{path} cannot be written ({error.strerror})") from error
-        finally:
-            os.close(file)
+        self.require_present()
+        self._events.append({"time": now(), "event": event, **_plain(fields)})
 
-    def events(self, event: str) -> Iterator[dict]:
-        """Yields the fields of all events of a kind, in the order in which they were logged."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            with open(path) as file:
-                yield from (line for line in map(json.loads, file) if line["event"] == event)
+    def events(
+        self, event: str, check: Callable[[dict], None] = lambda content: None
+    ) -> Iterator[dict]:
+        """Yields all events of a kind, see `Events.read`."""
+        return self._events.read(event, check)
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file into the folder, whole or not at all.
@@ -131,12 +162,15 @@ class RunFolder:
         Args:
           name: name of the file.
           content: what it is to hold; numbers that are not finite become null.
+
+        Raises:
+          OSError: the file cannot be written, for instance because the disk is full.
         """
         text = json.dumps(_plain(content), indent=2) + "\n"
         self._write(name, lambda path: path.write_text(text))
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Writes arrays by name to an .npz file in the folder, whole or not at all."""
+        """Writes arrays by name to an .npz file in the folder; see `write_json`."""
 
         def write(path):
             with open(path, "wb") as file:
@@ -145,13 +179,21 @@ class RunFolder:
         self._write(name, write)
 
     def write_figure(self, name: str, figure: Any) -> None:
-        """Writes a figure of matplotlib as a PNG file into the folder, whole or not at all."""
+        """Writes a figure of matplotlib as a PNG file into the folder; see `write_json`."""
         self._write(name, lambda path: figure.savefig(path, format="png"))
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+        self.require_present()
         partial = self.path / f".{name}.partial"
-        write(partial)
-        os.replace(partial, self.path / name)
+        try:
+            write(partial)
+            os.replace(partial, self.path / name)
+        except OSError as error:
+            raise OSError(
+                f"{self.path / name} cannot be written ({error.strerror or error})"
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _clear(self) -> None:
         if self.checkpoints.exists():
@@ -161,75 +203,48 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Locks the folder until the process ends, however that ends."""
-        self._lock_file = open(self.path / ".lock", "w")  # noqa: SIM115
+        self._lock_file = open(self.path / _LOCK, "w")  # noqa: SIM115
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError(error.errno, "another run is at work in it") from error
 
-    def _earlier_request(self) -> dict | None:
-        """Returns the request that this folder belongs to, None for a new folder."""
-        config = self.path / "config.json"
+    def _earlier(self) -> dict | None:
+        """Returns the config of the run that the folder belongs to, None for a new folder."""
         taken = [name for name in (*_FILES, _CHECKPOINTS) if (self.path / name).exists()]
         if not taken:
             return None
         try:
-            request = json.loads(config.read_text())["request"]
-            if "experiment" in request:
-                return request
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            config = json.loads((self.path / "config.json").read_bytes())
+            if "experiment" in dict(config["request"]):
+                return config
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             pass
         raise ValueError(
             f"{self.path} holds {taken[0]}, but no config.json of a run that wrote it: choose "
             "another workdir"
         )
 
-    def _end_torn_line(self) -> None:
-        """Drops the last line of metrics.jsonl if a kill cut it short."""
-        path = self.path / "metrics.jsonl"
-        if path.exists():
-            content = path.read_bytes()
-            os.truncate(path, content.rfind(b"\n") + 1)
 
-
-def environment() -> dict:
-    """Describes where a run runs: versions, devices and commit, values that JSON can hold."""
-    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {
-        "started": _now(),
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "platform": jax.default_backend(),
-        "device": device_name(),
-        "num_cores": os.cpu_count(),
-        "num_devices": jax.local_device_count(),
-        "commit": _commit(),
-    }
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def device_name() -> str:
-    """Returns the kind of the accelerator, or else the name of the processor."""
-    if jax.default_backend() != "cpu":
-        return jax.local_devices()[0].device_kind
+def _local(path: str) -> Path:
+    """Returns the absolute path of a folder of this machine."""
+    if not path:
+        raise ValueError("workdir is empty: name a folder")
+    if not path.isprintable():  # Bytes that are no UTF-8 are not, either.
+        raise ValueError(f"workdir {path!a} has letters that cannot be printed: name it otherwise")
+    if "://" in path:
+        raise ValueError(f"workdir {path} is no folder of this machine: mount it, or name another")
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        return Path(path).expanduser().absolute()
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"workdir {path} cannot be found ({error}): name it in full") from None
 
 
-def _commit() -> str | None:
-    """Returns the commit of the checkout, with "-dirty" behind it where tracked files differ."""
-    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    command = ["git", "-C", str(Path(__file__).parent), *describe]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+def _difference(old: dict, new: dict) -> tuple[str, Any, Any]:
+    """Returns the name of an entry in which two dictionaries differ, and what each has."""
+    old, new = _flat(old), _flat(new)
+    name = next(key for key in {**old, **new} if old.get(key, _ABSENT) != new.get(key, _ABSENT))
+    return name, old.get(name, _ABSENT), new.get(name, _ABSENT)
 
 
 def _flat(request: dict, prefix: str = "") -> dict:

@@ -3,10 +3,11 @@
 import contextlib
 from typing import Any
 
+from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import SweepExperiment
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.progress import Progress
-from hierjax.runs.record import RunFolder, device_name
+from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps.dask_workers import workers_of
 from hierjax.runs.sweeps.sweep import Measured, Sweep
 

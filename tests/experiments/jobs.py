@@ -18,6 +18,7 @@ from unittest import mock
 
 import jax
 
+from experiments.command import process
 from hierjax.runs import STRING_LEARNERS, LayerwiseRun, SweepRun
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,7 @@ def call(experiment, *arguments):
         mock.patch.object(sys, "argv", argv),
         mock.patch.dict(os.environ, JAX_NUM_CPU_DEVICES=str(jax.device_count())),
         mock.patch.object(os, "_exit", sys.exit),
+        mock.patch.object(process, "guard"),
         mock.patch.object(gc, "freeze"),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from hierjax.runs import SeedsTrainer
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of, lines_of
 
@@ -46,16 +45,6 @@ class TestStaircase(ExperimentLaws):
         for name in ("num_inputs", "degree", "steps_per_block", "learning_rate", "batch_size"):
             assert name in summary
         assert "errors over the variance, 1 for guessing the mean" in finished[1].out
-
-    def test_a_run_that_is_interrupted_says_how_to_go_on(self, monkeypatch, tmp_path):
-        def interrupt(*_):
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(SeedsTrainer, "fit_layer", interrupt)
-        ended = jobs.run(self.name, tmp_path, *self.flags)
-        assert ended.code == 130
-        assert ended.err.startswith("staircase: interrupted: without --overwrite the same command")
-        assert ended.err.count("\n") == 1
 
     def check_figure(self, axes, summary):
         climb, blocks = axes

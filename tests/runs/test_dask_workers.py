@@ -17,13 +17,13 @@ import jax
 import pytest
 from distributed import KilledWorker, LocalCluster
 
+from hierjax.runs.conditions import versions
 from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps import dask_executor, dask_workers, sweep
 from hierjax.runs.sweeps.dask_executor import DaskExecutor
 from hierjax.runs.sweeps.dask_workers import _clear_errors as clear_errors
 from hierjax.runs.sweeps.dask_workers import workers_of
 from hierjax.runs.sweeps.points import Point
-from hierjax.runs.sweeps.workers import versions
 from tests.runs import sweep_job
 
 ROOT = Path(__file__).parents[2]

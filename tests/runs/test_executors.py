@@ -9,14 +9,15 @@ import jax
 import numpy as np
 import pytest
 
+from hierjax.runs.conditions import options_here, under, versions
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps import sweep
 from hierjax.runs.sweeps.executors import check_sendable, outcomes
-from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms, options_here, under
+from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms
 from hierjax.runs.sweeps.programs import Programs
 from hierjax.runs.sweeps.sweep import Sweep
-from hierjax.runs.sweeps.workers import measure_seeds, versions
+from hierjax.runs.sweeps.workers import measure_seeds
 from tests.runs import sweep_job
 
 

@@ -186,7 +186,7 @@ def test_points_have_names_of_their_own(folder):
         Sweep([make_point(3, 1), make_point(3, 1)], KEYS)
     sweep().run(folder)
     with pytest.raises(
-        ValueError, match=r"records of a point '\d+ \d', which is not in this sweep"
+        ValueError, match=r"line 1 of .* is of a point '\d+ \d', which is not in this sweep"
     ):
         Sweep([make_point(4, 1)], KEYS).restore(folder)
 

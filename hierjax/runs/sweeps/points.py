@@ -1,8 +1,7 @@
 """What a sweep measures: points, and the tasks that they are divided into."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -10,14 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 PyTree = Any
-
-# Options of JAX that numbers depend on; each is a context manager of this name, too.
-_OPTIONS = (
-    "enable_x64",
-    "default_matmul_precision",
-    "default_prng_impl",
-    "threefry_partitionable",
-)
 
 
 class Point(NamedTuple):
@@ -109,17 +100,3 @@ class Outcome(NamedTuple):
     costs: dict[str, float]
     worker: str
     skipped: str = ""
-
-
-def options_here() -> dict[str, Any]:
-    """The options of JAX that numbers depend on, as this thread has them."""
-    return {name: getattr(jax.config, f"jax_{name}") for name in _OPTIONS}
-
-
-@contextlib.contextmanager
-def under(options: dict[str, Any]) -> Iterator[None]:
-    """Within it this thread computes under these options of JAX."""
-    with contextlib.ExitStack() as stack:
-        for name, value in options.items():
-            stack.enter_context(getattr(jax, name)(value))
-        yield

@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from hierjax.runs.conditions import under
 from hierjax.runs.parallel import compile_for, map_seeds
-from hierjax.runs.sweeps.points import Outcome, Task, under
+from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any
 

@@ -16,12 +16,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hierjax.runs.conditions import options_here, versions
 from hierjax.runs.parallel import seed_mesh
 from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps.executors import LocalThreads, check_sendable, outcomes
-from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms, options_here
+from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms
 from hierjax.runs.sweeps.programs import Programs
-from hierjax.runs.sweeps.workers import measure_seeds, usable_memory, versions
+from hierjax.runs.sweeps.workers import measure_seeds, usable_memory
 
 # For an executor. Enough to be worth the compilation of a program, few enough for many workers to
 # share a point; and a worker that is killed loses at most the seeds of a minute.
@@ -88,16 +89,28 @@ class Sweep:
         """Reads what an earlier run has measured; returns how much work it was.
 
         Raises:
-          ValueError: it has measured a point that is none of this sweep's.
+          ValueError: a record is damaged, or none of this sweep; or work is left, but versions or
+            options of JAX are others than when the sweep began.
         """
-        for event in folder.events("chunk"):
-            if event["point"] not in self._kept:
-                raise ValueError(
-                    f"{folder.path} has records of a point {event['point']!r}, which is not in "
-                    "this sweep: choose another workdir, or overwrite it"
-                )
+        for event in folder.events("chunk", self._check):
             self._keep(*(event[name] for name in ("point", "seeds", "values", "costs")))
-        return sum(point.work * len(self._kept[point.name]) for point in self._points)
+        done = sum(point.work * len(self._kept[point.name]) for point in self._points)
+        left = sum(len(self._keys) - len(kept) for kept in self._kept.values())
+        folder.take_up(done, done + left)
+        return done
+
+    def _check(self, event: dict) -> None:
+        """Refuses a record that is not of this sweep, or of seeds that were recorded before."""
+        name, seeds, values = (event[field] for field in ("point", "seeds", "values"))
+        if name not in self._kept:
+            raise ValueError(f"is of a point {name!r}, which is not in this sweep")
+        if not set(seeds) <= set(range(len(self._keys))):
+            raise ValueError(f"is of seeds {seeds}, which are not all in this sweep")
+        if len(set(seeds) - self._kept[name].keys()) < len(seeds):
+            raise ValueError(f"is of seeds {seeds} of {name!r}, of which some were recorded before")
+        rows = {len(each) for each in values.values()}
+        if rows != {len(seeds)}:
+            raise ValueError(f"has {sorted(rows)} values for {len(seeds)} seeds")
 
     def run(
         self,

@@ -1,15 +1,12 @@
 """What a worker process does: it measures tasks that a driver sends, if both are the same code."""
 
 import functools
-import hashlib
-import platform
 import sys
 import threading
-from importlib import metadata
-from pathlib import Path
 
 import jax
 
+from hierjax.runs.conditions import versions
 from hierjax.runs.parallel import free_memory, seed_mesh
 from hierjax.runs.sweeps.points import Outcome, Task
 from hierjax.runs.sweeps.programs import Programs, worker_name
@@ -58,31 +55,6 @@ def _left_by_dask() -> int | None:
     return limit and max(limit - psutil.Process().memory_info().rss, 1)
 
 
-def versions() -> dict[str, str]:
-    """What driver and workers must have in common, for the same numbers and none misread.
-
-    The experiments count where they stand beside the package, in a clone.
-    """
-    return _VERSIONS
-
-
-def _read_versions() -> dict[str, str]:
-    package = Path(__file__).parents[2]
-    try:
-        version = metadata.version("hierjax")
-    except metadata.PackageNotFoundError:
-        version = "not installed"
-    found = {
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "jax": jax.__version__,
-        "hierjax": f"{version} (source {_digest(package)})",
-    }
-    experiments = package.parent / "experiments"
-    if experiments.is_dir():
-        found["experiments"] = f"(source {_digest(experiments)})"
-    return found
-
-
 def _check_versions(driver: dict[str, str]) -> None:
     here = versions()
     for name in (each for each in here if each in driver):
@@ -91,15 +63,3 @@ def _check_versions(driver: dict[str, str]) -> None:
                 f"worker {worker_name()} has {name} {here[name]}, and the driver {driver[name]}: "
                 "install the same on both, and start the worker again"
             )
-
-
-def _digest(folder: Path) -> str:
-    """Of the source in it, which may have changed since its version, or its commit."""
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        found.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return found.hexdigest()[:12]
-
-
-# As this process has imported them: the files may change later.
-_VERSIONS = _read_versions()

@@ -9,14 +9,16 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 from absl import flags as absl_flags
 
+from experiments.command import process
 from hierjax.runs import requests
 from hierjax.settings import bounds
+
+_DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
 def read(
@@ -47,8 +49,10 @@ def read(
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         given = dict(defaults) | _given(request, values)
         return requests.build(request, follows or {}, given)
-    except (absl_flags.Error, ValueError, OSError) as error:
-        end(str(error), 2)
+    except absl_flags.Error as error:
+        process.end(str(error), 2)
+    except Exception as error:
+        process.end(process.cause(error), 2)
 
 
 def _define(
@@ -118,9 +122,20 @@ def _value(leaf: requests.Leaf, value: Any) -> Any:
 def ready() -> None:
     """Prepares the process for a long run: quiet libraries, a compilation cache, all cores."""
     _silence_libraries()
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # Figures are the same for all.
     _cache_compilation()
     _use_all_cores()
     gc.freeze()  # What was imported stays; collecting garbage looks at all of it, again and again.
+
+
+def require_devices() -> None:
+    """Ends the process where JAX has no device."""
+    try:
+        jax.local_devices()
+    except Exception as error:
+        asked = [f"{name}={os.environ[name]}" for name in _DEVICES if name in os.environ]
+        text = str(error).splitlines() or ["there are none"]
+        process.end(f"JAX finds no devices by {' '.join(asked) or 'itself'}: {text[0]}", 2)
 
 
 @contextlib.contextmanager
@@ -128,10 +143,8 @@ def preparing() -> Iterator[None]:
     """Around what precedes a run: an error is a bad request, told in one line, exit code 2."""
     try:
         yield
-    except KeyboardInterrupt:
-        _end_at_once("interrupted before the run began")
-    except (ValueError, OSError) as error:
-        end(str(error), 2)
+    except Exception as error:
+        process.end(process.cause(error), 2)
 
 
 @contextlib.contextmanager
@@ -143,34 +156,12 @@ def running(folder: Any) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        _end_at_once("interrupted: without --overwrite the same command goes on from here")
     except Exception as error:
+        text = process.cause(error)
         with contextlib.suppress(OSError):  # The folder may be what failed.
             folder.log("failed", error=str(error), traceback=traceback.format_exc())
-        if isinstance(error, FloatingPointError | OSError | ValueError):
-            _end_at_once(str(error), 1)
-        records = folder.path / "metrics.jsonl"
-        _end_at_once(f"{type(error).__name__}: {error} (traceback in {records})", 1)
-
-
-def end(message: str, code: int) -> NoReturn:
-    """Exits with one line on stderr: code 2 for a bad request, 1 for a failure while running."""
-    _say(message)
-    sys.exit(code)
-
-
-def _end_at_once(message: str, code: int = 130) -> NoReturn:
-    """Leaves no time for work in flight: programs take minutes to compile, and what computes may
-    crash while Python winds down."""
-    sys.stdout.flush()
-    _say(message)
-    os._exit(code)
-
-
-def _say(message: str) -> None:
-    line = " ".join(message.split())
-    print(f"{Path(sys.argv[0]).stem}: {line}", file=sys.stderr, flush=True)
+            text += f" (traceback in {folder.path / 'metrics.jsonl'})"
+        process.end_at_once(text, 1)
 
 
 def _silence_libraries() -> None:

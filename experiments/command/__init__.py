@@ -1,0 +1,1 @@
+"""What makes a command of an experiment, and of a benchmark: flags, and the process."""
