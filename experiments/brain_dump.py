@@ -37,8 +37,8 @@ class Request(labels.Request):
 
     task: BrainDumpFamily = nested(BrainDumpFamily)
     block: BlockConfig = nested(BlockConfig, loss="hinge", passes=2.0, batch_size=256)
-    examples_per_unit: float = setting(3.0, above=0, identity=False)
-    extra_blocks: int = setting(1, least=0, identity=False)
+    examples_per_unit: float = setting(3.0, above=0, most=2**20, identity=False)
+    extra_blocks: int = setting(1, least=0, most=2**10, identity=False)
 
 
 def summarize(request: Request, results: Results) -> dict:

@@ -29,7 +29,7 @@ from hierjax.train import BlockConfig, LabelBaselines, class_scores
 
 _MAX_WIDTH = 2**17
 _MAX_RIDGE_WIDTH = 2**14
-_MAX_EXAMPLES = 2**24
+_MOST_EXAMPLES = 2**24
 _LEAST_TRAIN = 64
 
 
@@ -56,12 +56,12 @@ class Request(RunRequest):
     stack: StackConfig = nested(StackConfig, names={"fan_in": "unit_fan_in"})
     block: BlockConfig = nested(BlockConfig, loss=None, passes=None, batch_size=None)
     tuning: LabelBaselines = nested(LabelBaselines, "baseline_")
-    num_train: int = setting(None)
+    num_train: int = setting(None, least=16, most=_MOST_EXAMPLES)
     fresh: bool = setting(True)
-    num_test: int = setting(None)
+    num_test: int = setting(None, least=1, most=_MOST_EXAMPLES)
     baselines: bool = setting(True, identity=False)
-    examples_per_unit: float = setting(2.5, above=0, identity=False)
-    extra_blocks: int = setting(0, least=0, identity=False)
+    examples_per_unit: float = setting(2.5, above=0, most=2**20, identity=False)
+    extra_blocks: int = setting(0, least=0, most=2**10, identity=False)
     num_seeds: int = setting(3, least=1, most=2**20)
 
     def __post_init__(self):
@@ -84,12 +84,11 @@ class Request(RunRequest):
             self.fill(num_train=max(_LEAST_TRAIN, count))
         if self.num_test is None:
             self.fill(num_test=200 if task.lattice else 2000)
-        for name, value, least in (
-            ("num_train", self.num_train, 16),
-            ("num_test", self.num_test, 1),
-        ):
-            if not least <= value <= _MAX_EXAMPLES:
-                raise ValueError(f"{name}={value} must be from {least} to {_MAX_EXAMPLES}")
+        if self.num_train > _MOST_EXAMPLES:
+            raise ValueError(
+                f"num_train={self.num_train} is more than {_MOST_EXAMPLES}: set it, or lower the "
+                "width"
+            )
 
     @property
     def module(self) -> ResidualStack:

@@ -72,9 +72,9 @@ class Request(RunRequest, LearnerSettings):
     spec: RandomHierarchySpec = nested(
         RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
     )
-    train_multiple: float = setting(None, above=0)
-    num_train: int = setting(None)
-    num_test: int = setting(2000)
+    train_multiple: float = setting(None, above=0, most=2.0**20)
+    num_train: int = setting(None, least=2, most=2**26)
+    num_test: int = setting(2000, least=1, most=2**22)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     baselines: bool = setting(True, identity=False)

@@ -14,6 +14,9 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, cast
 
+# Of float32, without those that lose digits.
+_LEAST_FLOAT, _MOST_FLOAT = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+
 
 def setting(
     default: Any = dataclasses.MISSING,
@@ -28,7 +31,8 @@ def setting(
 ) -> Any:
     """Declares a field of a config, and what its value may be.
 
-    Bounds hold for a number, or for every number of a list.
+    Bounds hold for a number, or for every number of a list. Numbers must be finite, and within 32
+    bits; only whole ones may have more where `most` allows it.
 
     Args:
       default: default of the field, a tuple for a list; a function of no arguments that makes the
@@ -139,7 +143,8 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> None:
     if (rules.get("ascending") and not ascends) or not all(_is_within(x, rules) for x in values):
         words = bounds(rules, listed)
         numbers = [each for each in values if isinstance(each, int | float)]
-        more = "" if "finite" in words or all(map(math.isfinite, numbers)) else " and finite"
+        more = "" if "finite" in words or all(map(_is_finite, numbers)) else " and finite"
+        more += "" if all(map(_has_32_bits, numbers)) else ", and within 32 bits"
         raise ValueError(f"{name}={text} must be {words}{more}")
     if not values:
         raise ValueError(f"{name}= is empty: it must be {bounds(rules, listed)}")
@@ -170,9 +175,21 @@ def _is_within(value: Any, rules: Mapping[str, Any]) -> bool:
     low, high = rules.get("least"), rules.get("most")
     above, below = rules.get("above"), rules.get("below")
     return (
-        math.isfinite(value)
+        _is_finite(value)
+        and (_has_32_bits(value) or (isinstance(value, int) and high is not None))
         and (low is None or value >= low)
         and (high is None or value <= high)
         and (above is None or value > above)
         and (below is None or value < below)
     )
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _has_32_bits(value: float) -> bool:
+    """Whether arrays of 32 bits can hold a number; of the infinite, another word is said."""
+    if isinstance(value, int):
+        return abs(value) < 2**31
+    return value == 0 or not math.isfinite(value) or _LEAST_FLOAT <= abs(value) <= _MOST_FLOAT

@@ -49,9 +49,10 @@ def read(
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         given = dict(defaults) | _given(request, values)
         return requests.build(request, follows or {}, given)
-    except absl_flags.Error as error:
+    except (absl_flags.Error, ValueError, OSError) as error:
         process.end(str(error), 2)
     except Exception as error:
+        require_devices()
         process.end(process.cause(error), 2)
 
 

@@ -21,7 +21,8 @@ Layers for many seeds:
   parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
                     over seeds and devices; seed_chunks, compile_for, free_memory, IMPLS.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
-  seeds.py          Seeds, SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
+  seeds.py          Seeds: what each draws, and the devices that work on them.
+  seeds_trainer.py  SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
   rounds.py         Rounds: fits in rounds, saved between rounds.
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run.
@@ -80,7 +81,8 @@ from hierjax.runs.parallel import (
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder
 from hierjax.runs.requests import RunRequest, SweepRequest, build, identity, leaves, nested
-from hierjax.runs.seeds import FittedLayer, Seeds, SeedsTrainer
+from hierjax.runs.seeds import Seeds
+from hierjax.runs.seeds_trainer import FittedLayer, SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
 from hierjax.runs.sweep_run import SweepRun
 from hierjax.runs.sweeps.dask_workers import workers_of

@@ -14,7 +14,8 @@ from hierjax.runs.experiment import LayerwiseExperiment, Measure, Result, Result
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder
-from hierjax.runs.seeds import Seeds, SeedsTrainer
+from hierjax.runs.seeds import Seeds
+from hierjax.runs.seeds_trainer import SeedsTrainer
 from hierjax.runs.stages import layer_stages
 
 PyTree = Any
@@ -40,7 +41,9 @@ class LayerwiseRun:
 
         @functools.cache
         def seeds(mesh: Mesh) -> Seeds:
-            return Seeds(keys, lambda key: experiment.draw(key, request), mesh, request.impl)
+            found = Seeds(keys, lambda key: experiment.draw(key, request), mesh, request.impl)
+            found.require_memory()
+            return found
 
         self._trainers = {
             name: SeedsTrainer(

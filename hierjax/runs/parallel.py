@@ -191,6 +191,37 @@ def compile_for(mesh: Mesh, traced: jax.stages.Traced, effort: int = 1) -> jax.s
     return traced.lower().compile(options)
 
 
+def bytes_of_call(compiled: jax.stages.Compiled, arguments: bool = True) -> int:
+    """Returns the bytes that a call of a program takes on each device, 0 where that is not known.
+
+    Args:
+      compiled: the program.
+      arguments: whether its arguments count, too.
+    """
+    analysis = compiled.memory_analysis()
+    sizes = ["output_size_in_bytes", "temp_size_in_bytes"]
+    sizes += ["argument_size_in_bytes"] if arguments else []
+    return 0 if analysis is None else sum(getattr(analysis, size) for size in sizes)
+
+
+def require_memory(num_bytes: float, what: str) -> None:
+    """Refuses what does not fit into the memory that is free.
+
+    Args:
+      num_bytes: bytes that are needed, on one device, or on all devices of a CPU together.
+      what: what needs them, a subject in the plural.
+
+    Raises:
+      ValueError: fewer are free.
+    """
+    free = free_memory()
+    if num_bytes > free:
+        raise ValueError(
+            f"{what} need {num_bytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are "
+            "free: lower the sizes, or use fewer devices"
+        )
+
+
 def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
     """Divides seeds into chunks that run in one call each, so that memory does not grow.
 

@@ -1,41 +1,29 @@
-"""Layerwise training on the host: one layer at a time for many seeds.
-
-All computation is in pure functions of one seed. The inputs of a layer are computed from the
-parameters below it by the very program that fits it, so a run that was killed and taken up from
-its saved layers ends with the same bits as one that was not.
-"""
+"""Seeds of a run: the data that each draws, and the devices that they are divided between."""
 
 import functools
-import gc
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
-from hierjax.runs.parallel import Mapped, compile_for, map_seeds, seed_chunks, seed_mesh
-from hierjax.runs.rounds import Rounds
-from hierjax.runs.stages import Stage
+from hierjax.runs.parallel import (
+    Mapped,
+    bytes_of_call,
+    compile_for,
+    map_seeds,
+    require_memory,
+    seed_chunks,
+    seed_mesh,
+)
 
 PyTree = Any
 
-_take = jax.jit(lambda keys, lanes: keys[lanes])
-
-
-class FittedLayer(NamedTuple):
-    """A layer of every seed, and the time that its fit took.
-
-    Attributes:
-      params: parameters of the layer, a pytree of numpy arrays (num_seeds, ...).
-      seconds: wall-clock seconds to "compile" (tracing included) and to "run".
-    """
-
-    params: PyTree
-    seconds: dict[str, float]
+take_keys = jax.jit(lambda keys, lanes: keys[lanes])
+"""Takes some of an array of typed keys, by index."""
 
 
 class Seeds:
@@ -72,12 +60,35 @@ class Seeds:
         return map_seeds(function, self._mesh, self._impl)
 
     def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
-        """Compiles a program for the devices of these seeds, see `compile_for`."""
-        return compile_for(self._mesh, traced, effort)
+        """Compiles a program for the devices of these seeds, see `compile_for`.
+
+        Raises:
+          ValueError: there is no memory for a call.
+        """
+        compiled = compile_for(self._mesh, traced, effort)
+        on_cpu = self._mesh.devices.flat[0].platform == "cpu"
+        sharing = min(self._mesh.size, self.num_seeds) if on_cpu else 1
+        require_memory(sharing * bytes_of_call(compiled, arguments=False), self._name)
+        return compiled
+
+    @property
+    def _name(self) -> str:
+        lanes, _ = next(self.chunks())
+        return f"{lanes.size} seeds at once"
 
     @functools.cached_property
     def _traced(self) -> jax.stages.Traced:
         return self.map(self._make_data).trace(self.lane_keys)
+
+    def require_memory(self) -> None:
+        """Refuses seeds whose data alone do not fit into memory, as many as run at once.
+
+        Raises:
+          ValueError: they do not.
+        """
+        leaves = jax.tree.leaves(self.data_layout)
+        num_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        require_memory(num_bytes, f"the data of {self._name}")
 
     @property
     def data_layout(self) -> PyTree:
@@ -88,201 +99,4 @@ class Seeds:
     def data(self) -> Callable[[np.ndarray], PyTree]:
         """A function of the seeds of a chunk, by index, to their data, compiled at first use."""
         compiled = self.compile(self._traced, effort=0)
-        return lambda lanes: compiled(_take(self.keys, lanes))
-
-
-class SeedsTrainer:
-    """Fits the layers of a stack for many seeds, and measures what was fitted.
-
-    Nothing is traced before it is asked for: a run of many learners begins at once.
-
-    Args:
-      seeds: the seeds and their data.
-      stages: how each layer is fitted, first layer first, see `layer_stages`.
-      measure: (data, parameters of the layers below, parameters of a layer) -> what is measured
-        of the layer, a pytree of arrays; by default nothing.
-      keys: (num_seeds,) typed PRNG keys of the stack; by default those of the seeds.
-    """
-
-    def __init__(
-        self,
-        seeds: Seeds,
-        stages: Sequence[Stage],
-        measure: Callable[..., PyTree] = lambda data, below, params: {},
-        keys: Key[Array, " seeds"] | None = None,
-    ):
-        self._seeds = seeds
-        self._stages = tuple(stages)
-        self._measure = measure
-        self._keys = seeds.keys if keys is None else keys
-        self._params: dict[int, PyTree] = {}
-        self._traced: dict[int, dict[str, jax.stages.Traced]] = {}
-        self._tracing_seconds = 0.0
-
-    @property
-    def num_layers(self) -> int:
-        """Number of layers of the stack."""
-        return len(self._stages)
-
-    def layout(self, index: int) -> PyTree:
-        """Returns the shapes of the parameters of a layer for all seeds.
-
-        Args:
-          index: index of the layer, from 0.
-
-        Returns:
-          A tree of `jax.ShapeDtypeStruct`.
-        """
-        return self._over_seeds(self._lane_params(index))
-
-    def rounds_layout(self, index: int) -> PyTree | None:
-        """Returns the shapes of what `fit_layer` calls `save_rounds` with.
-
-        Args:
-          index: index of the layer, from 0.
-
-        Returns:
-          A tree of `jax.ShapeDtypeStruct`; None for a layer without rounds.
-        """
-        programs = self._programs(index)
-        if "advance" not in programs:
-            return None
-        started = jax.ShapeDtypeStruct((self._seeds.num_seeds,), bool)
-        return {"started": started, "state": self._over_seeds(programs["start"].out_info[1])}
-
-    def fit_layer(
-        self,
-        below: Sequence[PyTree],
-        on_seeds: Callable[[float], None] = lambda count: None,
-        saved_rounds: PyTree | None = None,
-        save_rounds: Callable[[PyTree], None] = lambda rounds: None,
-    ) -> FittedLayer:
-        """Fits the layer above those that are finished.
-
-        Args:
-          below: parameters of all finished layers, pytrees of arrays (num_seeds, ...).
-          on_seeds: called as work gets done, with the number of seeds it amounts to; work that
-            `saved_rounds` holds is not counted again.
-          saved_rounds: what `save_rounds` was last called with, to go on from there; None to
-            start anew.
-          save_rounds: called with the states of all seeds, numpy arrays, after the first round
-            and then every ten seconds.
-
-        Returns:
-          The fitted layer.
-
-        Raises:
-          FloatingPointError: parameters of a seed are not finite.
-        """
-        index, below = len(below), tuple(below)
-        traced = self._programs(index)
-        layout = self.rounds_layout(index)
-        rounds = None if layout is None else Rounds(layout, saved_rounds, save_rounds)
-        # Once it is compiled, what was traced only takes memory.
-        del self._traced[index]
-        layer = self._run(traced, below, rounds, on_seeds)
-        del traced
-        # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
-        gc.collect()
-        self._require_finite(index, layer.params)
-        return layer
-
-    def _run(self, traced, below, rounds: Rounds | None, on_seeds) -> FittedLayer:
-        """Compiles the programs of a layer, and runs them for all seeds."""
-        start = time.perf_counter() - self._tracing_seconds
-        self._tracing_seconds = 0.0
-        programs = {name: self._seeds.compile(each) for name, each in traced.items()}
-        draw = self._seeds.data
-        compiled = time.perf_counter()
-
-        def fit(lanes, own):
-            keys = _take(self._keys, lanes)
-            fitted = programs["start"](keys, draw(lanes), _rows(below, lanes))
-            if rounds is None:
-                on_seeds(own.size)
-                return fitted
-            context, state = fitted
-            advance = functools.partial(programs["advance"], keys, context)
-            return programs["finish"](context, rounds.fit(advance, state, own, on_seeds))
-
-        params = _by_chunks(self._seeds.chunks(), fit)
-        seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
-        return FittedLayer(params, seconds)
-
-    def measure(self, below: Sequence[PyTree], params: PyTree) -> PyTree:
-        """Measures a fitted layer.
-
-        Args:
-          below: parameters of all layers below, pytrees of arrays (num_seeds, ...).
-          params: parameters of the layer, a pytree of arrays (num_seeds, ...).
-
-        Returns:
-          What the function `measure` returns, numpy arrays (num_seeds, ...).
-        """
-        measured = self._measure_chunks((tuple(below), params))
-        gc.collect()  # As after a fit: a finished run of many learners measures all of them.
-        return measured
-
-    def _measure_chunks(self, trained: tuple[tuple[PyTree, ...], PyTree]) -> PyTree:
-        seeds = self._seeds
-        lanes, _ = next(seeds.chunks())
-        layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
-        program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))
-        return _by_chunks(
-            seeds.chunks(), lambda lanes, _: program(seeds.data(lanes), *_rows(trained, lanes))
-        )
-
-    def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
-        """Returns the programs that fit a layer, traced for the shapes of the layers below."""
-        if index not in self._traced:
-            seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
-            below = tuple(self._lane_params(layer) for layer in range(index))
-            begin = time.perf_counter()
-            stage = self._stages[index]
-            traced = {"start": seeds.map(stage.start).trace(key, data, below)}
-            if stage.advance is not None and stage.finish is not None:
-                context, state = traced["start"].out_info
-                traced["advance"] = seeds.map(stage.advance).trace(key, context, state)
-                traced["finish"] = seeds.map(stage.finish).trace(context, state)
-            self._params[index] = list(traced.values())[-1].out_info
-            self._traced[index] = traced
-            self._tracing_seconds += time.perf_counter() - begin
-        return self._traced[index]
-
-    def _lane_params(self, index: int) -> PyTree:
-        """Returns the shapes of the parameters of a layer, for a chunk."""
-        if index not in self._params:
-            self._programs(index)
-        return self._params[index]
-
-    def _over_seeds(self, lanes: PyTree) -> PyTree:
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct((self._seeds.num_seeds, *x.shape[1:]), x.dtype), lanes
-        )
-
-    def _require_finite(self, index: int, params: PyTree) -> None:
-        finite = np.ones(self._seeds.num_seeds, bool)
-        for leaf in jax.tree.leaves(params):
-            if jnp.issubdtype(leaf.dtype, jnp.inexact):
-                finite &= np.isfinite(leaf).reshape(len(finite), -1).all(axis=1)
-        if not finite.all():
-            seeds = ", ".join(map(str, np.flatnonzero(~finite)))
-            raise FloatingPointError(
-                f"layer {index + 1} of {self.num_layers} is not finite for seeds {seeds}: the "
-                "layers below it are kept"
-            )
-
-
-def _rows(tree: PyTree, rows: np.ndarray | slice) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[rows], tree)
-
-
-def _by_chunks(chunks, function: Callable[[np.ndarray, np.ndarray], PyTree]) -> PyTree:
-    """Puts together what a function makes of all chunks, on the host and without the padding.
-
-    The function is one of the lanes of a chunk, and of those of them that are not padding.
-    """
-    parts = []
-    for lanes, count in chunks:
-        parts.append(_rows(jax.device_get(function(lanes, lanes[:count])), slice(count)))
-    return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+        return lambda lanes: compiled(take_keys(self.keys, lanes))

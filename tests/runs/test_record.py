@@ -1,4 +1,8 @@
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -90,6 +94,9 @@ def test_overwriting_forgets_the_run_and_nothing_else(open_folder, tmp_path):
     [
         {"config.json": '{"lr": 0.1}', "checkpoints/model.pt": "weights"},
         {"config.json": '{"request": 5}'},
+        {"config.json": "[]"},
+        {"config.json": '{"request": ["experiment"]}'},
+        {"config.json": '{"request": "experiment"}'},
         {"config.json": '{"request": '},
         {"summary.json": "{}"},
         {"metrics.jsonl": "no newline"},
@@ -104,6 +111,7 @@ def test_files_that_no_run_wrote_are_never_touched(open_folder, tmp_path, files,
         open_folder(overwrite=overwrite)
     for name, content in files.items():
         assert (tmp_path / name).read_text() == content
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_a_workdir_that_cannot_be_made_is_named(open_folder, tmp_path):
@@ -112,6 +120,62 @@ def test_a_workdir_that_cannot_be_made_is_named(open_folder, tmp_path):
         open_folder(tmp_path / "file" / "run")
     with pytest.raises(ValueError, match="workdir is empty"):
         open_folder("")
+
+
+@pytest.mark.parametrize(
+    "path", ["gs://bucket/run", "s3://run", "a\x00b", "a\udcffb", "~no-such-user/x"]
+)
+def test_a_workdir_that_is_no_folder_of_this_machine_is_refused(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="workdir "):
+        RunFolder(path, "test", REQUEST)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = RunFolder("~/runs/x", "test", REQUEST)
+    assert folder.path == tmp_path / "runs" / "x"
+    folder.close()
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved", "replaced", "replaced by another run"])
+def test_nothing_is_written_where_the_folder_was(open_folder, tmp_path, fate):
+    path = tmp_path / "run"
+    folder = open_folder(path)
+    path.rename(tmp_path / "away")
+    if fate == "removed":
+        shutil.rmtree(tmp_path / "away")
+    elif fate == "replaced":
+        path.mkdir()
+    elif fate == "replaced by another run":
+        RunFolder(path, "other", REQUEST).close()
+    before = sorted(tmp_path.rglob("*"))
+    writes = (
+        lambda: folder.log("one"),
+        lambda: folder.write_json("summary.json", {}),
+        lambda: folder.write_arrays("embeddings.npz", {"x": np.zeros(3)}),
+        folder.require_present,
+    )
+    for write in writes:
+        with pytest.raises(OSError, match=r"run folder .*run was removed, moved or replaced"):
+            write()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_file(open_folder, tmp_path, monkeypatch):
+    folder = open_folder()
+    folder.write_json("summary.json", {"a": 1})
+
+    def fill(path, *_):
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    with pytest.raises(OSError, match=r"summary\.json cannot be written \(No space left on device"):
+        folder.write_json("summary.json", {"a": 2})
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"a": 1}
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
 
 
 def test_a_torn_last_event_is_dropped(open_folder, tmp_path):

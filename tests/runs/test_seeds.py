@@ -11,7 +11,8 @@ from flax import struct
 import hierjax as hj
 from hierjax.runs import parallel
 from hierjax.runs.parallel import seed_keys, seed_mesh
-from hierjax.runs.seeds import Seeds, SeedsTrainer
+from hierjax.runs.seeds import Seeds
+from hierjax.runs.seeds_trainer import SeedsTrainer
 from hierjax.runs.stages import Stage, layer_stages
 
 ONE = seed_mesh(1)

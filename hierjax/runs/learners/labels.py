@@ -39,10 +39,10 @@ class StackConfig(Config):
       ValueError: a value is not allowed, or not beside the others.
     """
 
-    num_blocks: int = setting(None)
-    width: int = setting(None)
+    num_blocks: int = setting(None, least=1, most=2**10)
+    width: int = setting(None, least=1, most=2**17)
     activation: str = setting("quadratic", choices=tuple(ACTIVATIONS))
-    fan_in: int | None = setting(2)
+    fan_in: int | None = setting(2, least=0)
 
     def __post_init__(self):
         super().__post_init__()

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hierjax.runs.conditions import under
-from hierjax.runs.parallel import compile_for, map_seeds
+from hierjax.runs.parallel import bytes_of_call, compile_for, map_seeds
 from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any
@@ -104,7 +104,7 @@ class Programs:
             count = min(devices * lanes, task.most)
             draw, measure = self._compile_for(count, lanes, alone, task, costs)
             sharing = devices if self._on_cpu and not alone else 1
-            num_bytes = sharing * _peak(measure.memory_analysis())
+            num_bytes = sharing * bytes_of_call(measure)
             if num_bytes <= self._memory:
                 break
             if lanes > 1:
@@ -202,11 +202,3 @@ def _joined(batches: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 def _one_row(shape: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((1, *shape.shape[1:]), shape.dtype)
-
-
-def _peak(analysis) -> int:
-    """Bytes that a call takes on a device; 0 where the backend does not say."""
-    if analysis is None:
-        return 0
-    sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    return sum(getattr(analysis, size) for size in sizes)
