@@ -13,6 +13,7 @@ import jax
 from benchmarks import checkpoint, end_to_end, layerwise, sampler, sweep, torch_baselines
 from benchmarks.harness import WrongResult, machine
 from experiments.command import cli, process
+from hierjax.runs.record import local_path
 from hierjax.settings import Config, setting
 
 SUITES = {
@@ -67,7 +68,7 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
     today = str(datetime.datetime.now(datetime.UTC).date())
     name = "-".join(filter(None, [*parts, today])) + ".jsonl"
     try:
-        path = RESULTS / name if request.out is None else Path(request.out)
+        path = RESULTS / name if request.out is None else local_path("out", request.out)
         figure = path.with_suffix(".png")
         if figure in (path, path.parent) or figure.is_dir():
             raise OSError(f"--out={path} leaves no file for a figure beside it: name another")

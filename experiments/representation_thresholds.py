@@ -29,6 +29,7 @@ from hierjax.runs import (
     SweepRequest,
     device_name,
     nested,
+    seed_mesh,
 )
 from hierjax.settings import setting
 from hierjax.tasks import PolynomialSpec
@@ -204,7 +205,7 @@ def _of_dimension(request: representations.Request, results: dict[str, Measured]
             measured[f"{name}_{n}"] = found.values | {"chosen": chosen}
             seconds[f"{name}_{n}"] = {kind: found.seconds[kind] for kind in ("compile", "run")}
     summary = representations.summarize_measured(request, measured, seconds)
-    return summary | {"device": device_name(), "num_devices": request.num_devices}
+    return summary | {"device": device_name(), "num_devices": seed_mesh(request.num_devices).size}
 
 
 def _per_seed(summary: dict, name: str) -> np.ndarray:

@@ -49,6 +49,8 @@ def read(
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         given = dict(defaults) | _given(request, values)
         return requests.build(request, follows or {}, given)
+    except UnicodeDecodeError as error:
+        process.end(f"a file that --flagfile names is no text of UTF-8 ({error})", 2)
     except (absl_flags.Error, ValueError, OSError) as error:
         process.end(str(error), 2)
     except Exception as error:

@@ -55,7 +55,7 @@ class RunFolder:
     def __init__(
         self, path: str | os.PathLike, experiment: str, request: dict, overwrite: bool = False
     ):
-        self.path = _local(str(path))
+        self.path = local_path("workdir", str(path))
         self._request = {"experiment": experiment, **_plain(request)}
         self.identity = json.dumps(self._request, sort_keys=True)
         self._events = Events(self.path / _EVENTS, self.identity)
@@ -67,22 +67,27 @@ class RunFolder:
             ) from error
 
     def _open(self, overwrite: bool) -> None:
-        self._earlier()  # A folder of something else is refused before anything is written.
+        self._holds_this_run(overwrite)  # Else it is refused before anything is written.
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock()
-        earlier = self._earlier()
-        if overwrite:
+        if self._holds_this_run(overwrite):
+            self._events.end_torn_line()
+        else:
             self._clear()
-            earlier = None
-        if earlier is None:
             self._write_config()
-        elif earlier["request"] != self._request:
+
+    def _holds_this_run(self, overwrite: bool) -> bool:
+        """Whether there is a run to go on with; refuses a folder of anything else."""
+        earlier = self._earlier()
+        if earlier is None or overwrite:
+            return False
+        if earlier["request"] != self._request:
             name, old, new = _difference(earlier["request"], self._request)
             raise ValueError(
                 f"{self.path} holds a run with {name}={old}, not {new}: choose another workdir, or "
                 "overwrite it"
             )
-        self._events.end_torn_line()
+        return True
 
     def _write_config(self) -> None:
         where = {"environment": environment(), "conditions": conditions()}
@@ -226,18 +231,26 @@ class RunFolder:
         )
 
 
-def _local(path: str) -> Path:
-    """Returns the absolute path of a folder of this machine."""
+def local_path(name: str, path: str) -> Path:
+    """Returns the absolute path of a file or folder of this machine; ~ is the home folder.
+
+    Args:
+      name: what the path is called in messages.
+      path: the path.
+
+    Raises:
+      ValueError: it is empty, or none of this machine.
+    """
     if not path:
-        raise ValueError("workdir is empty: name a folder")
+        raise ValueError(f"{name} is empty: name a file or folder")
     if not path.isprintable():  # Bytes that are no UTF-8 are not, either.
-        raise ValueError(f"workdir {path!a} has letters that cannot be printed: name it otherwise")
+        raise ValueError(f"{name}={path!a} has letters that cannot be printed: choose others")
     if "://" in path:
-        raise ValueError(f"workdir {path} is no folder of this machine: mount it, or name another")
+        raise ValueError(f"{name}={path} is not of this machine: mount it, or name another")
     try:
         return Path(path).expanduser().absolute()
     except (RuntimeError, OSError) as error:
-        raise ValueError(f"workdir {path} cannot be found ({error}): name it in full") from None
+        raise ValueError(f"{name}={path} cannot be found ({error}): name it in full") from None
 
 
 def _difference(old: dict, new: dict) -> tuple[str, Any, Any]:

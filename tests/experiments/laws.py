@@ -25,7 +25,7 @@ BAD_OF_ALL = {
     "--num_devices=0": "num_devices=0 is not between 1 and 8",
     "--num_devices=99": "num_devices=99 is not between 1 and 8",
     "--overwrite=perhaps": "--overwrite=perhaps",
-    "--workdir=": "workdir is empty: name a folder",
+    "--workdir=": "workdir is empty: name a file or folder",
     "--flagfile=/nowhere": "/nowhere",
 }
 BAD_OF_SWEEPS = {

@@ -127,7 +127,7 @@ def test_a_workdir_that_cannot_be_made_is_named(open_folder, tmp_path):
 )
 def test_a_workdir_that_is_no_folder_of_this_machine_is_refused(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="workdir "):
+    with pytest.raises(ValueError, match="workdir="):
         RunFolder(path, "test", REQUEST)
     assert not list(tmp_path.iterdir())
 

@@ -18,7 +18,7 @@ import jax
 
 from hierjax.runs.sweeps.dask_executor import DaskExecutor
 
-_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_CONNECT = 6
 _SECONDS_TO_CLOSE = 5
 
 # Of the workers in a row that die at a task: it is given up after one more.
