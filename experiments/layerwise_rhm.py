@@ -74,7 +74,7 @@ class Request(RunRequest, LearnerSettings):
     )
     train_multiple: float = setting(None, above=0, most=2.0**20)
     num_train: int = setting(None, least=2, most=2**26)
-    num_test: int = setting(2000, least=1, most=2**22)
+    num_test: int = setting(2000, least=16, most=2**22)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     baselines: bool = setting(True, identity=False)

@@ -70,7 +70,7 @@ class Request(RunRequest, PolynomialSettings):
     learners: tuple[str, ...] = setting(
         lambda: tuple(POLYNOMIAL_LEARNERS), choices=POLYNOMIAL_LEARNERS
     )
-    num_test: int = setting(4000, least=1, most=MOST_EXAMPLES)
+    num_test: int = setting(4000, least=16, most=MOST_EXAMPLES)
     num_seeds: int = setting(5, least=1, most=2**20)
 
     def __post_init__(self):

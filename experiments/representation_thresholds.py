@@ -63,7 +63,7 @@ class Request(SweepRequest):
     level: float = setting(0.5, least=0, most=1, identity=False)
     quad: QuadraticConfig = nested(QuadraticConfig, "quad_", names={"num_steps": "num_steps"})
     ntk: NTKConfig = nested(NTKConfig, "ntk_")
-    num_test: int = setting(4000, least=1, most=2**22)
+    num_test: int = setting(4000, least=16, most=2**22)
     num_seeds: int = setting(5, least=1, most=2**20)
 
     @functools.cached_property

@@ -28,6 +28,9 @@ class LayerwiseRun:
       experiment: the declaration of the experiment.
       request: an instance of the experiment's class of requests.
 
+    Attributes:
+      trainers: what fits each learner, by name.
+
     Raises:
       ValueError: the request asks for what cannot be, such as more devices than there are.
     """
@@ -45,7 +48,7 @@ class LayerwiseRun:
             found.require_memory()
             return found
 
-        self._trainers = {
+        self.trainers = {
             name: SeedsTrainer(
                 seeds(stack.mesh or seed_mesh(request.num_devices)),
                 layer_stages(stack.layers, stack.examples),
@@ -64,7 +67,7 @@ class LayerwiseRun:
           ValueError: a checkpoint is damaged or of another run; or layers are missing, but
             versions or options of JAX are others than when the run began.
         """
-        for name, trainer in self._trainers.items():
+        for name, trainer in self.trainers.items():
             with self._checkpoints(folder, name) as checkpoints:
                 layers = jax.device_get(checkpoints.restore(trainer.num_layers, trainer.layout))
                 index = len(layers)
@@ -78,7 +81,7 @@ class LayerwiseRun:
         begun = [each for each in self._rounds.values() if each is not None]
         folder.take_up(
             sum(self.finished.values()) + len(begun),
-            sum(trainer.num_layers for trainer in self._trainers.values()),
+            sum(trainer.num_layers for trainer in self.trainers.values()),
         )
 
     def _checkpoints(self, folder: RunFolder, name: str) -> LayerCheckpoints:
@@ -94,7 +97,7 @@ class LayerwiseRun:
         """What an earlier run has finished, in words; empty if it is nothing."""
         if not any(self.finished.values()):
             return ""
-        counts = [f"{n} {self.finished[n]} of {t.num_layers}" for n, t in self._trainers.items()]
+        counts = [f"{n} {self.finished[n]} of {t.num_layers}" for n, t in self.trainers.items()]
         return f"taking up a run; layers finished: {', '.join(counts)}"
 
     def carry_out(self, folder: RunFolder) -> Results:
@@ -112,7 +115,7 @@ class LayerwiseRun:
         finished = self.finished
         folder.log("started", finished_layers=finished)
         results = {}
-        for name, trainer in self._trainers.items():
+        for name, trainer in self.trainers.items():
             results[name] = []
             rounds, num_seeds = self._rounds.get(name), self._request.num_seeds
             done = finished[name] * num_seeds
@@ -141,7 +144,7 @@ class LayerwiseRun:
 
     def _tell(self, folder: RunFolder, progress: Progress, name: str, layers: list[Result]) -> None:
         """Records a layer that was fitted now, and prints its error."""
-        layer, count = layers[-1], self._trainers[name].num_layers
+        layer, count = layers[-1], self.trainers[name].num_layers
         shown = layer.measured.get(self._experiment.shown)
         error = None if shown is None else spread(shown)
         folder.log(

@@ -74,7 +74,7 @@ class Seeds:
     @property
     def _name(self) -> str:
         lanes, _ = next(self.chunks())
-        return f"{lanes.size} seeds at once"
+        return f"seeds, {lanes.size} at once,"
 
     @functools.cached_property
     def _traced(self) -> jax.stages.Traced:

@@ -57,7 +57,7 @@ class PatchLayerConfig(Config):
     targets: str = setting("concat", choices=TARGETS)
     solver: str = setting("gd", choices=(*SOLVERS, *DESCENTS))
     features: str = setting("fourier", choices=FEATURES)
-    num_features: int = setting(512, least=1, most=2**16)
+    num_features: int = setting(512, least=1, most=2**15)
     normalizer: str = setting("pca", choices=NORMALIZERS)
 
 

@@ -2,16 +2,25 @@
 
 import importlib
 import json
+import random
 import re
 import shutil
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import jax
 import pytest
 
-from hierjax.runs import LayerwiseExperiment, RunFolder, SeedsTrainer, SweepRequest, leaves
+from hierjax.runs import (
+    LayerwiseExperiment,
+    LayerwiseRun,
+    RunFolder,
+    SeedsTrainer,
+    SweepRequest,
+    leaves,
+)
 from hierjax.runs.sweeps.programs import Programs
-from tests.experiments import jobs
+from tests.experiments import at_random, jobs
 
 BAD_OF_ALL = {
     "--num_sedes=3": "Unknown command line flag 'num_sedes'. Did you mean: num_seeds ?",
@@ -201,6 +210,31 @@ class ExperimentLaws:
             bad = BAD_OF_SWEEPS | bad
         for flags, words in bad.items():
             jobs.check_refused(self.name, tmp_path / "run", flags, words)
+
+    def test_what_it_accepts_it_can_train(self):
+        """Requests at random are refused in a sentence, or else all of their programs exist."""
+        rng, request = random.Random(self.name), self.experiment.request
+        small = at_random.values_of(request, self.flags) | {"num_devices": 1}
+        accepted = 0
+        while accepted < 3:
+            try:
+                asked = self.experiment.make_request(**small | at_random.some_values(request, rng))
+                self.experiment.require(asked)
+            except ValueError:
+                continue
+            self.trace(asked)
+            accepted += 1
+
+    def trace(self, request):
+        if self.is_sweep:
+            for point in self.experiment.points(request):
+                draw, measure = point.draw, point.measure
+                both = lambda key, draw=draw, measure=measure: measure(key, draw(key))  # noqa: E731
+                jax.eval_shape(both, jax.random.key(0))
+            return
+        for trainer in LayerwiseRun(self.experiment, request).trainers.values():
+            for index in range(trainer.num_layers):
+                trainer.layout(index)
 
     def test_the_figure_shows_what_was_measured(self, finished):
         figure = self.experiment.figure(finished[0])

@@ -26,7 +26,7 @@ BAD = {
     "--learners=ntk_raw,ntk_raw": "must be different ones",
     "--learners=": "learners= must be different ones of ntk_raw",
     "--width=131072 --num_directions=100000 --num_train=1000000": "seeds at once, and",
-    "--num_test=0": "num_test=0 must be from 1 to",
+    "--num_test=0": "num_test=0 must be from 16 to",
     "--quad_activations=sigmoid": "quad_activations=sigmoid must be different ones of",
     "--ntk_ridges=-1": "ntk_ridges=-1.0 must be numbers at least 0",
 }

@@ -221,3 +221,19 @@ def on_one_device():
 def test_layers_put_out_the_same_on_eight_devices(on_one_device, impl):
     on_eight = all_outputs(patch_trainer(seed_mesh(8), impl))
     chex.assert_trees_all_close(on_eight, on_one_device, atol=1e-5)
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
+    monkeypatch.setattr(parallel, "free_memory", lambda: 10_000)
+    small = Seeds(seed_keys(0, 2), lambda key: jnp.zeros(1000), seed_mesh(1))
+    small.require_memory()
+    large = Seeds(seed_keys(0, 2), lambda key: jnp.zeros(10_000), seed_mesh(1))
+    with pytest.raises(ValueError, match=r"data of seeds, 1 at once, need .* GiB of memory, and"):
+        large.require_memory()
+    traced = small.map(lambda x: jnp.sort(jnp.tile(x, 100))).trace(
+        jax.ShapeDtypeStruct((1, 1000), float)
+    )
+    with pytest.raises(
+        ValueError, match=r"seeds, 1 at once, need .* lower the sizes, or use fewer"
+    ):
+        small.compile(traced)
