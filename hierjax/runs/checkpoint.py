@@ -188,6 +188,8 @@ class LayerCheckpoints:
 def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
     every_step = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
     try:
+        if directory.exists() and not directory.is_dir():
+            raise ValueError("it is a file")
         return ocp.training.Checkpointer(
             os.fspath(directory),
             save_decision_policy=cast(Any, every_step),
