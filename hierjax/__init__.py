@@ -10,6 +10,7 @@ measure   errors, separation of symbols, thresholds and power laws with interval
 runs      the host's side: devices, seeds, sweeps, checkpoints, records.
 plots     figures, from the records alone; imports matplotlib, so `import hierjax` does not.
 settings  (a file) fields of configs that know their bounds.
+checks    (a file) what every function refuses of its arrays, and the one rule behind it.
 
 Here stands what a first page needs:
 

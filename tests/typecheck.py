@@ -13,6 +13,7 @@ PACKAGES = (
     "hierjax.train",
     "hierjax.runs",
     "hierjax.plots",
+    "hierjax.checks",
     "hierjax.settings",
 )
 

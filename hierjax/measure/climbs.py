@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hierjax.checks import require_shape
+
 
 class Climb(NamedTuple):
     """When each coefficient first reaches a level, and whether they get there one after another.
@@ -30,7 +32,14 @@ def climb(
       trace: (num_seeds, looks, K) coefficients at each look.
       steps: (looks,) steps after which the looks were taken, ascending.
       level: to be reached.
+
+    Raises:
+      ValueError: there is not one step for each look, or the steps do not ascend.
     """
+    require_shape("trace", trace, (None, None, None), "give (num_seeds, looks, K)")
+    require_shape("steps", steps, trace.shape[1:2], "give the step of each look")
+    if not steps.size or not (np.diff(steps) > 0).all():
+        raise ValueError(f"steps={steps.tolist()} must ascend, and be at least one")
     above = trace >= level
     first = steps[above.argmax(axis=1)]
     all_reached, gaps = np.all(above.any(axis=1), axis=1), np.diff(first, axis=1)

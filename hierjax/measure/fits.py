@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import log_ndtr, ndtri, stdtrit
 
+from hierjax.checks import require_shape
+
 Sizes = Sequence[float] | Float[np.ndarray, " sizes"] | Int[np.ndarray, " sizes"]
 
 _NUM_RESAMPLES = 2000
@@ -106,8 +108,19 @@ def crossing(
       (...) number of examples at the crossing of each curve; infinite if the last error is not
       below the level, the least size if all errors are, and the size of the next error where the
       last one above the level is not finite.
+
+    Raises:
+      ValueError: the sizes are not positive numbers that ascend, there is not an error for each,
+        or the level is not finite.
     """
     sizes, errors = np.asarray(sizes, float), np.asarray(errors, float)
+    require_shape("sizes", sizes, (None,), "give a list of numbers")
+    require_shape("errors", errors, (*sizes.shape, ...), "give an error for each size")
+    ascends = sizes.size and sizes[0] > 0 and (np.diff(sizes) > 0).all()
+    if not ascends or not np.isfinite(sizes).all():
+        raise ValueError(f"sizes={sizes.tolist()} must be positive numbers that ascend")
+    if not math.isfinite(level):
+        raise ValueError(f"level={level} must be a finite number")
     above = ~(errors < level)
     last = len(sizes) - 1 - above[::-1].argmax(axis=0)
     following = np.minimum(last + 1, len(sizes) - 1)
@@ -134,7 +147,11 @@ def threshold(
 
     Returns:
       The threshold.
+
+    Raises:
+      ValueError: as of `crossing`, or there are no seeds.
     """
+    _require_seeds(errors)
     value = float(crossing(sizes, _mean(errors), level))
     if errors.shape[1] == 1:
         return Threshold(value, math.nan, math.nan)
@@ -166,7 +183,18 @@ def power_law(
 
     Returns:
       The power law.
+
+    Raises:
+      ValueError: as of `crossing`, there are no seeds, or not sizes and errors for each scale, or
+        a scale is not positive.
     """
+    if not len(scales) == len(sizes) == len(errors) > 0:
+        counts = f"{len(scales)} scales, {len(sizes)} lists of sizes and {len(errors)} of errors"
+        raise ValueError(f"there are {counts}: give sizes and errors for each scale")
+    if not all(0 < scale < math.inf for scale in scales):
+        raise ValueError(f"scales={list(scales)} must be positive numbers")
+    for each in errors:
+        _require_seeds(each)
     rng = np.random.default_rng(seed)
     curves = list(zip(sizes, errors, strict=True))
     bounds = np.log([(n[0], n[-1]) for n, _ in curves])
@@ -188,6 +216,14 @@ def power_law(
         float(np.exp(intercepts[0])),
         tuple(known.tolist()),
     )
+
+
+def _require_seeds(errors: Float[np.ndarray, "sizes seeds"]) -> None:
+    require_shape(
+        "errors", errors, (None, None), "give (sizes, seeds), of one seed errors[:, None]"
+    )
+    if not errors.shape[1]:
+        raise ValueError(f"errors have shape {errors.shape}: give those of at least 1 seed")
 
 
 def _mean(errors: Float[np.ndarray, "*sizes seeds"]) -> Float[np.ndarray, "*sizes"]:

@@ -5,6 +5,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
+from hierjax.checks import require_scores, require_signs
 from hierjax.tasks.batch import Batch
 
 
@@ -31,9 +32,21 @@ def label_report(scores: Float[Array | np.ndarray, "N ... K"], test: Batch) -> L
       test: a batch of a label hierarchy, with labels of the shape of the scores.
 
     Returns:
-      The report.
+      The report. A score that is not finite has no right sign.
+
+    Raises:
+      ValueError: the labels are not of the shape of the scores, not those of the levels that the
+        batch has as latents, or known and no signs.
     """
-    right = ((scores > 0) == (test.labels > 0)).astype(jnp.float32)
+    require_scores(scores, (None, ..., None))
+    require_signs(test.labels, scores.shape)
+    num_labels = sum(level.shape[-1] for level in test.latents[1:])
+    if num_labels != scores.shape[-1]:
+        raise ValueError(
+            f"the latents of the levels hold {num_labels} labels, but the batch has "
+            f"{scores.shape[-1]}: give the inputs as the first latents, then the labels of levels"
+        )
+    right = (((scores > 0) == (test.labels > 0)) & jnp.isfinite(scores)).astype(jnp.float32)
     positive = (test.labels > 0).astype(jnp.float32)
     right, positive = (x.reshape(-1, x.shape[-1]).mean(axis=0) for x in (right, positive))
     majority = jnp.maximum(positive, 1 - positive)

@@ -3,6 +3,7 @@
 from flax import struct
 from jaxtyping import Array, Float
 
+from hierjax.checks import require_shape
 from hierjax.measure.metrics import Separation, error_rate, separation, symbol_plane
 from hierjax.tasks.batch import Batch
 
@@ -55,8 +56,21 @@ def layer_report(
 
     Returns:
       The report.
+
+    Raises:
+      ValueError: there is no such level, there is not one embedding for each symbol of it, or the
+        votes, labels or symbols are what `error_rate` or `separation` refuse.
     """
+    if not 0 <= level < len(test.latents):
+        raise ValueError(f"level={level} must be from 0 to {len(test.latents) - 1}, the leaves")
     symbols = test.latents[level]
+    places = symbols.shape if embeddings.ndim > 2 else symbols.shape[:1]
+    require_shape("embeddings", embeddings, (*places, None), f"give one for each node of {level=}")
+    if embeddings.ndim == 2 and symbols.shape[1] > 1:
+        raise ValueError(
+            f"embeddings have shape {embeddings.shape}, but level {level} has {symbols.shape[1]} "
+            "nodes: give (N, P, E)"
+        )
     embeddings = embeddings.reshape(*symbols.shape, -1)
     num_plotted = -(-_PLOTTED_POINTS // symbols.shape[1])
     return LayerReport(

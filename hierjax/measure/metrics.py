@@ -9,6 +9,15 @@ from flax import struct
 from jaxtyping import Array, Float, Integer
 from numpy.typing import ArrayLike
 
+from hierjax.checks import (
+    in_range,
+    one_hot,
+    one_or_nan,
+    require_classes,
+    require_integers,
+    require_shape,
+)
+
 _PLANE_RIDGE = 1e-6
 _TINY = 1e-12
 
@@ -18,11 +27,18 @@ def error_rate(
 ) -> Float[Array, ""]:
     """Returns the share of examples whose largest score is not that of their label.
 
+    An example whose scores are not all finite counts as wrong.
+
     Args:
       scores: (N, C) scores of the classes.
       labels: (N,) integers below C.
+
+    Raises:
+      ValueError: a shape or type is another one, there are no examples, or a label is known and
+        out of range.
     """
-    return jnp.mean(scores.argmax(axis=-1) != labels)
+    require_classes(labels, scores)
+    return jnp.mean((scores.argmax(axis=-1) != labels) | ~jnp.isfinite(scores).all(axis=-1))
 
 
 def squared_loss(
@@ -32,9 +48,15 @@ def squared_loss(
 
     Args:
       scores: (N, C) scores of the classes.
-      labels: (N,) integers below C.
+      labels: (N,) integers below C; NaN comes of one that is not.
+
+    Raises:
+      ValueError: a shape or type is another one, there are no examples, or a label is known and
+        out of range.
     """
-    return jnp.mean(jnp.sum((scores - jax.nn.one_hot(labels, scores.shape[-1])) ** 2, axis=-1))
+    require_classes(labels, scores)
+    targets = one_hot(labels, scores.shape[-1], "labels", "classes")
+    return jnp.mean(jnp.sum((scores - targets) ** 2, axis=-1))
 
 
 def spread(values: ArrayLike) -> dict[str, Any]:
@@ -46,8 +68,14 @@ def spread(values: ArrayLike) -> dict[str, Any]:
     Returns:
       A dictionary that JSON can hold: "mean", "std" (over the seeds, not of the mean), "max", and
       "per_seed", the list of the values.
+
+    Raises:
+      ValueError: there are no values, or not one for each seed.
     """
     values = np.asarray(values, np.float64)
+    require_shape("values", values, (None,), "give one number for each seed")
+    if not values.size:
+        raise ValueError("values is empty: give those of at least 1 seed")
     return {
         "mean": float(values.mean()),
         "std": float(values.std()),
@@ -88,8 +116,14 @@ def separation(
       num_symbols: number of symbols, V.
 
     Returns:
-      The separation. Distances between centroids are NaN where fewer than two symbols occur.
+      The separation. Distances between centroids are NaN where fewer than two symbols occur; all
+      is NaN where an embedding is not finite or a symbol is out of range.
+
+    Raises:
+      ValueError: there is not one symbol for each embedding, there are none, or a symbol is no
+        integer or known and out of range.
     """
+    _require_embeddings(embeddings, symbols, num_symbols)
     points, symbols = embeddings.reshape(-1, embeddings.shape[-1]), symbols.reshape(-1)
     points = points - points.mean(axis=0)[None]
     points = points / jnp.sqrt(jnp.mean(jnp.sum(points**2, axis=-1)) + _TINY)
@@ -107,12 +141,25 @@ def separation(
     count = counts[symbols]
     left_out = jnp.where(count > 1, own * (count / jnp.maximum(count - 1, 1)) ** 2, jnp.inf)
     squared = squared.at[jnp.arange(symbols.size), symbols].set(left_out)
-    return Separation(
+    measured = Separation(
         within_rms=jnp.sqrt(own.mean()),
         between_min=jnp.nanmin(gaps),
         between_mean=jnp.nanmean(gaps),
         purity=jnp.mean((squared.argmin(axis=-1) == symbols) & (count > 1)),
     )
+    valid = jnp.isfinite(points).all() & in_range(symbols, num_symbols).all()
+    return jax.tree.map(lambda value: value * one_or_nan(valid, value.dtype), measured)
+
+
+def _require_embeddings(
+    embeddings: Float[Array, "*N E"], symbols: Integer[Array, "*N"], num_symbols: int
+) -> None:
+    remedy = "give the symbol that each embedding stands for"
+    require_shape("embeddings", embeddings, (..., None, None), "give an embedding of each place")
+    require_shape("symbols", symbols, embeddings.shape[:-1], remedy)
+    require_integers("symbols", symbols, num_symbols, "symbols")
+    if not embeddings.size:
+        raise ValueError(f"embeddings have shape {embeddings.shape}: give at least 1 of them")
 
 
 def _squared_distances(
@@ -143,7 +190,12 @@ def symbol_plane(
 
     Returns:
       (..., 2) coordinates; the corners lie at distance one from the middle.
+
+    Raises:
+      ValueError: there is not one symbol for each embedding, there are none, or a symbol is no
+        integer or known and out of range.
     """
+    _require_embeddings(embeddings, symbols, num_symbols)
     points = embeddings.reshape(-1, embeddings.shape[-1])
     points = points - points.mean(axis=0)[None]
     angles = 2 * jnp.pi * symbols.reshape(-1) / num_symbols

@@ -2,10 +2,10 @@
 
 import math
 
-import jax
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer, Shaped
 
+from hierjax.checks import one_hot, require_shape
 from hierjax.models.activations import ACTIVATIONS
 from hierjax.models.products import product
 
@@ -94,8 +94,14 @@ class ConvStack(nn.Module):
         self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))
 
     def embed(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N d V"]:
-        """Returns one-hot leaves, (N, d, V) float32, of strings (N, d) of integers."""
-        return jax.nn.one_hot(tokens, self.vocab_size)
+        """Returns one-hot leaves, (N, d, V) float32, of strings (N, d) of integers.
+
+        Raises:
+          ValueError: the strings are not of integers, or known and not below V; where they are not
+            known, a leaf that is not below V is NaN.
+        """
+        require_shape("inputs", tokens, (None, None), "give strings (N, d) of symbols")
+        return one_hot(tokens, self.vocab_size)
 
     def layer(self, hidden: Float[Array, "N P D"], index: int) -> Float[Array, "N patches W"]:
         """Applies layer `index`, 0 at the leaves, to features (N, P, D); returns (N, P/S, W)."""
@@ -109,7 +115,8 @@ class ConvStack(nn.Module):
         """Returns class scores (N, C) of strings (N, d) of integers.
 
         Raises:
-          ValueError: the length of the strings is not the product of the patch sizes.
+          ValueError: the length of the strings is not the product of the patch sizes, or `embed`
+            refuses them.
         """
         if tokens.shape[-1] != math.prod(self.branching):
             raise ValueError(

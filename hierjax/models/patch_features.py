@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, Integer
 
+from hierjax.checks import require_integers, require_shape
 from hierjax.models.activations import cosine_of_turns
 from hierjax.models.conv_stack import PatchConv
 
@@ -37,7 +38,17 @@ class TupleCodes(nn.Module):
         return self.vocab_size**self.branching
 
     def __call__(self, symbols: Integer[Array, "N P"]) -> Int[Array, "N patches"]:
-        """Returns codes (N, P/S) int32 of symbols (N, P); a first symbol is most significant."""
+        """Returns codes (N, P/S) int32 of symbols (N, P); a first symbol is most significant.
+
+        Raises:
+          ValueError: P is no multiple of S, or these are no integers, or known and not below V.
+        """
+        require_shape("inputs", symbols, (None, None), "give strings (N, P) of symbols")
+        require_integers("inputs", symbols, self.vocab_size, "symbols")
+        if symbols.shape[1] % self.branching:
+            raise ValueError(
+                f"inputs of length {symbols.shape[1]} must be cut into tuples of {self.branching}"
+            )
         tuples = symbols.reshape(symbols.shape[0], -1, self.branching).astype(jnp.int32)
         place_values = self.vocab_size ** jnp.arange(self.branching)[::-1]
         return tuples @ place_values

@@ -1,9 +1,9 @@
 """A network with one hidden layer, which knows nothing of the hierarchy."""
 
-import jax
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer
 
+from hierjax.checks import one_hot, require_shape
 from hierjax.models.activations import ACTIVATIONS
 
 
@@ -13,9 +13,14 @@ def one_hot_strings(tokens: Integer[Array, "N d"], vocab_size: int) -> Float[Arr
     Args:
       tokens: (N, d) integers below V.
       vocab_size: number of symbols, V.
+
+    Raises:
+      ValueError: the strings are not of integers, or known and not below V; where they are not
+        known, a symbol that is not below V is NaN.
     """
+    require_shape("inputs", tokens, (None, None), "give strings (N, d) of symbols")
     num_examples, length = tokens.shape
-    return jax.nn.one_hot(tokens, vocab_size).reshape(num_examples, length * vocab_size)
+    return one_hot(tokens, vocab_size).reshape(num_examples, length * vocab_size)
 
 
 class ShallowNet(nn.Module):

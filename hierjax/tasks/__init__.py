@@ -5,8 +5,9 @@ sizes are static, its tables are arrays, so that `jax.vmap` over keys draws many
 
 Strings of a random hierarchy model (arXiv 2307.02129):
   random_hierarchy.py    RandomHierarchySpec (sizes), RandomHierarchy (the task), symbol_dtype.
-  grammars.py            Ways to come by one: draw_random_hierarchy, from_rules, save_grammar,
-                         load_grammar, latin_square_top, check_latin_square.
+  grammars.py            Ways to come by one: draw_random_hierarchy, from_rules,
+                         latin_square_top, check_latin_square.
+  grammar_files.py       save_grammar, load_grammar.
 
 Labels that form a hierarchy (arXiv 2601.00455):
   label_hierarchy.py     LabelHierarchy (the task), LabelLevel, draw_signs, walsh_monomials,
@@ -43,13 +44,12 @@ What the sampler of strings is made of, not re-exported here:
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
+from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
     check_latin_square,
     draw_random_hierarchy,
     from_rules,
     latin_square_top,
-    load_grammar,
-    save_grammar,
 )
 from hierjax.tasks.harmonics import KINDS as POLYNOMIAL_KINDS
 from hierjax.tasks.harmonics import gegenbauer, num_harmonics, zonal_coefficients

@@ -1,10 +1,7 @@
-"""Ways to come by a grammar: drawn at random, built from tables, read from a file."""
+"""Ways to come by a grammar: drawn at random, built from tables."""
 
 import functools
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -124,12 +121,12 @@ def from_rules(
       The grammar.
 
     Raises:
-      ValueError: a table has the wrong shape or type, a symbol is out of range, two rules of a
-        level make the same tuple, or probabilities are negative or do not sum to one.
+      ValueError: a table is ragged, or of the wrong shape or type, a symbol is out of range, two
+        rules of a level make the same tuple, or probabilities are negative or do not sum to one.
     """
-    arrays = [np.asarray(table) for table in rules]
-    if not arrays:
+    if len(rules) == 0:
         raise ValueError("rules is empty: give one table for each level, root side first")
+    arrays = [_array(level, table) for level, table in enumerate(rules)]
     for level, table in enumerate(arrays):
         if table.ndim != 3 or 0 in table.shape or not np.issubdtype(table.dtype, np.integer):
             raise ValueError(
@@ -164,6 +161,16 @@ def from_rules(
         for level, table in enumerate(arrays)
     )
     return _with_probabilities(RandomHierarchy(spec, tables), rule_probabilities, class_prior)
+
+
+def _array(level: int, table: ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(table)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"rules of level {level} are no table: give as many rules of each symbol, and as many "
+            "symbols of each rule"
+        ) from error
 
 
 def latin_square_top(grammar: RandomHierarchy) -> RandomHierarchy:
@@ -250,50 +257,3 @@ def _checked_probabilities(
                 f"{np.min(table):g} and row sums from {sums.min():g} to {sums.max():g}"
             )
     return table
-
-
-def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
-    """Writes a grammar to a file as JSON, for `load_grammar`.
-
-    The file has the keys "vocab_size" (number of leaf symbols), "rules", "rule_probabilities" and
-    "class_prior" (tables as nested lists, or null), with the meaning that `from_rules` documents.
-
-    Args:
-      path: the file, which is overwritten.
-      grammar: the grammar.
-    """
-    tables = {
-        "vocab_size": grammar.spec.vocab_size[-1],
-        "rules": grammar.rules,
-        "rule_probabilities": grammar.rule_probabilities,
-        "class_prior": grammar.class_prior,
-    }
-    text = json.dumps(jax.tree.map(lambda table: np.asarray(table).tolist(), tables))
-    Path(path).write_text(text + "\n")
-
-
-def load_grammar(path: str | os.PathLike) -> RandomHierarchy:
-    """Reads a grammar from a JSON file of the form that `save_grammar` documents.
-
-    The file may come from other code; of its keys only "rules" is required.
-
-    Args:
-      path: the file.
-
-    Returns:
-      The grammar.
-
-    Raises:
-      ValueError: the file is not of this form, or its tables make no grammar.
-      OSError: the file cannot be read.
-    """
-    try:
-        tables = json.loads(Path(path).read_text())
-        rules = [np.array(table) for table in tables["rules"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{path} is no grammar: want JSON with the key "rules", a list of one table '
-            f"(symbols, rules, branching) for each level ({error!r})"
-        ) from error
-    options = {key: tables.get(key) for key in ("vocab_size", "rule_probabilities", "class_prior")}
-    return from_rules(rules, **options)

@@ -53,7 +53,14 @@ def zonal_coefficients(kind: str, dim: int, degree: int) -> Float64[np.ndarray, 
 
     Returns:
       (degree + 1,) float64 coefficients c_0 to c_degree.
+
+    Raises:
+      ValueError: the kind is unknown, or a number is out of bounds.
     """
+    if kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is unknown: choose one of {', '.join(KINDS)}")
+    if dim < 2 or degree < 0:
+        raise ValueError(f"dim={dim} and degree={degree} must be at least 2 and 0")
     powers = np.eye(degree + 1)[degree]
     if kind == "hermite":
         powers = hermite_e.herme2poly(powers)

@@ -16,6 +16,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Integer, Key, UInt32
 
+from hierjax.checks import require_integers, require_shape
 from hierjax.tasks import alias, choices
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.joint_rules import JointRules, joint_options, joint_rules, joint_steps
@@ -168,7 +169,13 @@ class RandomHierarchy(struct.PyTreeNode):
           inputs (N, d), the strings; labels (N,), their classes; and as latents for each level l
           from 0 to L the symbols (N, P_l) of its nodes, left to right; all in the smallest
           unsigned types that hold them.
+
+        Raises:
+          ValueError: n is negative, or the tables are not of the sizes of the spec.
         """
+        if n < 0:
+            raise ValueError(f"n={n} must be at least 0")
+        self.require_tables()
         steps = [self._joint_rules(levels) for levels in joint_steps(self.spec)]
 
         def derive(key, first, count):
@@ -195,7 +202,18 @@ class RandomHierarchy(struct.PyTreeNode):
 
         Returns:
           The batch, of the same form as that of `sample`.
+
+        Raises:
+          ValueError: the tables are not of the sizes of the spec, there is not one choice for each
+            node, or a class or choice is no integer, or known and out of range.
         """
+        self.require_tables()
+        require_shape("labels", labels, (None,), "give the class of each string")
+        require_integers("labels", labels, self.spec.num_classes, "classes")
+        for index, choice in enumerate(chosen):
+            name, shape = f"choices of level {index}", (labels.shape[0], self.spec.nodes(index))
+            require_shape(name, choice, shape, "give the rule of each node, (N, P)")
+            require_integers(name, choice, self.spec.num_rules[index], "rules")
         level = labels[:, None].astype(symbol_dtype(self.spec.num_classes))
         levels = [level]
         for rules, choice in zip(self.rules, chosen, strict=True):
@@ -208,6 +226,23 @@ class RandomHierarchy(struct.PyTreeNode):
             level = jnp.stack(children, axis=-1).reshape(level.shape[0], -1)
             levels.append(level)
         return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
+
+    def require_tables(self) -> None:
+        """Refuses a grammar whose tables are not of the sizes of its spec, such as a batch of them.
+
+        Raises:
+          ValueError: a table has another shape, or holds no integers.
+        """
+        if len(self.rules) != self.spec.depth:
+            raise ValueError(
+                f"rules has {len(self.rules)} tables for depth={self.spec.depth}: give one for "
+                "each level, root side first"
+            )
+        for level, table in enumerate(self.rules):
+            name, spec = f"rules of level {level}", self.spec
+            shape = spec.symbols(level), spec.num_rules[level], spec.branching[level]
+            require_shape(name, table, shape, "of a batch of grammars take one, or use jax.vmap")
+            require_integers(name, table, spec.symbols(level + 1), "symbols")
 
     def _joint_rules(self, levels: tuple[int, ...]) -> JointRules:
         rules = [self.rules[level] for level in levels]

@@ -9,6 +9,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Int, Key, Shaped
 
+from hierjax.checks import require_shape
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.rows import first_occurrence
 
@@ -39,10 +40,12 @@ def check_split(num_strings: int, num_train: int, num_test: int) -> None:
       num_test: number of unseen test examples.
 
     Raises:
-      ValueError: a count is not positive or cannot be indexed, or num_train + num_test exceeds
-        num_strings.
+      ValueError: a count is no integer, not positive or cannot be indexed, or num_train + num_test
+        exceeds num_strings.
     """
     for name, count in (("num_train", num_train), ("num_test", num_test)):
+        if isinstance(count, bool) or not isinstance(count, int | np.integer):
+            raise ValueError(f"{name}={count!r} must be an integer")
         if count < 1:
             raise ValueError(f"{name}={count} must be at least 1")
         if count > _MAX_EXAMPLES:
@@ -133,6 +136,16 @@ def contains(
 
     Returns:
       (number of candidates,) bool.
+
+    Raises:
+      ValueError: these are no rows, or of another length or type than the candidates, as which no
+        two could be equal bit by bit.
     """
+    require_shape("rows", rows, (None, None), "give (N, d)")
+    require_shape("candidates", candidates, (None, rows.shape[1]), "give rows of the same length")
+    if rows.dtype != candidates.dtype:
+        raise ValueError(
+            f"candidates have type {candidates.dtype}, but rows {rows.dtype}: give both one type"
+        )
     first = first_occurrence(jnp.concatenate([rows, candidates]))
     return first[rows.shape[0] :] < rows.shape[0]

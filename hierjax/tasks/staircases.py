@@ -15,6 +15,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Key
 
+from hierjax.checks import as_floats, require_examples, require_numbers, require_shape
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.label_hierarchy import draw_signs
 
@@ -147,7 +148,14 @@ def leap(sets: Sets) -> int:
 
 
 def fourier_basis(inputs: Float[Array | np.ndarray, "N d"], sets: Sets) -> Float[Array, "N T"]:
-    """Returns the products (N, T) of inputs (N, d) over each of T sets."""
+    """Returns the products (N, T) of inputs (N, d) over each of T sets.
+
+    Raises:
+      ValueError: the inputs are no vectors, or a set has an index out of range.
+    """
+    require_shape("inputs", inputs, (None, None), "give signs (N, d)")
+    if not all(0 <= index < inputs.shape[1] for each in sets for index in each):
+        raise ValueError(f"sets={sets} must have members from 0 to {inputs.shape[1] - 1}")
     return jnp.stack([inputs[:, jnp.array(each)].prod(axis=-1) for each in sets], axis=-1)
 
 
@@ -166,7 +174,16 @@ def fourier_coefficients(
 
     Returns:
       (T,) coefficients.
+
+    Raises:
+      ValueError: there is not one value for each input, there are fewer of them than sets, the
+        values are known and not finite, or `fourier_basis` refuses the inputs.
     """
-    basis = fourier_basis(inputs, sets)
+    require_examples(inputs, values)
+    require_shape("values", values, (None,), "give one number for each input")
+    if len(values) < len(sets):
+        raise ValueError(f"{len(values)} values do not tell {len(sets)} sets apart: give more")
+    require_numbers("values", values)
+    basis = as_floats("inputs", fourier_basis(inputs, sets))
     with jax.default_matmul_precision("highest"):
         return jnp.linalg.solve(basis.T @ basis, basis.T @ values)

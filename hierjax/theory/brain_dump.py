@@ -9,6 +9,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from hierjax.checks import (
+    require_examples,
+    require_integers,
+    require_numbers,
+    require_shape,
+    require_signs,
+)
 from hierjax.tasks.circuits import BrainDump
 
 
@@ -19,7 +26,12 @@ def vote_weight(votes: int) -> float:
 
     Args:
       votes: number of votes, k, an odd number.
+
+    Raises:
+      ValueError: the number is even, for which there are ties, or below 1.
     """
+    if votes < 1 or votes % 2 == 0:
+        raise ValueError(f"votes={votes} must be an odd number, at least 1")
     return math.comb(votes - 1, (votes - 1) // 2) / 2 ** (votes - 1)
 
 
@@ -37,7 +49,16 @@ def vote_coefficients(
 
     Returns:
       (K, G) float64 coefficients of the linear part of the labels.
+
+    Raises:
+      ValueError: members and signs differ in shape, a member is no gate or votes twice, or a sign
+        is none.
     """
+    require_shape("members", members, (None, None), "give (K, votes) numbers of gates")
+    require_integers("members", members, num_gates, "gates")
+    require_signs(signs, members.shape)
+    if (np.diff(np.sort(members, axis=1), axis=1) == 0).any():
+        raise ValueError("members have a gate twice in a row: give different gates")
     coefficients = np.zeros((len(members), num_gates))
     np.put_along_axis(coefficients, np.asarray(members), np.asarray(signs), axis=1)
     return coefficients * vote_weight(members.shape[1])
@@ -56,7 +77,14 @@ def estimate_vote_coefficients(
 
     Returns:
       (K, G) float64 coefficients of the linear part of the labels.
+
+    Raises:
+      ValueError: gates and labels are not of as many examples, at least one, or not finite.
     """
+    require_shape("gates", gates, (None, None), "give the signs of the gates, (N, G)")
+    require_shape("labels", labels, (gates.shape[0], None), "give labels of each example, (N, K)")
+    require_examples(gates, labels)
+    require_numbers("labels", labels)
     gates, labels = np.asarray(gates, np.float64), np.asarray(labels, np.float64)
     centered = gates - gates.mean(axis=0)
     solution, *_ = np.linalg.lstsq(centered, labels - labels.mean(axis=0), rcond=None)

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
+
+from hierjax.checks import as_floats, require_shape
 
 
 class Kernels(NamedTuple):
@@ -27,8 +29,8 @@ class Kernels(NamedTuple):
 
 
 def fully_connected_kernels(
-    inputs: Float[Array, "N d"],
-    others: Float[Array, "M d"],
+    inputs: Shaped[Array, "N d"],
+    others: Shaped[Array, "M d"],
     depth: int = 1,
     activation: str = "relu",
     weight_std: float | Float[Array, ""] = 1.0,
@@ -40,8 +42,8 @@ def fully_connected_kernels(
     sqrt(width) + b c_{l+1} up to the output h_{L+1}, with all entries of W and c from N(0, 1).
 
     Args:
-      inputs: (N, d) float.
-      others: (M, d) float.
+      inputs: (N, d) floats; integers become floats.
+      others: (M, d) floats or integers.
       depth: number of hidden layers, L; 0 for a linear function.
       activation: one of `EXPECTATIONS`.
       weight_std: standard deviation of the weights, a.
@@ -51,7 +53,8 @@ def fully_connected_kernels(
       The kernels, (N, M) each.
 
     Raises:
-      ValueError: the activation is unknown, or the depth is below 0.
+      ValueError: the activation is unknown, the depth is below 0, inputs or others are no vectors
+        of one dimension, or they are known and not finite.
     """
     if activation not in EXPECTATIONS:
         raise ValueError(
@@ -60,6 +63,9 @@ def fully_connected_kernels(
         )
     if depth < 0:
         raise ValueError(f"depth={depth} must be at least 0")
+    require_shape("inputs", inputs, (None, None), "give vectors, (N, d)")
+    require_shape("others", others, (None, inputs.shape[1]), "give vectors like the inputs, (M, d)")
+    inputs, others = as_floats("inputs", inputs), as_floats("others", others)
     expectations = EXPECTATIONS[activation]
 
     def affine(covariance):

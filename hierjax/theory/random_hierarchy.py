@@ -28,7 +28,12 @@ def class_signal(spec: RandomHierarchySpec, level: int) -> float:
     Args:
       spec: sizes of the random hierarchy.
       level: level of the symbol, from 0 at the root to L at the leaves.
+
+    Raises:
+      ValueError: there is no such level.
     """
+    if not 0 <= level <= spec.depth:
+        raise ValueError(f"level={level} must be from 0 to {spec.depth}, the leaves")
     num_classes = spec.num_classes
     decay = math.prod(spec.num_rules[:level]) ** -0.5
     return math.sqrt(spec.symbols(level) / num_classes * (num_classes - 1)) / num_classes * decay

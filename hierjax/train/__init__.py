@@ -9,7 +9,8 @@ The one loop, and what a layer is:
 
 Layers and the stacks made of them:
   patch_layer.py        PatchLayer, PatchLayerConfig: layers of the convolutional stack matched to
-                        a random hierarchy; TableLayer, the first of them (TARGETS, NORMALIZERS).
+                        a random hierarchy (TARGETS, NORMALIZERS).
+  table_layer.py        TableLayer: the first of them.
   patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
   patch_stack.py        patch_layers: the whole stack.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
@@ -105,7 +106,6 @@ from hierjax.train.patch_layer import (
     TARGETS,
     PatchLayer,
     PatchLayerConfig,
-    TableLayer,
 )
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.probed import Probed, ProbedFit
@@ -113,6 +113,7 @@ from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, qu
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.share_batch import share_batch
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge
+from hierjax.train.table_layer import TableLayer
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
 from hierjax.train.validation import num_fitted

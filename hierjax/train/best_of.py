@@ -97,7 +97,8 @@ class BestOf(RoundsLayer, ChoosingLayer):
         pairs = list(zip(self.candidates, state.states, strict=True))
         errors = jnp.stack([each.held_out_error(own) for each, own in pairs])
         params = tuple(each.finish(own, inputs, labels) for each, own in pairs)
-        return Best(params, errors.argmin())
+        # NaN would count as the least of all.
+        return Best(params, jnp.where(jnp.isnan(errors), jnp.inf, errors).argmin())
 
     def apply(self, params: Best, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
         """Returns the outputs (N, ...) of the best candidate on inputs (N, ...)."""

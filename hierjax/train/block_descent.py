@@ -55,6 +55,7 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
         self, key: Key[Array, ""], inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]
     ) -> BlockFit:
         """Returns the state before the first round; arguments as for `BlockLayer.fit`."""
+        self._require(inputs, labels)
         with jax.default_matmul_precision("highest"):
             rows, _ = self._train_rows(inputs, labels)
             features = self._features(key, rows)

@@ -17,6 +17,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
+from hierjax.checks import require_examples, require_shape, require_signs
 from hierjax.models.residual_stack import RandomUnits, ResidualStack
 from hierjax.settings import Config, setting
 from hierjax.tasks.lattice import gather_windows, num_locations
@@ -110,8 +111,10 @@ class BlockLayer:
           The parameters of the block.
 
         Raises:
-          ValueError: labels are to be validated, and there are fewer than two examples.
+          ValueError: inputs or labels are of another shape, labels are known and no signs, or
+            labels are to be validated and there are fewer than two examples.
         """
+        self._require(inputs, labels)
         with jax.default_matmul_precision("highest"):
             rows, targets = self._train_rows(inputs, labels)
             features = self._features(key, rows)
@@ -130,6 +133,16 @@ class BlockLayer:
                     1, min(_ROWS_AT_ONCE // num_locations(self.stack.lattice), len(inputs))
                 ),
             )
+
+    def _require(self, inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]) -> None:
+        """Refuses examples that the block is not for."""
+        stack = self.stack
+        places = (num_locations(stack.lattice),) if stack.lattice else ()
+        require_shape(
+            "inputs", inputs, (None, *places, None), "give (N, d), of a lattice (N, G, d)"
+        )
+        require_examples(inputs, labels)
+        require_signs(labels, (inputs.shape[0], *places, stack.num_labels))
 
     @property
     def _name(self) -> str:

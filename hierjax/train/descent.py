@@ -15,6 +15,7 @@ from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
+from hierjax.checks import require_examples
 from hierjax.train.share_batch import share_batch
 from hierjax.train.validation import num_fitted
 
@@ -184,8 +185,10 @@ class Descent:
           The state after the round.
 
         Raises:
-          ValueError: choices are to be compared, and there are fewer than two examples.
+          ValueError: there are no examples, not as many targets as inputs, or choices are to be
+            compared and there are fewer than two examples.
         """
+        require_examples(inputs, targets)
 
         def one_round(state):
             state = self._round(objective, key, state, inputs, targets)
@@ -270,7 +273,8 @@ class Descent:
 
     def _measure(self, objective, state, inputs, targets) -> DescentState:
         error = objective.validate(state.params, inputs, targets).mean()
-        failed = ~(jnp.isfinite(error) & jnp.isfinite(state.loss))
+        finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]
+        failed = ~jnp.stack([jnp.isfinite(error), jnp.isfinite(state.loss), *finite]).all()
         error = jnp.where(failed, jnp.inf, error).astype(jnp.float32)
         if self._stops_early:
             best = error < state.validation.min()

@@ -10,8 +10,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
+from hierjax.checks import as_floats, require_examples, require_shape
 from hierjax.train.layerwise import ChoosingLayer
-from hierjax.train.losses import Loss
+from hierjax.train.losses import Loss, require_suited
 from hierjax.train.validation import num_fitted
 
 RADIAL: dict[str, Callable[[Array], Array]] = {
@@ -47,10 +48,18 @@ def radial_kernels(names: tuple[str, ...], bandwidths: tuple[float, ...]) -> tup
 
     Returns:
       The kernels, all bandwidths of the first name first.
+
+    Raises:
+      ValueError: a name is unknown, or a bandwidth is not positive.
     """
+    if not set(names) <= set(RADIAL):
+        raise ValueError(f"names={names} are not all known: choose of {', '.join(RADIAL)}")
+    if not all(0 < each < float("inf") for each in bandwidths):
+        raise ValueError(f"bandwidths={bandwidths} must be positive numbers")
 
     def make(name, bandwidth):
         def gram(points, others, distance):
+            points, others = as_floats("points", points), as_floats("others", others)
             squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
             squared = jnp.maximum(squares - 2 * points @ others.T, 0)
             return RADIAL[name](squared / (bandwidth * distance) ** 2)
@@ -99,7 +108,8 @@ class KernelRidge(ChoosingLayer):
       dtype: type in which all is computed, "float32" or "float64".
 
     Raises:
-      ValueError: float64 is asked for, and JAX does not have it enabled.
+      ValueError: there are no kernels or ridges, a ridge is negative, fewer than two examples are
+        to be tried, or float64 is asked for, and JAX does not have it enabled.
     """
 
     embed: Callable[[Array], Array]
@@ -111,6 +121,12 @@ class KernelRidge(ChoosingLayer):
     dtype: str = "float32"
 
     def __post_init__(self):
+        if not self.kernels:
+            raise ValueError("kernels is empty: give at least one kernel")
+        if not self.ridges or not all(0 <= each < float("inf") for each in self.ridges):
+            raise ValueError(f"ridges={self.ridges} must be numbers that are not negative")
+        if self.most_tried < 2:
+            raise ValueError(f"most_tried={self.most_tried} must be at least 2")
         enabled = jax.config.jax_enable_x64  # pyrefly: ignore[missing-attribute]: made by JAX.
         if self.dtype == "float64" and not enabled:
             raise ValueError(
@@ -132,10 +148,16 @@ class KernelRidge(ChoosingLayer):
           The machine.
 
         Raises:
-          ValueError: there are fewer than two examples.
+          ValueError: there are fewer than two examples, not as many labels as inputs, or labels
+            that the encoding or the loss refuses.
         """
+        require_examples(inputs, labels)
+        num_fitted(inputs.shape[0])
         with jax.default_matmul_precision("highest"):
             points, targets = self._points(inputs), self.encode(labels).astype(self.dtype)
+            remedy = "have the encoding make a row of targets of each label, (N, C)"
+            require_shape("encoded labels", targets, (points.shape[0], None), remedy)
+            require_suited(self.loss, lambda: jnp.zeros(targets.shape), labels)
             mean = targets.mean(axis=0)
             distance = jnp.sqrt(2 * points.var(axis=0).sum() + _TINY)
             tried = slice(self.most_tried)
@@ -161,7 +183,10 @@ class KernelRidge(ChoosingLayer):
         return super().describe(chosen) | {"kernel": names}
 
     def _points(self, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N D"]:
-        return self.embed(inputs).astype(self.dtype)
+        points = self.embed(inputs).astype(self.dtype)
+        remedy = "have the embedding make a vector of each input, (N, D)"
+        require_shape("embedded inputs", points, (inputs.shape[0], None), remedy)
+        return points
 
     def _choose(
         self, points, targets, labels, distance

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key, Shaped
 
+from hierjax.checks import require_examples
 from hierjax.tasks.batch import Batch
 
 Params = Any
@@ -119,7 +120,11 @@ def forward(
 
     Returns:
       (N, ...) outputs of the last layer that was applied; the inputs if there are no parameters.
+
+    Raises:
+      ValueError: there are parameters of more layers than the stack has.
     """
+    _require_layers(layers, params, 0)
     for layer, layer_params in zip(layers, params, strict=False):
         inputs = layer.apply(layer_params, inputs)
     return inputs
@@ -169,11 +174,23 @@ def class_scores(
 
     Returns:
       (N, C) scores of `ScoringLayer.class_scores` if the layer has that method, else its outputs.
+
+    Raises:
+      ValueError: there are parameters of no layer, or of more than the stack has.
     """
+    _require_layers(layers, params, 1)
     below, layer = params[:-1], layers[len(params) - 1]
     hidden = forward(layers, below, inputs)
     scores = layer.class_scores if isinstance(layer, ScoringLayer) else layer.apply
     return scores(params[-1], hidden)
+
+
+def _require_layers(layers: Sequence[Layer], params: Sequence[Params], least: int) -> None:
+    if not least <= len(params) <= len(layers):
+        raise ValueError(
+            f"params has {len(params)} entries, but must have from {least} to {len(layers)}: give "
+            "those of the first layers of the stack"
+        )
 
 
 def layer_key(key: Key[Array, ""], index: int) -> Key[Array, ""]:
@@ -194,10 +211,15 @@ def train_layerwise(
 
     Returns:
       The parameters of every layer, first layer first.
+
+    Raises:
+      ValueError: there are no examples, not as many labels as inputs, or a layer refuses them;
+        labels out of range are seen where this is not itself inside of `jax.jit`.
     """
     params: tuple[Params, ...] = ()
     for index, layer in enumerate(layers):
         batch = data(index) if callable(data) else data
+        require_examples(batch.inputs, batch.labels)
         hidden = forward(layers, params, batch.inputs)
         params += (layer.fit(layer_key(key, index), hidden, batch.labels),)
     return params

@@ -6,11 +6,11 @@ How each of them is tuned stands in a config, so that a run can record it.
 import dataclasses
 from collections.abc import Callable
 
-import jax
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Integer
 
+from hierjax.checks import one_hot
 from hierjax.models.conv_stack import ConvStack
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.settings import Config, setting
@@ -222,7 +222,7 @@ def kernel_learner(
         return one_hot_strings(tokens, spec.symbols(spec.depth))
 
     def encode(labels: Integer[Array, "..."]) -> Float[Array, "... C"]:
-        return jax.nn.one_hot(labels, spec.num_classes)
+        return one_hot(labels, spec.num_classes, "labels", "classes")
 
     kernels = radial_kernels(config.kernels, config.bandwidths)
     return (KernelRidge(embed, encode, CROSS_ENTROPY, kernels, config.ridges, config.most_tried),)

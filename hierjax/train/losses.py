@@ -1,4 +1,8 @@
-"""Losses of class scores, and of the scores of many labels."""
+"""Losses of class scores, and of the scores of many labels.
+
+They refuse labels that they are not made for, see `hierjax.checks`: labels of another shape would
+be broadcast against the scores. An example whose scores are not finite is always a mistake.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +11,17 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Integer, Shaped
+
+from hierjax.checks import (
+    in_range,
+    known,
+    one_or_nan,
+    require_classes,
+    require_numbers,
+    require_scores,
+    require_shape,
+    require_signs,
+)
 
 LABEL_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "square": optax.l2_loss,
@@ -30,15 +45,47 @@ class Loss(NamedTuple):
     mistakes: Callable[[Array, Array], Array]
 
 
+def require_suited(loss: Loss, scores: Callable[[], Array], labels: Shaped[Array, "N ..."]) -> None:
+    """Asks a loss whether known labels are what it takes; nothing is computed.
+
+    Inside of `jax.jit` labels are not known: the loss then sees their shape and type when it is
+    traced to be minimised.
+
+    Args:
+      loss: the loss.
+      scores: makes the scores of all examples.
+      labels: (N, ...) labels of these examples.
+
+    Raises:
+      ValueError: the loss refuses the labels.
+    """
+    if known(labels) is not None:
+        jax.eval_shape(lambda: loss.per_example(scores(), labels))
+
+
+def _cross_entropy(
+    scores: Float[Array, "*N C"], labels: Integer[Array, "*N"]
+) -> Float[Array, "*N"]:
+    require_classes(labels, scores)
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, labels)
+    return losses * one_or_nan(in_range(labels, scores.shape[-1]), losses.dtype)
+
+
 def _wrong_class(scores: Float[Array, "*N C"], labels: Integer[Array, "*N"]) -> Float[Array, "*N"]:
-    return (scores.argmax(axis=-1) != labels).astype(float)
+    require_classes(labels, scores)
+    wrong = (scores.argmax(axis=-1) != labels) | ~jnp.isfinite(scores).all(axis=-1)
+    return wrong.astype(float)
 
 
-CROSS_ENTROPY = Loss(optax.softmax_cross_entropy_with_integer_labels, _wrong_class)
+CROSS_ENTROPY = Loss(_cross_entropy, _wrong_class)
 """Cross-entropy of class scores (N, C) to classes (N,); mistakes are wrong classes."""
 
 
 def _squared_error(scores: Float[Array, "*N 1"], labels: Shaped[Array, "*N"]) -> Float[Array, "*N"]:
+    require_scores(scores, (..., 1))
+    remedy = "for values (N, 1) give a number for each example, of labels (N, 1) labels[:, 0]"
+    require_shape("labels", labels, scores.shape[:-1], remedy)
+    require_numbers("labels", labels)
     return (scores[..., 0] - labels) ** 2
 
 
@@ -56,18 +103,29 @@ def label_loss(name: str, last: int | None = None) -> Loss:
       last: the number of labels, from the last, that count; None for all of them.
 
     Returns:
-      The loss, whose mistakes are scores of the wrong sign.
+      The loss, whose mistakes are scores of the wrong sign, or that are not finite.
+
+    Raises:
+      ValueError: the name is unknown, or no label counts.
     """
+    if name not in LABEL_LOSSES:
+        raise ValueError(f"name={name!r} is unknown: choose one of {', '.join(LABEL_LOSSES)}")
+    if last is not None and last < 1:
+        raise ValueError(f"last={last} must be at least 1: leave it out for all labels")
     labels_used = slice(None) if last is None else slice(-last, None)
 
     def mean_over_labels(function):
         def mean(scores, labels):
+            require_scores(scores, (None, ..., None))
+            require_signs(labels, scores.shape)
+            if last is not None and last > labels.shape[-1]:
+                raise ValueError(f"last={last} must be at most {labels.shape[-1]}, the labels")
             values = function(scores[..., labels_used], labels[..., labels_used])
             return values.reshape(values.shape[0], -1).mean(axis=1)
 
         return mean
 
     def wrong(scores, labels):
-        return ((scores > 0) != (labels > 0)).astype(jnp.float32)
+        return (((scores > 0) != (labels > 0)) | ~jnp.isfinite(scores)).astype(jnp.float32)
 
     return Loss(mean_over_labels(LABEL_LOSSES[name]), mean_over_labels(wrong))

@@ -10,9 +10,10 @@ from flax import linen as nn
 from flax import struct, traverse_util
 from jaxtyping import Array, Float, Key, Shaped
 
+from hierjax.checks import require_examples
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import ChoosingLayer, RoundsLayer, ScoringLayer
-from hierjax.train.losses import CROSS_ENTROPY, Loss
+from hierjax.train.losses import CROSS_ENTROPY, Loss, require_suited
 
 PyTree = Any
 
@@ -62,9 +63,13 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
         """Returns the state before the first round; see `RoundsLayer.start`.
 
         Raises:
-          ValueError: the module has variables besides its parameters.
+          ValueError: the module has variables besides its parameters, there are not as many labels
+            as inputs, or the loss refuses the labels.
         """
-        return self.descent.start(self._objective(inputs), key)
+        require_examples(inputs, labels)
+        state = self.descent.start(self._objective(inputs), key)
+        require_suited(self.loss, lambda: self._scores(state.params, inputs), labels)
+        return state
 
     def advance(
         self,

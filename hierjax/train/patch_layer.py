@@ -13,8 +13,16 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, Int, Integer, Key, Shaped
+from jaxtyping import Array, Float, Integer, Key, Shaped
 
+from hierjax.checks import (
+    in_range,
+    one_hot,
+    one_or_nan,
+    require_examples,
+    require_integers,
+    require_shape,
+)
 from hierjax.models.patch_features import FEATURES
 from hierjax.settings import Config, setting
 from hierjax.train.layerwise import ScoringLayer
@@ -95,6 +103,11 @@ class PatchLayer(ScoringLayer):
           "class_mean" (C,), the shares of the classes; "readout" (Q, D, C), linear maps of the Q
           positions that have a map of their own; and, below the top, "center" (Q*C,) and
           "projection" (Q*C, E), which turn scores into embeddings.
+
+        Raises:
+          ValueError: inputs or labels are of another shape or type, there are not as many labels
+            as inputs, or symbols or classes are known and out of range; where they are not known
+            the parameters are then NaN.
         """
         with jax.default_matmul_precision("highest"):
             variables, class_mean = self._fixed(key, inputs, labels)
@@ -111,8 +124,29 @@ class PatchLayer(ScoringLayer):
 
     def _fixed(self, key, inputs, labels) -> tuple[PyTree, Float[Array, " C"]]:
         """Returns the variables of the features and the shares (C,) of the classes."""
+        self._require(inputs)
+        require_examples(inputs, labels)
+        require_shape("labels", labels, (None,), "give the number of each example's class")
+        require_integers("labels", labels, self.num_classes, "classes")
         class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
+        class_mean *= one_or_nan(in_range(labels, self.num_classes).all())
         return self.features.init(key, inputs), class_mean
+
+    def _require(self, inputs: Shaped[Array, "N PS *E"]) -> None:
+        """Refuses inputs that are no embeddings of whole patches, on top of one patch."""
+        remedy = "give embeddings (N, positions, E) by the layer below"
+        require_shape("inputs", inputs, (None, None, None), remedy)
+        self._require_patches(inputs)
+
+    def _require_patches(self, inputs: Shaped[Array, "N PS *E"]) -> None:
+        size, length = self.features.branching, inputs.shape[1]
+        if length % size or not length:
+            raise ValueError(f"inputs of length {length} must be cut into patches of {size}")
+        if self.embedding_dim is None and length != size:
+            raise ValueError(
+                f"inputs of length {length} are more than the one patch of {size} that the top "
+                "layer reads: give strings of the length of the tree"
+            )
 
     def _params(self, variables, class_mean, readout, inputs) -> dict:
         params = {"features": variables, "class_mean": class_mean, "readout": readout}
@@ -130,7 +164,12 @@ class PatchLayer(ScoringLayer):
 
         Returns:
           (N, P, E) embeddings of the patches; on top (N, C) estimates of P(class | string).
+
+        Raises:
+          ValueError: the inputs are of another shape or type, or symbols are known and out of
+            range; where they are not known the outputs of their strings are then NaN.
         """
+        self._require(inputs)
         with jax.default_matmul_precision("highest"):
             kernel = _side_by_side(params["readout"])
             if self.embedding_dim is None:
@@ -146,6 +185,7 @@ class PatchLayer(ScoringLayer):
 
         The arguments are those of `apply`.
         """
+        self._require(inputs)
         with jax.default_matmul_precision("highest"):
             patches, readout = self._patches(inputs), params["readout"]
             if self.config.targets == "pooled":
@@ -200,7 +240,7 @@ class PatchLayer(ScoringLayer):
         class_mean: Float[Array, " C"],
     ) -> Float[Array, "D C"]:
         """Fits a map (D, C) from features (N, D) to onehot(label) - class_mean."""
-        targets = jax.nn.one_hot(labels, self.num_classes) - class_mean[None]
+        targets = one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
         return SOLVERS[self.config.solver](features, targets)
 
     def _scores(
@@ -229,38 +269,6 @@ class PatchLayer(ScoringLayer):
         else:
             scales = jnp.sqrt(variances.sum() + _TINY)[None]
         return {"center": center, "projection": directions / scales[None]}
-
-
-class TableLayer(PatchLayer):
-    """The layer of the leaves, whose features are the indicators of `patch_features.TupleCodes`.
-
-    Least squares on indicators is the mean target of each code: a table, whatever the solver.
-
-    Attributes:
-      features: the codes of the tuples of leaves, `TupleCodes`.
-      config: choices that all layers of the stack share.
-      num_classes: number of classes, C.
-      embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
-        themselves are the output.
-    """
-
-    def _solve(
-        self,
-        features: Int[Array, " N"],
-        labels: Integer[Array, " N"],
-        class_mean: Float[Array, " C"],
-    ) -> Float[Array, "codes C"]:
-        cells = self.features.num_features * self.num_classes
-        counts = jnp.bincount(features * self.num_classes + labels, length=cells)
-        counts = counts.reshape(-1, self.num_classes)
-        totals = counts.sum(axis=1, keepdims=True)
-        return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
-
-    def _scores(
-        self, variables: PyTree, kernel: Float[Array, "codes QC"], inputs: Integer[Array, "N PS"]
-    ) -> tuple[Float[Array, "codes QC"], Float[Array, " codes"]]:
-        codes = self._apply(variables, inputs).ravel()
-        return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
 
 
 def _side_by_side(readout: Float[Array, "Q D C"]) -> Float[Array, "D QC"]:

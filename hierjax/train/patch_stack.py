@@ -3,8 +3,9 @@
 from hierjax.models.patch_features import RandomFeatures, TupleCodes
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.patch_descent import DescentPatchLayer
-from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig, TableLayer
+from hierjax.train.patch_layer import PatchLayer, PatchLayerConfig
 from hierjax.train.solvers import DESCENTS
+from hierjax.train.table_layer import TableLayer
 
 _MAX_TABLE = 2**26
 

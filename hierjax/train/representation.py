@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key, Shaped
 
+from hierjax.checks import require_examples, require_shape
 from hierjax.models.residual_stack import RandomUnits
 from hierjax.train.validation import num_fitted
 
@@ -95,8 +96,11 @@ class RepresentationLayer:
           The representation.
 
         Raises:
-          ValueError: there are fewer than two inputs.
+          ValueError: there are fewer than two inputs, not as many labels, or the inputs are no
+            vectors.
         """
+        require_examples(inputs, labels)
+        require_shape("inputs", inputs, (None, None), "give a vector for each example, (N, d)")
         inputs = inputs[: num_fitted(inputs.shape[0])]
         variables = self._units.init(key, inputs[:1])
         with jax.default_matmul_precision("highest"):

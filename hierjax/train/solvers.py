@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from hierjax.checks import as_floats, require_examples
 from hierjax.train.descent import Descent
 
 _NUM_STEPS = 300
@@ -61,6 +62,8 @@ def ridge(features: Float[Array, "N D"], targets: Float[Array, "N K"]) -> Float[
 def _normal_equations(
     features: Float[Array, "N D"], targets: Float[Array, "N K"]
 ) -> tuple[Float[Array, "D D"], Float[Array, "D K"]]:
+    require_examples(features, targets)
+    features, targets = as_floats("features", features), as_floats("targets", targets)
     num_examples = features.shape[0]
     return features.T @ features / num_examples, features.T @ targets / num_examples
 

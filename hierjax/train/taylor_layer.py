@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Key
 
+from hierjax.checks import require_examples, require_numbers, require_shape
 from hierjax.models.taylor import Term, quadratic
 from hierjax.train.best_of import Candidate
 from hierjax.train.descent import Descent, DescentState, Objective
@@ -25,7 +26,7 @@ class TaylorState(struct.PyTreeNode):
 
     Attributes:
       initial: initial variables of the module, which stay as they are.
-      descent: state of the descent on their change and on the offset.
+      descent: state of the descent on the change of its parameters and on the offset.
     """
 
     initial: PyTree
@@ -42,7 +43,7 @@ class TrainedTaylor(struct.PyTreeNode):
 
     Attributes:
       initial: initial variables of the module.
-      change: change of the variables, of the same structure.
+      change: change of its parameters, under "params" as in the variables.
       offset: () number that is added to the term.
       learning_rate: () learning rate that was chosen.
       penalty: () factor of the penalty that was chosen.
@@ -62,7 +63,8 @@ class TaylorLayer(Candidate):
     """Regression by one term of a module's Taylor expansion and an offset: a stack of one layer.
 
     The penalty of the descent is on the (2, 4) norm, sum_r |u_r|^4 over the columns u_r of the
-    change, which are the incoming weights of the units.
+    change, which are the incoming weights of the units. Variables of the module besides its
+    parameters stay as `module.init` makes them.
 
     Attributes:
       module: a module that maps inputs (N, d) to values (N, 1).
@@ -80,7 +82,15 @@ class TaylorLayer(Candidate):
     def start(
         self, key: Key[Array, ""], inputs: Float[Array, "N d"], labels: Float[Array, " N"]
     ) -> TaylorState:
-        """Returns the state before the first round; see `RoundsLayer.start`."""
+        """Returns the state before the first round; see `RoundsLayer.start`.
+
+        Raises:
+          ValueError: inputs are not (N, d), or labels not (N,) numbers, as many.
+        """
+        require_shape("inputs", inputs, (None, None), "give a vector for each example, (N, d)")
+        require_examples(inputs, labels)
+        require_shape("labels", labels, (None,), "give one number for each example, (N,)")
+        require_numbers("labels", labels)
         # Descent folds in numbers of steps from 0, and 2^31 - 1.
         initial = self.module.init(jax.random.fold_in(key, 2**31 - 2), inputs[:1])
         return TaylorState(
@@ -137,8 +147,8 @@ class TaylorLayer(Candidate):
         term = self.term(self.module)
 
         def init(key):
-            drawn = self.module.init(key, inputs[:1])
-            change = jax.tree.map(lambda leaf: self.scale * leaf, drawn)
+            drawn = self.module.init(key, inputs[:1])["params"]
+            change = {"params": jax.tree.map(lambda leaf: self.scale * leaf, drawn)}
             return {"change": change, "offset": labels[: num_fitted(labels.size)].mean()}
 
         def loss(params, inputs, labels):

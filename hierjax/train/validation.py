@@ -14,6 +14,6 @@ def num_fitted(num_examples: int) -> int:
     """
     if num_examples < 2:
         raise ValueError(
-            f"{num_examples} train example leaves none to choose on: give at least 2, or no choice"
+            f"{num_examples} train example leaves none to choose on: give at least 2, or one choice"
         )
     return num_examples - max(num_examples // _SHARE, 1)

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hierjax.tasks import grammars
+from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
     draw_random_hierarchy,
     from_rules,
     latin_square_top,
-    load_grammar,
-    save_grammar,
 )
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from tests.tasks.laws import take
