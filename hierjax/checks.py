@@ -71,10 +71,8 @@ def require_numbers(name: str, array: AnyArray) -> None:
     Raises:
       ValueError: the type is none of integers or floats, or a value is known and not finite.
     """
-    is_float = jnp.issubdtype(array.dtype, jnp.floating)
-    with _refused(f"{name} have type {array.dtype}, but must be real numbers: give floats"):
-        chex.assert_type(array, float if is_float else int)
-    values = known(array) if is_float else None
+    _require_real(name, array)
+    values = known(array)
     if values is not None and not np.isfinite(values).all():
         raise ValueError(
             f"{name} have {np.sum(~np.isfinite(values))} values that are not finite: leave them out"
@@ -133,8 +131,7 @@ def require_scores(scores: Any, shape: Dims) -> None:
       ValueError: the scores are of this kind.
     """
     require_shape("scores", scores, shape, "give the scores of every example")
-    with _refused(f"scores have type {scores.dtype}, but must be floats: give floats"):
-        chex.assert_type(scores, float)
+    _require_real("scores", scores)
     if not scores.size:
         raise ValueError(f"scores have shape {scores.shape}: give at least 1 example and 1 score")
 
@@ -212,6 +209,12 @@ def known(array: Any) -> np.ndarray | None:
     if isinstance(array, jax.Array) and not array.is_fully_addressable:
         return None
     return np.asarray(array)
+
+
+def _require_real(name: str, array: AnyArray) -> None:
+    is_float = jnp.issubdtype(array.dtype, jnp.floating)
+    with _refused(f"{name} have type {array.dtype}, but must be real numbers: give floats"):
+        chex.assert_type(array, float if is_float else int)
 
 
 @contextlib.contextmanager

@@ -68,3 +68,11 @@ def programs_of_a_module_end_with_it():
     yield
     jax.clear_caches()
     gc.collect()
+
+
+@pytest.fixture
+def untyped():
+    """The library as its users have it, whose arguments no type checker sees first."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -124,9 +124,9 @@ def from_rules(
       ValueError: a table is ragged, or of the wrong shape or type, a symbol is out of range, two
         rules of a level make the same tuple, or probabilities are negative or do not sum to one.
     """
-    if len(rules) == 0:
-        raise ValueError("rules is empty: give one table for each level, root side first")
     arrays = [_array(level, table) for level, table in enumerate(rules)]
+    if not arrays:
+        raise ValueError("rules is empty: give one table for each level, root side first")
     for level, table in enumerate(arrays):
         if table.ndim != 3 or 0 in table.shape or not np.issubdtype(table.dtype, np.integer):
             raise ValueError(

@@ -99,7 +99,12 @@ def best_rate(
 
     Returns:
       The learning rate.
+
+    Raises:
+      ValueError: there are fewer than two rows.
     """
+    if rows.shape[0] < 2:
+        raise ValueError(f"{rows.shape[0]} train row tells no learning rate: give at least 2")
     count = min(_POWER_ROWS, rows.shape[0] // 2)
     first, second = features(rows[:count]), features(rows[count : 2 * count])
 

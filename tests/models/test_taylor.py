@@ -314,3 +314,57 @@ def test_saturating_units_of_many_inputs_are_accepted(activation):
     module, inputs = TwoLayerNet(1, activation), jnp.ones((2, 4096), jnp.float32)
     variables = module.init(jax.random.key(0), inputs)
     assert quadratic(module)(variables, variables, inputs).shape == (2, 1)
+
+
+class Scaled(nn.Module):
+    """An output that is multiplied by a constant, which is no parameter."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        factor = self.variable("constants", "factor", lambda: jnp.full(1, 3.0))
+        steps = self.variable("constants", "steps", lambda: jnp.zeros(1, int))
+        return (
+            jnp.tanh(nn.Dense(1, use_bias=False)(inputs)) * factor.value[None] + steps.value[None]
+        )
+
+
+def test_variables_besides_the_parameters_are_held_fixed():
+    """By hand: f = 3 tanh(w x), whose gradient in w is 3 (1 - tanh^2) x."""
+    inputs = jnp.array([[1.0, -0.5], [0.3, 2.0]])
+    module = Scaled()
+    variables = module.init(jax.random.key(0), inputs)
+    kernel = np.asarray(variables["params"]["Dense_0"]["kernel"])[:, 0]
+    change = jax.tree.map(jnp.ones_like, variables)
+    values = np.tanh(inputs @ kernel)
+    slopes = 3 * (1 - values**2)[:, None] * inputs
+    np.testing.assert_allclose(linearize(module)(variables, change, inputs)[:, 0], slopes.sum(1))
+    bends = 3 * -values * (1 - values**2) * np.asarray(inputs).sum(1) ** 2
+    np.testing.assert_allclose(quadratic(module)(variables, change, inputs)[:, 0], bends)
+    kernel = empirical_ntk(module, variables, inputs, inputs)[..., 0, 0]
+    np.testing.assert_allclose(kernel, slopes @ slopes.T)
+
+
+class Normalised(nn.Module):
+    reads_only: bool
+
+    @nn.compact
+    def __call__(self, inputs):
+        normalised = nn.BatchNorm(use_running_average=self.reads_only)(inputs)
+        return jnp.tanh(nn.Dense(1, use_bias=False)(normalised))
+
+
+@pytest.mark.parametrize("term", [linearize, quadratic, empirical_ntk])
+def test_variables_that_change_and_missing_parameters_are_refused(term):
+    inputs = jnp.array([[1.0, -0.5], [0.3, 2.0]])
+
+    def make(module, variables):
+        if term is empirical_ntk:
+            return term(module, variables, inputs, inputs)
+        return term(module)(variables, variables, inputs)
+
+    variables = Normalised(False).init(jax.random.key(0), inputs)
+    assert jnp.isfinite(make(Normalised(True), variables)).all()
+    with pytest.raises(ValueError, match="Normalised updates variables besides its parameters"):
+        make(Normalised(False), variables)
+    with pytest.raises(ValueError, match="Scaled has no parameters to expand in"):
+        make(Scaled(), {"constants": variables["batch_stats"]})
