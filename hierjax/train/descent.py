@@ -273,6 +273,7 @@ class Descent:
 
     def _measure(self, objective, state, inputs, targets) -> DescentState:
         error = objective.validate(state.params, inputs, targets).mean()
+        # The last step may have left parameters that no loss has seen, and that guess by chance.
         finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]
         failed = ~jnp.stack([jnp.isfinite(error), jnp.isfinite(state.loss), *finite]).all()
         error = jnp.where(failed, jnp.inf, error).astype(jnp.float32)
