@@ -24,6 +24,7 @@ from experiments.runner import run
 from hierjax.measure import error_rate, layer_report, spread, squared_loss
 from hierjax.runs import (
     ERROR,
+    MOST_TRAIN,
     STRING_LEARNERS,
     LayerwiseExperiment,
     LearnerSettings,
@@ -73,7 +74,7 @@ class Request(RunRequest, LearnerSettings):
         RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
     )
     train_multiple: float = setting(None, above=0, most=2.0**20)
-    num_train: int = setting(None, least=2, most=2**26)
+    num_train: int = setting(None, least=2, most=MOST_TRAIN)
     num_test: int = setting(2000, least=16, most=2**22)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)

@@ -12,7 +12,7 @@ What a run is:
 Learners, each declared once for all commands, in learners/:
   learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle.
   learners/string_points.py  draw_strings: what a seed draws, StringData; StringCell: a point of a
-                             sweep; spec_name.
+                             sweep; spec_name; MOST_TRAIN.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -65,7 +65,13 @@ from hierjax.runs.learners.labels import (
     task_key,
 )
 from hierjax.runs.learners.polynomials import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
-from hierjax.runs.learners.string_points import StringCell, StringData, draw_strings, spec_name
+from hierjax.runs.learners.string_points import (
+    MOST_TRAIN,
+    StringCell,
+    StringData,
+    draw_strings,
+    spec_name,
+)
 from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.parallel import (
     IMPLS,
@@ -93,6 +99,7 @@ __all__ = [
     "ERROR",
     "IMPLS",
     "LABEL_LEARNERS",
+    "MOST_TRAIN",
     "PINNED",
     "POLYNOMIAL_LEARNERS",
     "STRING_LEARNERS",

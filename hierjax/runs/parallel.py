@@ -4,6 +4,7 @@ The devices are those of this host.
 """
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -204,21 +205,27 @@ def bytes_of_call(compiled: jax.stages.Compiled, arguments: bool = True) -> int:
     return 0 if analysis is None else sum(getattr(analysis, size) for size in sizes)
 
 
-def require_memory(num_bytes: float, what: str) -> None:
+def num_bytes(layout: PyTree) -> int:
+    """Returns the bytes of all arrays of a tree of arrays or of `jax.ShapeDtypeStruct`."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(layout))
+
+
+def require_memory(needed: float, what: str, on_host: bool = False) -> None:
     """Refuses what does not fit into the memory that is free.
 
     Args:
-      num_bytes: bytes that are needed, on one device, or on all devices of a CPU together.
+      needed: bytes, on one device, or on all devices of a CPU together.
       what: what needs them, a subject in the plural.
+      on_host: whether the memory of the host is meant, not that of a device.
 
     Raises:
-      ValueError: fewer are free.
+      ValueError: fewer bytes are free.
     """
-    free = free_memory()
-    if num_bytes > free:
+    free = _free_on_host() if on_host else free_memory()
+    if needed > free:
         raise ValueError(
-            f"{what} need {num_bytes / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are "
-            "free: lower the sizes, or use fewer devices"
+            f"{what} need {needed / 2**30:.3g} GiB of memory, and {free / 2**30:.3g} GiB are free: "
+            "lower the sizes, or use fewer devices"
         )
 
 
@@ -248,6 +255,10 @@ def free_memory() -> int:
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return _free_on_host()
+
+
+def _free_on_host() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         available = next(line.split()[1] for line in lines if line.startswith("MemAvailable"))

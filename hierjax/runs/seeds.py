@@ -15,6 +15,7 @@ from hierjax.runs.parallel import (
     bytes_of_call,
     compile_for,
     map_seeds,
+    num_bytes,
     require_memory,
     seed_chunks,
     seed_mesh,
@@ -84,11 +85,15 @@ class Seeds:
         """Refuses seeds whose data alone do not fit into memory, as many as run at once.
 
         Raises:
-          ValueError: they do not.
+          ValueError: they do not, or an array of a seed has more entries than 32 bits can count.
         """
-        leaves = jax.tree.leaves(self.data_layout)
-        num_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-        require_memory(num_bytes, f"the data of {self._name}")
+        for leaf in jax.tree.leaves(self.data_layout):
+            if math.prod(leaf.shape[1:]) >= 2**31:
+                raise ValueError(
+                    f"the data of a seed have an array of shape {leaf.shape[1:]}, but arrays have "
+                    "at most 2147483647 entries: lower the sizes"
+                )
+        require_memory(num_bytes(self.data_layout), f"the data of {self._name}")
 
     @property
     def data_layout(self) -> PyTree:

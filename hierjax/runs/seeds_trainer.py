@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from hierjax.runs.parallel import num_bytes, require_memory
 from hierjax.runs.rounds import Rounds
 from hierjax.runs.seeds import Seeds, take_keys
 from hierjax.runs.stages import Stage
@@ -117,8 +118,11 @@ class SeedsTrainer:
 
         Raises:
           FloatingPointError: parameters of a seed are not finite.
+          ValueError: there is no memory for the parameters of all seeds, or for a call.
         """
         index, below = len(below), tuple(below)
+        needed = num_bytes(self.layout(index))
+        require_memory(needed, f"parameters of {self._seeds.num_seeds} seeds", on_host=True)
         traced = self._programs(index)
         layout = self.rounds_layout(index)
         rounds = None if layout is None else Rounds(layout, saved_rounds, save_rounds)

@@ -38,7 +38,7 @@ BAD_OF_ALL = {
     "--flagfile=/nowhere": "/nowhere",
 }
 BAD_OF_SWEEPS = {
-    "--workers=0": "workers=0 must be at least 1",
+    "--workers=0": "workers=0 must be from 1 to ",
     "--workers=2 --scheduler=tcp://host:8786": "leave out workers=2",
     "--scheduler=host": "scheduler=host must be an address as tcp://host:8786",
 }

@@ -27,6 +27,9 @@ from hierjax.train import forward, train_layerwise
 LEAST_TRAIN = 16
 """Fewest train strings of a point of a sweep."""
 
+MOST_TRAIN = 2**26
+"""Most train strings of a seed."""
+
 
 class StringData(struct.PyTreeNode):
     """The strings of a seed, which all of its learners share.
@@ -108,6 +111,8 @@ class StringCell:
             return f"a language of {self.spec.num_strings} strings leaves none to test on"
         if self.num_train < LEAST_TRAIN:
             return f"{self.num_train} train strings are fewer than {LEAST_TRAIN}"
+        if self.num_train > MOST_TRAIN:
+            return f"{self.num_train} train strings are more than {MOST_TRAIN}"
         try:
             check_split(self.spec.num_strings, self.num_train, self.num_test)
         except ValueError as error:

@@ -21,6 +21,9 @@ from hierjax.runs.sweeps.dask_executor import DaskExecutor
 _SECONDS_TO_CONNECT = 6
 _SECONDS_TO_CLOSE = 5
 
+# They share the cores.
+_MOST_ON_A_CORE = 4
+
 # Of the workers in a row that die at a task: it is given up after one more.
 _ALLOWED_FAILURES = 5
 
@@ -90,8 +93,9 @@ def _check(scheduler: str | None, workers: int | None) -> None:
         )
     if importlib.util.find_spec("distributed") is None:
         raise ValueError("workers need Dask: pip install 'hierjax[distributed]'")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers} must be at least 1")
+    most = _MOST_ON_A_CORE * (os.cpu_count() or 1)
+    if workers is not None and not 1 <= workers <= most:
+        raise ValueError(f"workers={workers} must be from 1 to {most}, {_MOST_ON_A_CORE} a core")
     if workers is not None and jax.default_backend() != "cpu":
         raise ValueError(
             f"workers={workers} would share the cores of this machine, but JAX uses its "
