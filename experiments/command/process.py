@@ -1,5 +1,6 @@
 """A command as a process: signals, streams and exit codes. It imports nothing that takes time."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -33,11 +34,18 @@ def guard() -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for each in _ENDS:
         signal.signal(each, _leave_to_thread)
+    atexit.register(_ignore_signals)
     threading.Thread(target=_end_at_signal, args=(reader,), daemon=True).start()
 
 
 def _leave_to_thread(*_: Any) -> None:
     pass
+
+
+def _ignore_signals() -> None:
+    """At the very end, when the thread that hears of them no longer runs."""
+    for each in _ENDS:
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _end_at_signal(reader: int) -> None:
