@@ -24,11 +24,18 @@ PINNED: Mapping[str, Any] = {
 
 # Each is a context manager of JAX of this name, too.
 _OPTIONS = (*PINNED, "default_matmul_precision")
+# The others decide what is an error.
+_OF_NUMBERS = (
+    "enable_x64",
+    "default_prng_impl",
+    "threefry_partitionable",
+    "default_matmul_precision",
+)
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
 
 def options_here() -> dict[str, Any]:
-    """Returns the options of JAX that numbers depend on, by name, as this thread has them."""
+    """Returns the options of JAX that computations depend on, by name, as this thread has them."""
     return {name: getattr(jax.config, f"jax_{name}") for name in _OPTIONS}
 
 
@@ -47,7 +54,8 @@ def under(options: Mapping[str, Any]) -> Iterator[None]:
 
 def conditions() -> dict[str, Any]:
     """Returns the versions and options that training has in common wherever it goes on."""
-    return versions() | options_here()
+    options = options_here()
+    return versions() | {name: options[name] for name in _OF_NUMBERS}
 
 
 def versions() -> dict[str, str]:

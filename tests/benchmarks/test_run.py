@@ -282,7 +282,7 @@ def test_committed_results_parse():
         (["--device", "abacus"], "device"),
         (["--nonesuch"], "nonesuch"),
         (["sampler"], "sampler"),
-        (["--out", "."], "'.'"),
+        (["--out", "."], "Is a directory"),
         (["--out", "results.png"], "results.png"),
     ],
 )
