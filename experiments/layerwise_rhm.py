@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.runner import run
-from hierjax.measure import error_rate, layer_report, spread, squared_loss
+from hierjax.measure import error_rate, finite_spread, layer_report, spread, squared_loss
 from hierjax.runs import (
     ERROR,
     MOST_TRAIN,
@@ -44,8 +44,15 @@ from hierjax.runs import (
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RandomHierarchySpec, check_latin_square, check_split, require_filled
-from hierjax.theory import predicted_num_train
+from hierjax.tasks import (
+    RULE_DRAWS,
+    RandomHierarchySpec,
+    check_latin_square,
+    check_rule_draw,
+    check_split,
+    require_filled,
+)
+from hierjax.theory import first_patches, predicted_num_train
 from hierjax.train import Network, PatchLayer, class_scores, forward
 
 PRESETS = {"paper": {"targets": "first", "normalizer": "rms", "solver": "gd"}}
@@ -63,6 +70,8 @@ class Request(RunRequest, LearnerSettings):
       num_test: number of test strings, none of them in the train set.
       top_rule: rules of the root; latin_square hides the class from every single patch, so that
         no layerwise learner can learn it (a control).
+      rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
+        the first child of as many rules (arXiv 2601.19756, Proposition 19).
       preset: "paper" takes the choices nearest to arXiv 2601.19756 for targets, normalizer and
         solver: targets of the first patch, no PCA, gradient descent; a reconstruction. Flags that
         are given win.
@@ -77,6 +86,7 @@ class Request(RunRequest, LearnerSettings):
     num_train: int = setting(None, least=2, most=MOST_TRAIN)
     num_test: int = setting(2000, least=16, most=2**22)
     top_rule: str = setting("random", choices=("random", "latin_square"))
+    rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     baselines: bool = setting(True, identity=False)
     data_parallel: bool = setting(False, identity=False)
@@ -98,6 +108,7 @@ class Request(RunRequest, LearnerSettings):
             )
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
+        check_rule_draw(self.spec, self.rule_draw)
         check_split(self.spec.num_strings, self.num_train, self.num_test)
 
     @property
@@ -108,7 +119,8 @@ class Request(RunRequest, LearnerSettings):
 
 def draw(key: jax.Array, request: Request) -> StringData:
     """The grammar of a seed and its strings."""
-    return draw_strings(key, request.spec, request.num_train, request.num_test, request.top_rule)
+    how = (request.top_rule, request.rule_draw)
+    return draw_strings(key, request.spec, request.num_train, request.num_test, *how)
 
 
 def learners(request: Request) -> dict[str, Stack]:
@@ -172,6 +184,16 @@ def layer(layers, data, below, params):
     return dataclasses.asdict(layer_report(scores, embeddings, data.test, level, num_symbols))
 
 
+@MEASURES.add("first_patches")
+def of_first_patches(layers, data, below, params):
+    """The theorem's conditions of the patches that a patch layer reads."""
+    if not isinstance(layers[0], PatchLayer):
+        return None
+    level = len(layers) - 1 - len(below)
+    conditions = first_patches(data.grammar)
+    return {"coverage": conditions.coverage[level], "k_rho": conditions.k_rho[level]}
+
+
 def _separation(name: str, column: str, text: str) -> None:
     """Declares a measure of how far embeddings tell symbols apart."""
 
@@ -206,16 +228,17 @@ def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
     require_filled(results["layerwise"][0].measured["num_unseen"], request.num_test)
     configs = ("spec", "config", "network", "shallow", "kernel")
-    numbers = ("top_rule", "num_train", "num_test", "train_multiple", "num_seeds", "seed")
+    numbers = ("top_rule", "rule_draw", "num_train", "num_test", "train_multiple")
     levels = [_level(request, *each) for each in enumerate(results["layerwise"])]
     return {
         **{name: dataclasses.asdict(getattr(request, name)) for name in configs},
-        **{name: getattr(request, name) for name in numbers},
+        **{name: getattr(request, name) for name in (*numbers, "num_seeds", "seed")},
         "predicted_num_train": predicted_num_train(request.spec),
         "chance_error": 1 - 1 / request.spec.num_classes,
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
         "levels": levels,
+        "conditions": _conditions(results["layerwise"]),
     }
 
 
@@ -242,6 +265,16 @@ def _level(request: Request, index: int, result: Result) -> dict:
     }
 
 
+def _conditions(layers: list[Result]) -> dict[str, list[dict]]:
+    """The theorem's conditions at levels 1 to L, counted from the root, over seeds."""
+    found = [layer.measured["first_patches"] for layer in reversed(layers)]
+    coverage = [each["coverage"] for each in found]
+    with np.errstate(divide="ignore"):
+        kappa = [1 / each for each in coverage]
+    values = {"coverage": coverage, "kappa": kappa, "k_rho": [each["k_rho"] for each in found]}
+    return {name: [finite_spread(level) for level in levels] for name, levels in values.items()}
+
+
 def save(folder: RunFolder, results: Results) -> None:
     """Writes points and symbols of every level of the first seed, for the figure."""
     layers = [result.measured["layer"] for result in results["layerwise"]]
@@ -254,9 +287,17 @@ def notes(summary: dict) -> list[str]:
     """What to know of the table."""
     return [
         *(f"{name}: left out, {reason}" for name, reason in summary["skipped"].items()),
+        f"first patches of levels 1 to {len(summary['levels'])}: coverage "
+        f"{_means(summary, 'coverage')} (1 where all are as frequent, 0 where one never occurs), "
+        f"K_rho {_means(summary, 'k_rho')}",
         f"errors on unseen strings, chance {summary['chance_error']:.3f}, "
         f"{summary['num_seeds']} seeds, on {summary['device']}",
     ]
+
+
+def _means(summary: dict, condition: str) -> str:
+    means = [level["mean"] for level in summary["conditions"][condition]]
+    return " ".join("inf" if mean is None else f"{mean:.2f}" for mean in means)
 
 
 def figure(folder: Path):

@@ -32,7 +32,7 @@ from hierjax.runs import (
     spec_name,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RandomHierarchySpec
+from hierjax.tasks import RULE_DRAWS, RandomHierarchySpec
 from hierjax.theory import predicted_num_train
 from hierjax.train import KernelConfig
 
@@ -53,6 +53,8 @@ class Request(SweepRequest, LearnerSettings):
       depth: numbers of levels of the tree, L.
       train_multiples: numbers of train strings, as multiples of C * M^L.
       level: test error below which a learner is said to have learned: n* is where it gets there.
+      rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
+        the first child of as many rules (arXiv 2601.19756, Proposition 19).
       num_test: number of test strings, none of them in the train set, and at most a quarter of all
         strings of the grammar.
       num_seeds: number of seeds; each draws its own grammars, data and weights.
@@ -70,6 +72,7 @@ class Request(SweepRequest, LearnerSettings):
         (0.5, 1.0, 2.0, 4.0, 8.0), least=1 / 64, most=2.0**20, ascending=True
     )
     level: float = setting(0.1, above=0, below=1, identity=False)
+    rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     num_test: int = setting(2000, least=1, most=2**22)
     num_seeds: int = setting(3, least=1, most=2**20)
 
@@ -88,7 +91,7 @@ class Request(SweepRequest, LearnerSettings):
 
         settings = self.settings
         return [
-            StringCell(spec, learner, multiple, num_test(spec), settings)
+            StringCell(spec, learner, multiple, num_test(spec), settings, self.rule_draw)
             for spec in self.specs
             for multiple in self.train_multiples
             for learner in self.learners

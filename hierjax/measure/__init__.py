@@ -1,7 +1,7 @@
 """Measures: what a learner knows, from its outputs and the data alone.
 
-metrics.py        error_rate, squared_loss; spread, over seeds; separation (its result is a
-                  Separation) and symbol_plane, of embeddings of symbols.
+metrics.py        error_rate, squared_loss; spread and finite_spread, over seeds; separation (its
+                  result is a Separation) and symbol_plane, of embeddings of symbols.
 layer_report.py   layer_report: all measures of one layer, a LayerReport; LearnerReport, those of
                   a whole learner.
 label_report.py   label_report: accuracies of many labels, level by level, a LabelReport.
@@ -17,6 +17,7 @@ from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_repor
 from hierjax.measure.metrics import (
     Separation,
     error_rate,
+    finite_spread,
     separation,
     spread,
     squared_loss,
@@ -34,6 +35,7 @@ __all__ = [
     "climb",
     "crossing",
     "error_rate",
+    "finite_spread",
     "label_report",
     "layer_report",
     "power_law",

@@ -84,6 +84,23 @@ def spread(values: ArrayLike) -> dict[str, Any]:
     }
 
 
+def finite_spread(values: ArrayLike) -> dict[str, Any]:
+    """Summarises values over seeds of which some may be infinite, see `spread`.
+
+    Args:
+      values: (seeds,) a number for each seed.
+
+    Returns:
+      A dictionary: "mean", "std", "max" and "min" of those that are finite, None if none is;
+      "per_seed", all of them; and "num_infinite".
+    """
+    values = np.asarray(values, np.float64)
+    finite = values[np.isfinite(values)]
+    names = ("mean", "std", "max", "min")
+    found = {name: float(getattr(finite, name)()) if finite.size else None for name in names}
+    return found | {"per_seed": values.tolist(), "num_infinite": int(values.size - finite.size)}
+
+
 class Separation(struct.PyTreeNode):
     """How embeddings of one level gather around their symbols, in units of their rms spread.
 

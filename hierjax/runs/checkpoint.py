@@ -89,8 +89,9 @@ class LayerCheckpoints:
         steps = sorted(checkpoint.step for checkpoint in self._layers.checkpoints)
         if steps != list(range(len(steps))) or len(steps) > num_layers:
             raise ValueError(
-                f"{self._directory} holds steps {steps}, which are not the first layers of a stack "
-                f"of {num_layers}, so not of this run: choose another folder or overwrite it"
+                f"{_real(self._directory)} holds steps {steps}, which are not the first layers of "
+                f"a stack of {num_layers}, so not of this run: choose another folder or overwrite "
+                "it"
             )
         return [self._load(self._layers, step, layout(step), "layer", step) for step in steps]
 
@@ -170,8 +171,8 @@ class LayerCheckpoints:
         except Exception as error:
             # Orbax meets damage in many ways, and the remedy is always the same.
             raise ValueError(
-                f"step {step} of {checkpointer.directory} is damaged or of another run: remove the "
-                f"steps from {step} on to train these layers again, or overwrite the run"
+                f"step {step} of {_real(checkpointer.directory)} is damaged or of another run: "
+                f"remove the steps from {step} on to train these layers again, or overwrite the run"
             ) from error
         return tree
 
@@ -200,9 +201,14 @@ def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
         raise
     except Exception as error:
         raise ValueError(
-            f"a step of {directory} is damaged or of another run: remove the folder to train its "
-            "layers again, or overwrite the run"
+            f"a step of {_real(directory)} is damaged or of another run: remove the folder to "
+            "train its layers again, or overwrite the run"
         ) from error
+
+
+def _real(path: Any) -> str:
+    """How people know a path, which may lead through an open folder."""
+    return os.path.realpath(path)
 
 
 @contextlib.contextmanager
@@ -213,7 +219,7 @@ def _writing(directory: Path) -> Iterator[None]:
     except Exception as error:
         code = re.search(r"os_error_code='(\d+)'", str(error))
         reason = os.strerror(int(code[1])) if code else str(error)
-        raise OSError(f"{directory} cannot be written ({reason})") from error
+        raise OSError(f"{_real(directory)} cannot be written ({reason})") from error
 
 
 def _read_facts(checkpointer: ocp.training.Checkpointer, step: int) -> dict:

@@ -192,6 +192,14 @@ def compile_for(mesh: Mesh, traced: jax.stages.Traced, effort: int = 1) -> jax.s
     return traced.lower().compile(options)
 
 
+def call(compiled: jax.stages.Compiled, *args: PyTree) -> PyTree:
+    """Calls a program of `compile_for`, its arguments brought to the devices where it wants them.
+
+    They may be elsewhere: XLA chooses for arguments that a program takes and makes nothing of.
+    """
+    return compiled(*jax.device_put(args, compiled.input_shardings[0]))
+
+
 def bytes_of_call(compiled: jax.stages.Compiled, arguments: bool = True) -> int:
     """Returns the bytes that a call of a program takes on each device, 0 where that is not known.
 

@@ -8,6 +8,7 @@ figure.png      the figure
 checkpoints/    parameters of the finished layers, of experiments that save them
 """
 
+import contextlib
 import fcntl
 import json
 import math
@@ -118,7 +119,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Unlocks the folder, so that another run may have it."""
-        self._lock_file.close()
+        self._opened.close()
 
     def require_present(self) -> None:
         """Refuses to write where the folder was, once it is gone.
@@ -139,8 +140,13 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the checkpoints, which this property does not make."""
-        return self.path / _CHECKPOINTS
+        """The folder of the checkpoints, which this property does not make.
+
+        Its path leads through the open folder, where the system has such paths: should the run's
+        folder be moved or removed, nothing is written where it was.
+        """
+        opened = Path(f"/proc/self/fd/{self._open_folder}")
+        return (opened if opened.exists() else self.path) / _CHECKPOINTS
 
     def log(self, event: str, **fields: Any) -> None:
         """Appends one event to metrics.jsonl, whole or not at all.
@@ -208,11 +214,14 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Locks the folder until the process ends, however that ends."""
-        self._lock_file = open(self.path / _LOCK, "w")  # noqa: SIM115
+        self._opened = contextlib.ExitStack()
+        self._lock_file = self._opened.enter_context(open(self.path / _LOCK, "w"))  # noqa: SIM115
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError(error.errno, "another run is at work in it") from error
+        self._open_folder = os.open(self.path, os.O_RDONLY)
+        self._opened.callback(os.close, self._open_folder)
 
     def _earlier(self) -> dict | None:
         """Returns the config of the run that the folder belongs to, None for a new folder."""

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from hierjax.runs.parallel import num_bytes, require_memory
+from hierjax.runs.parallel import call, num_bytes, require_memory
 from hierjax.runs.rounds import Rounds
 from hierjax.runs.seeds import Seeds, take_keys
 from hierjax.runs.stages import Stage
@@ -145,13 +145,13 @@ class SeedsTrainer:
 
         def fit(lanes, own):
             keys = take_keys(self._keys, lanes)
-            fitted = programs["start"](keys, draw(lanes), _rows(below, lanes))
+            fitted = call(programs["start"], keys, draw(lanes), _rows(below, lanes))
             if rounds is None:
                 on_seeds(own.size)
                 return fitted
             context, state = fitted
-            advance = functools.partial(programs["advance"], keys, context)
-            return programs["finish"](context, rounds.fit(advance, state, own, on_seeds))
+            advance = functools.partial(call, programs["advance"], keys, context)
+            return call(programs["finish"], context, rounds.fit(advance, state, own, on_seeds))
 
         params = _by_chunks(self._seeds.chunks(), fit)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
@@ -177,7 +177,8 @@ class SeedsTrainer:
         layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
         program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))
         return _by_chunks(
-            seeds.chunks(), lambda lanes, _: program(seeds.data(lanes), *_rows(trained, lanes))
+            seeds.chunks(),
+            lambda lanes, _: call(program, seeds.data(lanes), *_rows(trained, lanes)),
         )
 
     def _programs(self, index: int) -> dict[str, jax.stages.Traced]:

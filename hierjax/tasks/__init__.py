@@ -6,7 +6,8 @@ sizes are static, its tables are arrays, so that `jax.vmap` over keys draws many
 Strings of a random hierarchy model (arXiv 2307.02129):
   random_hierarchy.py    RandomHierarchySpec (sizes), RandomHierarchy (the task), symbol_dtype.
   grammars.py            Ways to come by one: draw_random_hierarchy, from_rules,
-                         latin_square_top, check_latin_square.
+                         latin_square_top, check_latin_square, RULE_DRAWS,
+                         check_rule_draw.
   grammar_files.py       save_grammar, load_grammar.
 
 Labels that form a hierarchy (arXiv 2601.00455):
@@ -46,7 +47,9 @@ from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
+    RULE_DRAWS,
     check_latin_square,
+    check_rule_draw,
     draw_random_hierarchy,
     from_rules,
     latin_square_top,
@@ -100,6 +103,7 @@ __all__ = [
     "POLYNOMIAL_KINDS",
     "PTF_KINDS",
     "REVERSIBLE",
+    "RULE_DRAWS",
     "Batch",
     "BrainDump",
     "BrainDumpFamily",
@@ -118,6 +122,7 @@ __all__ = [
     "automaton",
     "check_latin_square",
     "check_lattice",
+    "check_rule_draw",
     "check_split",
     "contains",
     "draw_brain_dump",

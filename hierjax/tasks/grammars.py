@@ -16,6 +16,9 @@ from hierjax.tasks.rows import first_occurrence
 Tables = Sequence[ArrayLike] | ArrayLike
 """A table for each level, root side first: nested lists or arrays of any library."""
 
+RULE_DRAWS = ("uniform", "uniform_first")
+"""How rules may be drawn, see `draw_random_hierarchy`."""
+
 _MAX_PERMUTED_CODES = 2**16
 
 
@@ -24,8 +27,9 @@ def draw_random_hierarchy(
     spec: RandomHierarchySpec,
     rule_probabilities: Tables | None = None,
     class_prior: ArrayLike | None = None,
+    rule_draw: str = "uniform",
 ) -> RandomHierarchy:
-    """Draws a grammar: the tuples of each level uniformly without replacement.
+    """Draws a grammar: the tuples of each level at random without replacement.
 
     The function is jitted, and may be mapped over keys by `jax.vmap`. Every level has a random
     stream of its own, so grammars of different depth share their upper levels.
@@ -36,25 +40,54 @@ def draw_random_hierarchy(
       rule_probabilities: for each level l, root side first, a table (V_l, M_l) of the probability
         of each rule of each symbol, whose rows sum to one; None for uniform rules.
       class_prior: (C,) probabilities of the classes, which sum to one; None for uniform classes.
+      rule_draw: "uniform" draws among all sets of tuples; "uniform_first" among those in which
+        every symbol is the first child of as many rules as the others (arXiv 2601.19756,
+        Proposition 19).
 
     Returns:
       The grammar.
 
     Raises:
-      ValueError: probabilities have the wrong shape, are negative or do not sum to one.
+      ValueError: probabilities have the wrong shape, are negative or do not sum to one; or the
+        sizes do not allow the draw, see `check_rule_draw`.
     """
-    grammar = RandomHierarchy(spec, _draw_rules(key, spec))
+    check_rule_draw(spec, rule_draw)
+    grammar = RandomHierarchy(spec, _draw_rules(key, spec, rule_draw))
     return _with_probabilities(grammar, rule_probabilities, class_prior)
 
 
-@functools.partial(jax.jit, static_argnames="spec")
+def check_rule_draw(spec: RandomHierarchySpec, rule_draw: str) -> None:
+    """Refuses sizes that do not allow a draw of the rules (see `draw_random_hierarchy`).
+
+    Args:
+      spec: sizes of the grammar.
+      rule_draw: one of `RULE_DRAWS`.
+
+    Raises:
+      ValueError: the name is unknown, or the rules of a level cannot be divided evenly between the
+        symbols that are their first children.
+    """
+    if rule_draw not in RULE_DRAWS:
+        raise ValueError(f"rule_draw={rule_draw!r} is unknown: choose of {', '.join(RULE_DRAWS)}")
+    for level in range(spec.depth if rule_draw == "uniform_first" else 0):
+        total, symbols = spec.symbols(level) * spec.num_rules[level], spec.symbols(level + 1)
+        if total % symbols:
+            raise ValueError(
+                f"rule_draw=uniform_first needs rules that the {symbols} symbols of level "
+                f"{level + 1} can share as first children, but level {level} has {total}: make "
+                f"num_rules times its symbols a multiple of {symbols}"
+            )
+
+
+@functools.partial(jax.jit, static_argnames=("spec", "rule_draw"))
 def _draw_rules(
-    key: Key[Array, ""], spec: RandomHierarchySpec
+    key: Key[Array, ""], spec: RandomHierarchySpec, rule_draw: str
 ) -> tuple[Integer[Array, "V M S"], ...]:
+    draw_tuples = _distinct_tuples if rule_draw == "uniform" else _tuples_of_uniform_first
     rules = []
     for level in range(spec.depth):
         num_symbols, num_rules = spec.symbols(level), spec.num_rules[level]
-        tuples = _distinct_tuples(
+        tuples = draw_tuples(
             jax.random.fold_in(key, level),
             num_symbols * num_rules,
             spec.symbols(level + 1),
@@ -78,6 +111,20 @@ def _distinct_tuples(
     codes = jax.random.permutation(key, num_codes)[:count]
     tuples = jnp.stack(jnp.unravel_index(codes, (vocab_size,) * length), axis=-1)
     return tuples.astype(symbol_dtype(vocab_size))
+
+
+def _tuples_of_uniform_first(
+    key: Key[Array, ""], count: int, vocab_size: int, length: int
+) -> Integer[Array, "count length"]:
+    """Draws distinct tuples of which as many begin with each symbol, in random order."""
+    each = count // vocab_size
+    firsts = jnp.arange(vocab_size, dtype=symbol_dtype(vocab_size))
+    tuples = jnp.repeat(firsts, each)[:, None]
+    if length > 1:
+        keys = jax.vmap(lambda first: jax.random.fold_in(key, first))(firsts)
+        rests = jax.vmap(lambda key: _distinct_tuples(key, each, vocab_size, length - 1))(keys)
+        tuples = jnp.concatenate([tuples, rests.reshape(count, -1)], axis=1)
+    return jax.random.permutation(jax.random.fold_in(key, vocab_size), tuples)
 
 
 def _redrawn_tuples(

@@ -3,6 +3,8 @@
 random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_train, the number
                       of examples that a deep network needs, and class_signal, the correlation
                       of a symbol with the class.
+first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
+                      FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
                       vote_weight, vote_coefficients, estimate_vote_coefficients,
                       recovery_coefficients; gate_recovery measures it.
@@ -17,14 +19,17 @@ from hierjax.theory.brain_dump import (
     vote_coefficients,
     vote_weight,
 )
+from hierjax.theory.first_patches import FirstPatches, first_patches
 from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernels
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
 
 __all__ = [
     "EXPECTATIONS",
+    "FirstPatches",
     "Kernels",
     "class_signal",
     "estimate_vote_coefficients",
+    "first_patches",
     "fully_connected_kernels",
     "gate_recovery",
     "predicted_num_train",

@@ -23,6 +23,8 @@ BAD = {
     "--num_rules=17": "level 0 needs 8 symbols * 17 rules = 136 distinct tuples",
     "--depth=0": "depth=0",
     "--num_test=-3": "num_test=-3",
+    "--rule_draw=first": "--rule_draw=first: value should be one of <uniform|uniform_first>",
+    "--rule_draw=uniform_first --num_classes=6 --num_rules=3": "a multiple of 8",
     "--num_train=999999": "larger than the language of 131072 strings",
     "--train_multiple=nan": "train_multiple=nan must be above 0 and at most 1048576.0 and finite",
     "--train_multiple=inf": "train_multiple=inf must be above 0 and at most 1048576.0 and finite",
@@ -71,6 +73,14 @@ class TestLayerwiseRHM(ExperimentLaws):
         assert summary["train_multiple"] == 6
         assert summary["chance_error"] == 0.75
         assert set(summary["learners"]) == set(NAMES)
+        assert "first patches of levels 1 to 3: coverage 1.00 " in result.out
+        conditions = summary["conditions"]
+        for name in ("coverage", "kappa", "k_rho"):
+            assert len(conditions[name]) == 3
+            assert all(len(level["per_seed"]) == 3 for level in conditions[name])
+        # Classes are as frequent, and one-hot.
+        assert conditions["coverage"][0]["min"] == pytest.approx(1)
+        assert conditions["k_rho"][0]["max"] == pytest.approx(2)
         assert summary["skipped"] == {}
         for name, learner in summary["learners"].items():
             assert set(learner) == {"test_error", "train_loss", "seconds", "chosen"}

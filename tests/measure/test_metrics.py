@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.measure.metrics import error_rate, separation, spread, squared_loss, symbol_plane
+from hierjax.measure.metrics import (
+    error_rate,
+    finite_spread,
+    separation,
+    spread,
+    squared_loss,
+    symbol_plane,
+)
 
 
 def test_errors_and_losses_by_hand():
@@ -99,3 +106,14 @@ def test_plane_of_no_signal_is_the_middle():
     points, _ = corners(0.1)
     symbols = jax.random.randint(jax.random.key(5), (4000,), 0, 4)
     assert jnp.abs(symbol_plane(points, symbols, 4)).mean() < 0.1
+
+
+def test_what_is_infinite_is_counted_apart():
+    found = finite_spread([3.0, np.inf, 1.0])
+    assert (found["mean"], found["std"], found["min"], found["max"]) == (2, 1, 1, 3)
+    assert (found["num_infinite"], found["per_seed"]) == (1, [3, np.inf, 1])
+    assert finite_spread([np.inf]) == {
+        **dict.fromkeys(("mean", "std", "max", "min")),
+        "per_seed": [np.inf],
+        "num_infinite": 1,
+    }

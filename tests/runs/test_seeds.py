@@ -237,3 +237,24 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
         ValueError, match=r"seeds, 1 at once, need .* lower the sizes, or use fewer"
     ):
         small.compile(traced)
+
+
+@pytest.mark.parametrize("impl", ["shard_map", "pmap"])
+def test_data_that_a_program_takes_and_makes_nothing_of(impl):
+    """XLA then chooses where it should be, and need not choose where it is."""
+
+    def draw(key):
+        return {"used": jax.random.normal(key, (3,)), "unused": jnp.ones(2)}
+
+    def measure(data, below, params):
+        both = jnp.stack([data["used"].sum(), jnp.sin(data["unused"]).sum()])
+        return {"sum": both[0] + params}
+
+    stage = Stage(lambda key, data, below: jnp.stack([data["used"][0], data["unused"][0] * 2])[0])
+    seeds = Seeds(seed_keys(0, 4), draw, seed_mesh(4), impl)
+    trainer = SeedsTrainer(seeds, [stage], measure)
+    params = trainer.fit_layer([]).params
+    expected = [np.asarray(jax.random.normal(key, (3,))) for key in seed_keys(0, 4)]
+    np.testing.assert_allclose(params, [each[0] for each in expected], rtol=1e-6)
+    sums = [each.sum() + each[0] for each in expected]
+    np.testing.assert_allclose(trainer.measure([], params)["sum"], sums, rtol=1e-5)

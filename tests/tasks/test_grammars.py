@@ -59,6 +59,45 @@ def test_tuples_are_uniform_without_replacement(draw):
     assert stats.chisquare(counts).pvalue > 1e-5
 
 
+@pytest.mark.parametrize(
+    "sizes", [(8, 8, 4, 2, 3), (4, (2, 6), (1, 3), (3, 2), 2), (3, 3, 1, 1, 2), (300, 300, 4, 3, 1)]
+)
+def test_every_symbol_is_the_first_child_of_as_many_rules(sizes):
+    spec = RandomHierarchySpec(*sizes)
+    grammar = draw_random_hierarchy(jax.random.key(0), spec, rule_draw="uniform_first")
+    from_rules(grammar.rules, spec.symbols(spec.depth))  # All tuples are distinct.
+    for level, rules in enumerate(grammar.rules):
+        counts = np.bincount(np.asarray(rules)[..., 0].ravel(), minlength=spec.symbols(level + 1))
+        share = spec.symbols(level) * spec.num_rules[level] // spec.symbols(level + 1)
+        assert counts.tolist() == [share] * spec.symbols(level + 1)
+
+
+def test_of_such_rules_all_are_as_likely():
+    """Two symbols, each first child of two of the three tuples that begin with it."""
+    spec = RandomHierarchySpec(2, (2, 3), (1, 3), (2, 2), 2)
+    keys = jax.random.split(jax.random.key(1), 3000)
+    draw = lambda key: draw_random_hierarchy(key, spec, rule_draw="uniform_first").rules[1]  # noqa: E731
+    rules = np.asarray(jax.vmap(draw)(keys)).reshape(3000, 6, 2).astype(int)
+    codes = 3 * rules[..., 0] + rules[..., 1]
+    for place in (0, 5):  # Each of 9 tuples is at each place as often.
+        assert stats.chisquare(np.bincount(codes[:, place], minlength=9)).pvalue > 1e-4
+    kept = np.array([np.isin(range(9), row) for row in codes])
+    assert kept.reshape(-1, 3, 3).sum(axis=2).tolist() == [[2, 2, 2]] * 3000
+    assert stats.chisquare(kept.sum(axis=0)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("sizes", "draw", "words"),
+    [
+        ((6, 8, 3, 2, 2), "uniform_first", "8 symbols of level 1 can share .* level 0 has 18"),
+        ((2, 2, 2, 2, 2), "first", "rule_draw='first' is unknown: choose of uniform, uniform_f"),
+    ],
+)
+def test_draws_that_the_sizes_do_not_allow_are_refused(sizes, draw, words):
+    with pytest.raises(ValueError, match=words):
+        draw_random_hierarchy(jax.random.key(0), RandomHierarchySpec(*sizes), rule_draw=draw)
+
+
 def test_drawing_maps_over_keys_and_traces_once():
     spec = RandomHierarchySpec(4, 5, 3, 2, 2)
     chex.clear_trace_counter()

@@ -16,6 +16,7 @@ from hierjax.tasks import (
     Batch,
     RandomHierarchy,
     RandomHierarchySpec,
+    check_rule_draw,
     check_split,
     draw_random_hierarchy,
     latin_square_top,
@@ -53,6 +54,7 @@ def draw_strings(
     num_train: int,
     num_test: int,
     top_rule: str = "random",
+    rule_draw: str = "uniform",
 ) -> StringData:
     """Draws the grammar of a seed, its train set and its test set.
 
@@ -62,6 +64,7 @@ def draw_strings(
       num_train: number of train strings.
       num_test: number of test strings.
       top_rule: "random", or "latin_square" to hide the class from every single patch.
+      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
 
     Returns:
       The grammar and its strings.
@@ -69,7 +72,7 @@ def draw_strings(
     Raises:
       ValueError: the language is too small for so many strings, or for a Latin square.
     """
-    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
+    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec, rule_draw=rule_draw)
     if top_rule == "latin_square":
         grammar = latin_square_top(grammar)
     split = make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
@@ -86,6 +89,7 @@ class StringCell:
       multiple: number of train strings as a multiple of the predicted number.
       num_test: number of test strings.
       settings: how the learners are tuned.
+      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
     """
 
     spec: RandomHierarchySpec
@@ -93,6 +97,7 @@ class StringCell:
     multiple: float
     num_test: int
     settings: LearnerSettings
+    rule_draw: str = "uniform"
 
     @property
     def num_train(self) -> int:
@@ -115,6 +120,7 @@ class StringCell:
             return f"{self.num_train} train strings are more than {MOST_TRAIN}"
         try:
             check_split(self.spec.num_strings, self.num_train, self.num_test)
+            check_rule_draw(self.spec, self.rule_draw)
         except ValueError as error:
             return str(error)
         return obstacle(self.learner, self.spec, self.num_train, self.settings)
@@ -122,7 +128,7 @@ class StringCell:
     def point(self) -> Point:
         """Makes the point that a sweep measures."""
         learner = STRING_LEARNERS[self.learner]
-        draw = DrawStrings(self.spec, self.num_train, self.num_test)
+        draw = DrawStrings(self.spec, self.num_train, self.num_test, self.rule_draw)
         work = learner.work(self.num_train)
         return Point(self.name, work, draw, self.measure, fills_cpu=learner.fills_cpu)
 
@@ -154,15 +160,18 @@ class DrawStrings:
       spec: sizes of the grammar.
       num_train: number of train strings.
       num_test: number of test strings.
+      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
     """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
+    rule_draw: str = "uniform"
 
     def __call__(self, key: Key[Array, ""]) -> StringData:
         """Returns the strings of the seed with this key."""
-        data = draw_strings(key, self.spec, self.num_train, self.num_test)
+        sizes = (self.num_train, self.num_test)
+        data = draw_strings(key, self.spec, *sizes, rule_draw=self.rule_draw)
         train, test = data.train.replace(latents=()), data.test.replace(latents=())
         return data.replace(grammar=None, train=train, test=test)
 

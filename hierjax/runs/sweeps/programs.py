@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hierjax.runs.conditions import under
-from hierjax.runs.parallel import bytes_of_call, compile_for, map_seeds
+from hierjax.runs.parallel import bytes_of_call, call, compile_for, map_seeds
 from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any
@@ -55,7 +55,7 @@ class Program(NamedTuple):
         """What is measured for the first `wanted` of (count,) keys."""
         data = self.draw(keys)
         if not self.alone:
-            found = jax.device_get(self.measure(keys, data))
+            found = jax.device_get(call(self.measure, keys, data))
             return {name: values[:wanted] for name, values in found.items()}
         data = jax.device_get(data)  # It comes from all devices, and goes to one.
         rows = [slice(row, row + 1) for row in range(wanted)]
