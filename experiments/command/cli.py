@@ -147,7 +147,7 @@ def preparing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        process.end(process.cause(error), 2)
+        process.end_at_once(process.cause(error), 2)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class PolynomialSpec(Config):
     rank: int = 1
     degree: int = setting(4, least=1, most=_MAX_DEGREE)
     kind: str = setting("hermite", choices=KINDS)
-    noise: float = setting(0.0, least=0)
+    noise: float = setting(0.0, least=0, most=1000)
 
     def __post_init__(self):
         super().__post_init__()
