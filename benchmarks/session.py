@@ -71,11 +71,13 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
         path = RESULTS / name if request.out is None else local_path("out", request.out)
         figure = path.with_suffix(".png")
         if figure in (path, path.parent) or figure.is_dir():
-            raise OSError(f"--out={path} leaves no file for a figure beside it: name another")
+            raise ValueError(f"--out={path} leaves no file for a figure beside it: name another")
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a"):
             pass  # A file that cannot be written is refused before any work.
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        process.end(f"out={request.out or RESULTS / name} cannot be written ({error})", 2)
+    except ValueError as error:
         process.end(str(error), 2)
     try:
         yield request, path

@@ -123,10 +123,9 @@ def _value(leaf: requests.Leaf, value: Any) -> Any:
 
 
 def ready() -> None:
-    """Prepares the process for a long run: quiet libraries, a compilation cache, all cores."""
+    """Prepares the process for a long run: quiet libraries, all cores."""
     _silence_libraries()
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}  # Figures are the same for all.
-    _cache_compilation()
     _use_all_cores()
     gc.freeze()  # What was imported stays; collecting garbage looks at all of it, again and again.
 
@@ -157,6 +156,7 @@ def running(folder: Any) -> Iterator[None]:
     Args:
       folder: the `RunFolder` of the run.
     """
+    _cache_compilation()  # Not before: a request that is refused writes nothing.
     try:
         yield
     except Exception as error:

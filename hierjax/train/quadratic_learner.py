@@ -40,8 +40,8 @@ class QuadraticConfig(Config):
     """
 
     activations: tuple[str, ...] = setting(("quadratic", "cosine"), choices=tuple(ACTIVATIONS))
-    widths: tuple[int, ...] = setting((4, 16, 64, 512, 2048), least=1, ascending=True)
-    most_weights: int = setting(2**16, least=1)
+    widths: tuple[int, ...] = setting((4, 16, 64, 512, 2048), least=1, most=2**16, ascending=True)
+    most_weights: int = setting(2**16, least=1, most=2**24)
     learning_rates: tuple[float, ...] = setting((0.01, 0.03, 0.1), above=0)
     penalties: tuple[float, ...] = setting((1e-7, 1e-3, 1e-2, 1e-1), least=0)
     num_steps: int = setting(1500, least=1, most=_MOST_STEPS)

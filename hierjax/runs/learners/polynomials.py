@@ -58,7 +58,7 @@ class NTKConfig(Config):
         flag=False,
     )
     ridges: tuple[float, ...] = setting((1e-6, 1e-4, 1e-2, 1.0), least=0)
-    most_tried: int = setting(8192, least=2)
+    most_tried: int = setting(8192, least=2, most=2**16)
 
 
 @dataclasses.dataclass(frozen=True)
