@@ -62,7 +62,7 @@ class _Forgiving:
 
     def __init__(self, stream: Any):
         self._stream = stream or open(os.devnull, "w")  # noqa: SIM115
-        self._stream.reconfigure(errors="backslashreplace")
+        self._stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
     def write(self, text: str) -> int:
         with self._dropping():
