@@ -17,11 +17,14 @@ import numpy as np
 
 from experiments import labels
 from experiments.runner import run
+from hierjax.measure import spread
 from hierjax.runs import Results, nested, seed_keys, task_key
 from hierjax.settings import setting
 from hierjax.tasks import BrainDumpFamily
-from hierjax.theory import gate_recovery
+from hierjax.theory import gate_recovery, recovery_by_votes
 from hierjax.train import BlockConfig
+
+VOTES_PER_GATE = (2, 5, 10, 20)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,40 @@ def summarize(request: Request, results: Results) -> dict:
     recovered = {
         name: np.mean([s[name] for s in of_seeds], axis=0).tolist() for name in of_seeds[0]
     }
-    return labels.summarize(request, results) | {"gate_recovery": recovered}
+    return labels.summarize(request, results) | {
+        "gate_recovery": recovered,
+        "recovery_by_votes": _by_votes(request),
+    }
+
+
+def _by_votes(request: Request) -> dict:
+    """What more labels would recover, {mean, std, max, per_seed} by votes a gate and level."""
+    keys = seed_keys(request.seed, request.num_seeds)
+    found = [
+        recovery_by_votes(request.task.brain_dump, task_key(key), VOTES_PER_GATE, request.num_test)
+        for key in keys
+    ]
+    shares = {name: np.array([each[name] for each in found]) for name in found[0]}
+    return {
+        "votes_per_gate": VOTES_PER_GATE,
+        **{
+            name: [[spread(level) for level in number] for number in np.moveaxis(values, 0, -1)]
+            for name, values in shares.items()
+        },
+    }
+
+
+def notes(summary: dict) -> list[str]:
+    """What to know of the table."""
+    found = summary["recovery_by_votes"]
+    shares = [
+        f"{number}: {np.mean([level['mean'] for level in found['vote_sum'][place]]):.3f}"
+        for place, number in enumerate(found["votes_per_gate"])
+    ]
+    return [
+        *labels.notes(summary),
+        f"gate values that sums of votes recover, by votes a gate, {', '.join(shares)}",
+    ]
 
 
 EXPERIMENT = labels.experiment(
@@ -59,6 +95,7 @@ EXPERIMENT = labels.experiment(
     request=Request,
     follows={"solver": {"ridge": {"loss": "square"}}},
     summarize=summarize,
+    notes=notes,
 )
 main = functools.partial(run, EXPERIMENT)
 

@@ -7,7 +7,8 @@ first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.1975
                       FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
                       vote_weight, vote_coefficients, estimate_vote_coefficients,
-                      recovery_coefficients; gate_recovery measures it.
+                      recovery_coefficients; gate_recovery and recovery_by_votes
+                      measure it.
 kernels.py            Kernels of infinitely wide networks, NNGP and NTK: fully_connected_kernels,
                       Kernels (its result), EXPECTATIONS (the activations that it knows).
 """
@@ -15,6 +16,7 @@ kernels.py            Kernels of infinitely wide networks, NNGP and NTK: fully_c
 from hierjax.theory.brain_dump import (
     estimate_vote_coefficients,
     gate_recovery,
+    recovery_by_votes,
     recovery_coefficients,
     vote_coefficients,
     vote_weight,
@@ -33,6 +35,7 @@ __all__ = [
     "fully_connected_kernels",
     "gate_recovery",
     "predicted_num_train",
+    "recovery_by_votes",
     "recovery_coefficients",
     "vote_coefficients",
     "vote_weight",

@@ -1,9 +1,14 @@
 """How gates are recovered from the majorities that they vote in (arXiv 2601.00455).
 
-Each label is the sign of a sum of k gates, some of them negated: a signed majority vote.
+Each label is the sign of a sum of k gates, some of them negated: a signed majority vote. Over
+random signs w of its k members, E[w sign(w . x)] is a multiple of the gates x of these members, for
+every x: labels that are added up with their votes point to the gates, however these are biased or
+depend on each other, if there are enough labels.
 """
 
+import dataclasses
 import math
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -16,13 +21,15 @@ from hierjax.checks import (
     require_shape,
     require_signs,
 )
-from hierjax.tasks.circuits import BrainDump
+from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump
+
+_draw = jax.jit(draw_brain_dump, static_argnames="spec")
 
 
 def vote_weight(votes: int) -> float:
-    """Returns the correlation of one vote with the majority that it is part of.
+    """Returns the mean product of one vote and the majority that it is part of, over random signs.
 
-    It is binom(k - 1, (k - 1) / 2) / 2^(k - 1) for k independent, unbiased votes.
+    It is binom(k - 1, (k - 1) / 2) / 2^(k - 1), whatever the gates that vote.
 
     Args:
       votes: number of votes, k, an odd number.
@@ -40,7 +47,9 @@ def vote_coefficients(
     signs: Float[Array | np.ndarray, "K votes"],
     num_gates: int,
 ) -> Float[np.ndarray, "K G"]:
-    """Returns what each gate contributes to each label, for independent, unbiased gates.
+    """Returns what each gate contributes to each label, a mean over the signs of the votes.
+
+    For independent, unbiased gates these are also the least-squares coefficients of any signs.
 
     Args:
       members: (K, k) int, the k gates that vote on each of the K labels of a level.
@@ -69,7 +78,7 @@ def estimate_vote_coefficients(
 ) -> Float[np.ndarray, "K G"]:
     """Estimates what each gate contributes to each label, from examples by least squares.
 
-    The gates may be biased and depend on each other, unlike those of `vote_coefficients`.
+    For gates that are biased or depend on each other they are others than `vote_coefficients`.
 
     Args:
       gates: (N, G) signs of the gates of a level in N examples.
@@ -117,20 +126,49 @@ def gate_recovery(
       num_examples: number of each of them.
 
     Returns:
-      Shares, level by level: "closed_form" takes the gates for independent and unbiased,
-      "estimated" learns the map from other examples.
+      Shares, level by level: "vote_sum" adds up the labels with the votes of the gate, "pinv"
+      maps them by the pseudo-inverse of `vote_coefficients`, "estimated" learns the map from other
+      examples.
     """
     fit_key, test_key = jax.random.fold_in(key, 4), jax.random.fold_in(key, 5)
     fit, test = task.sample(fit_key, num_examples), task.sample(test_key, num_examples)
     fit_gates, test_gates = task.gates(fit_key, num_examples), task.gates(test_key, num_examples)
-    shares: dict[str, list[float]] = {"closed_form": [], "estimated": []}
+    shares: dict[str, list[float]] = {"vote_sum": [], "pinv": [], "estimated": []}
     for level, members in enumerate(task.members):
         seen, votes = np.asarray(fit_gates[level]), np.asarray(fit.latents[level + 1])
         truth, unseen = np.asarray(test_gates[level] > 0), np.asarray(test.latents[level + 1])
         closed = vote_coefficients(members, task.signs[level], seen.shape[1])
-        scores = unseen @ recovery_coefficients(closed)
-        shares["closed_form"].append(float(np.mean((scores > 0) == truth)))
+        shares["vote_sum"].append(_share_right(unseen @ closed, truth))
+        shares["pinv"].append(_share_right(unseen @ recovery_coefficients(closed), truth))
         estimated = recovery_coefficients(estimate_vote_coefficients(seen, votes))
         scores = (unseen - votes.mean(axis=0)) @ estimated + seen.mean(axis=0)
-        shares["estimated"].append(float(np.mean((scores > 0) == truth)))
+        shares["estimated"].append(_share_right(scores, truth))
     return shares
+
+
+def _share_right(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the share of right signs; a score of zero counts as half of one."""
+    return float(np.mean(np.where(scores == 0, 0.5, (scores > 0) == truth)))
+
+
+def recovery_by_votes(
+    spec: BrainDumpSpec, key: Key[Array, ""], votes_per_gate: Sequence[int], num_examples: int
+) -> dict[str, list[list[float]]]:
+    """Measures `gate_recovery` on one circuit with different numbers of labels; trains nothing.
+
+    Args:
+      spec: sizes; its number of labels is replaced.
+      key: key of the circuit, the votes and the examples.
+      votes_per_gate: numbers of labels of a level, for each of its gates.
+      num_examples: number of examples that maps are estimated on, and that they are tried on.
+
+    Returns:
+      Shares of gate values, [number of votes][level], by the names that `gate_recovery` has.
+    """
+    found: dict[str, list[list[float]]] = {}
+    for number in votes_per_gate:
+        labels = number * spec.gates_per_level
+        task = _draw(key, dataclasses.replace(spec, labels_per_level=labels))
+        for name, shares in gate_recovery(task, key, num_examples).items():
+            found.setdefault(name, []).append(shares)
+    return found

@@ -163,6 +163,10 @@ class TestBrainDump(ExperimentLaws):
             assert np.shape(learner["accuracy"]) == (2,)
             assert np.shape(learner["accuracy_per_seed"]) == (2, 2)
         assert len(summary["baselines"]["end_to_end"]["learning_rate"]) == 2
+        by_votes = summary["recovery_by_votes"]
+        assert by_votes["votes_per_gate"] == [2, 5, 10, 20]
+        assert np.mean([level["mean"] for level in by_votes["vote_sum"][-1]]) > 0.95
+        assert "gate values that sums of votes recover, by votes a gate, 2: " in finished[1].out
         for levels in summary["gate_recovery"].values():
             assert len(levels) == 2
             assert min(levels) > 0.7

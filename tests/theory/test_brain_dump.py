@@ -9,6 +9,7 @@ from hierjax.tasks.circuits import BrainDumpSpec, draw_brain_dump
 from hierjax.tasks.label_hierarchy import LabelHierarchy
 from hierjax.theory.brain_dump import (
     estimate_vote_coefficients,
+    recovery_by_votes,
     recovery_coefficients,
     vote_coefficients,
     vote_weight,
@@ -31,6 +32,25 @@ def test_vote_weights_are_those_of_all_outcomes(votes, weight):
     outcomes = np.array(list(itertools.product([-1, 1], repeat=votes)))
     majority = np.sign(outcomes.sum(axis=1))
     assert vote_weight(votes) == (majority * outcomes[:, 0]).mean() == weight
+
+
+@pytest.mark.parametrize("votes", [1, 3, 5])
+def test_over_all_signs_labels_point_to_every_input(votes):
+    """E[w sign(w . x)] = c x for each x, not on average over x alone."""
+    signs = np.array(list(itertools.product([-1.0, 1.0], repeat=votes)))
+    for gates in signs:
+        labels = np.sign(signs @ gates)
+        np.testing.assert_allclose(signs.T @ labels / len(signs), vote_weight(votes) * gates)
+
+
+def test_more_votes_recover_more_of_biased_gates():
+    spec = BrainDumpSpec(8, 2, 8, labels_per_level=8)
+    found = recovery_by_votes(spec, jax.random.key(3), (2, 30), 400)
+    assert set(found) == {"vote_sum", "pinv", "estimated"}
+    few, many = np.array(found["vote_sum"])
+    assert few.shape == (2,)
+    assert few.mean() < 0.97 < many.min()
+    assert np.array(found["pinv"])[1].min() > 0.99
 
 
 @pytest.mark.parametrize("votes", [1, 3, 5])

@@ -48,7 +48,7 @@ class Program(NamedTuple):
     count: int
     num_bytes: int
     draw: Callable[..., PyTree]
-    measure: Callable[..., PyTree]
+    measure: jax.stages.Compiled
     alone: bool
 
     def __call__(self, keys: jax.Array, wanted: int) -> dict[str, np.ndarray]:
