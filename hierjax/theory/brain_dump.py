@@ -154,7 +154,7 @@ def _share_right(scores: np.ndarray, truth: np.ndarray) -> float:
 def recovery_by_votes(
     spec: BrainDumpSpec, key: Key[Array, ""], votes_per_gate: Sequence[int], num_examples: int
 ) -> dict[str, list[list[float]]]:
-    """Measures `gate_recovery` on one circuit with different numbers of labels; trains nothing.
+    """Measures `gate_recovery` on one circuit with more and more labels; trains nothing.
 
     Args:
       spec: sizes; its number of labels is replaced.
@@ -165,10 +165,12 @@ def recovery_by_votes(
     Returns:
       Shares of gate values, [number of votes][level], by the names that `gate_recovery` has.
     """
+    most = max(votes_per_gate) * spec.gates_per_level
+    task = _draw(key, dataclasses.replace(spec, labels_per_level=most))
     found: dict[str, list[list[float]]] = {}
     for number in votes_per_gate:
-        labels = number * spec.gates_per_level
-        task = _draw(key, dataclasses.replace(spec, labels_per_level=labels))
-        for name, shares in gate_recovery(task, key, num_examples).items():
+        first = slice(number * spec.gates_per_level)
+        few = task.replace(members=task.members[:, first], signs=task.signs[:, first])
+        for name, shares in gate_recovery(few, key, num_examples).items():
             found.setdefault(name, []).append(shares)
     return found
