@@ -28,6 +28,8 @@ Real-valued targets:
                          zonal_coefficients.
   staircases.py          CubePolynomial (the task), staircase, merged_staircase, parity,
                          prefix_sets, leap, fourier_basis, fourier_coefficients.
+  deep_quadratics.py     DeepQuadraticSpec, DeepQuadratic (the task), draw_deep_quadratic,
+                         deep_quadratic, of given terms.
 
 What all tasks share:
   batch.py               Batch: inputs, labels and latents.
@@ -45,6 +47,12 @@ What the sampler of strings is made of, not re-exported here:
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
+from hierjax.tasks.deep_quadratics import (
+    DeepQuadratic,
+    DeepQuadraticSpec,
+    deep_quadratic,
+    draw_deep_quadratic,
+)
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
     RULE_DRAWS,
@@ -109,6 +117,8 @@ __all__ = [
     "BrainDumpFamily",
     "BrainDumpSpec",
     "CubePolynomial",
+    "DeepQuadratic",
+    "DeepQuadraticSpec",
     "HierarchyFamily",
     "LabelFamily",
     "LabelHierarchy",
@@ -125,8 +135,10 @@ __all__ = [
     "check_rule_draw",
     "check_split",
     "contains",
+    "deep_quadratic",
     "draw_brain_dump",
     "draw_circuit",
+    "draw_deep_quadratic",
     "draw_low_rank_polynomial",
     "draw_ptf_hierarchy",
     "draw_random_hierarchy",
