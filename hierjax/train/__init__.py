@@ -26,6 +26,8 @@ Layers and the stacks made of them:
   taylor_layer.py       TaylorLayer: one term of a module's Taylor expansion, TrainedTaylor.
   best_of.py            BestOf, Best: the one of several layers, each a Candidate, that does best
                         on held-out examples.
+  product_layer.py      ProductLayer, FoundProducts: products of two signs, found level by level;
+                        product_supports, which inputs they multiply.
   probed.py             Probed, ProbedFit: a layer whose parameters are looked at after every round.
 
 Learners with all of their choices made:
@@ -109,6 +111,7 @@ from hierjax.train.patch_layer import (
 )
 from hierjax.train.patch_stack import patch_layers
 from hierjax.train.probed import Probed, ProbedFit
+from hierjax.train.product_layer import FoundProducts, ProductLayer, product_supports
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.share_batch import share_batch
@@ -143,6 +146,7 @@ __all__ = [
     "DescentBlockLayer",
     "DescentPatchLayer",
     "DescentState",
+    "FoundProducts",
     "Kernel",
     "KernelConfig",
     "KernelMachine",
@@ -158,6 +162,7 @@ __all__ = [
     "PatchLayerConfig",
     "Probed",
     "ProbedFit",
+    "ProductLayer",
     "QuadraticConfig",
     "QuadraticModels",
     "Representation",
@@ -187,6 +192,7 @@ __all__ = [
     "network_layers",
     "num_fitted",
     "patch_layers",
+    "product_supports",
     "quadratic_learner",
     "radial_kernels",
     "residual_layers",
