@@ -1,6 +1,7 @@
 """Figures, drawn from run folders alone.
 
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
+deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
@@ -10,6 +11,7 @@ style.py            What all figures share.
 """
 
 from hierjax.plots.complexity import complexity_figure
+from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
@@ -18,6 +20,7 @@ from hierjax.plots.strings import layerwise_figure
 
 __all__ = [
     "complexity_figure",
+    "deep_quadratic_figure",
     "growth_figure",
     "label_figure",
     "layerwise_figure",
