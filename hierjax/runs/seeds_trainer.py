@@ -121,9 +121,9 @@ class SeedsTrainer:
           ValueError: there is no memory for the parameters of all seeds, or for a call.
         """
         index, below = len(below), tuple(below)
+        traced = self._programs(index)
         needed = num_bytes(self.layout(index))
         require_memory(needed, f"parameters of {self._seeds.num_seeds} seeds", on_host=True)
-        traced = self._programs(index)
         layout = self.rounds_layout(index)
         rounds = None if layout is None else Rounds(layout, saved_rounds, save_rounds)
         # Once it is compiled, what was traced only takes memory.

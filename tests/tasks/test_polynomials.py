@@ -200,9 +200,9 @@ def test_polynomials_obey_the_laws_of_tasks():
         ({"degree": 0}, "degree=0 must be from 1 to 12"),
         ({"degree": 13}, "degree=13 must be from 1 to 12"),
         ({"kind": "legendre"}, "kind='legendre' is unknown: choose one of hermite, monomial"),
-        ({"noise": -0.1}, r"noise=-0\.1 must be at least 0"),
-        ({"noise": float("nan")}, "noise=nan must be at least 0 and finite"),
-        ({"noise": float("inf")}, "noise=inf must be at least 0 and finite"),
+        ({"noise": -0.1}, r"noise=-0\.1 must be from 0 to 1000"),
+        ({"noise": float("nan")}, "noise=nan must be from 0 to 1000 and finite"),
+        ({"noise": float("inf")}, "noise=inf must be from 0 to 1000 and finite"),
     ],
 )
 def test_impossible_sizes_are_refused(arguments, words):

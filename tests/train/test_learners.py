@@ -88,7 +88,7 @@ def test_kernels_and_ridges_are_those_of_the_config():
         (
             QuadraticConfig,
             {"widths": (16, 4)},
-            "widths=16,4 must be numbers at least 1 that ascend",
+            "widths=16,4 must be numbers from 1 to 65536 that ascend",
         ),
         (QuadraticConfig, {"activations": ("sine",)}, "activations=sine must be different ones"),
         (LabelBaselines, {"penalty": 0.0}, "penalty=0.0 must be above 0"),
