@@ -35,6 +35,7 @@ from hierjax.runs import (
     free_memory,
     measures,
     nested,
+    root_key,
     seed_chunks,
     seed_mesh,
     total_seconds,
@@ -208,7 +209,7 @@ def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
 
     dim = request.task.input_dim
     top_of = {name: request.layers(name, dim)[-1] for name in request.learners}
-    task = draw_low_rank_polynomial(jax.random.key(0), request.task)
+    task = draw_low_rank_polynomial(root_key(0), request.task)
     names = ("num_train", "learners", "representation", "width", "num_directions")
     more = ("dtype", "num_test", "num_seeds", "seed")
     configs = ("task", "quad", "ntk")
