@@ -146,7 +146,7 @@ def preparing() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        process.end_at_once(process.cause(error), 2)
+        process.end(process.cause(error), 2)
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def running(folder: Any) -> Iterator[None]:
         with contextlib.suppress(OSError):  # The folder may be what failed.
             folder.log("failed", error=str(error), traceback=traceback.format_exc())
             text += f" (traceback in {folder.path / 'metrics.jsonl'})"
-        process.end_at_once(text, 1)
+        process.end(text, 1)
 
 
 def _silence_libraries() -> None:

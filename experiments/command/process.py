@@ -28,7 +28,7 @@ def guard() -> None:
         except OSError:  # It was closed: other files would take its place.
             os.open(os.devnull, os.O_RDWR)
     sys.stdout, sys.stderr = _Forgiving(sys.stdout), _Forgiving(sys.stderr)
-    sys.excepthook = lambda kind, error, trace: end_at_once(cause(error), 2)
+    sys.excepthook = lambda kind, error, trace: end(cause(error), 2)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -54,7 +54,7 @@ def _end_at_signal(reader: int) -> None:
     word, code = _ENDS[signal.Signals(number)]
     if sys.stderr.isatty():  # There may be a bar.
         sys.stderr.write("\r\033[K")
-    end_at_once(f"{word}: what is finished is kept", code)
+    end(f"{word}: what is finished is kept", code)
 
 
 class _Forgiving:
@@ -85,14 +85,14 @@ class _Forgiving:
 
 
 def end(message: str, code: int) -> NoReturn:
-    """Exits with one line on stderr: code 2 for a bad request, 1 for a failure while running."""
-    _say(message)
-    sys.exit(code)
+    """Ends the process with one line on stderr.
 
+    At once: programs take minutes to compile, and what computes may crash while Python winds down.
 
-def end_at_once(message: str, code: int) -> NoReturn:
-    """Leaves no time for work in flight: programs take minutes to compile, and what computes may
-    crash while Python winds down."""
+    Args:
+      message: what to say.
+      code: 2 for a bad request, 1 for a failure while running, and as a shell has it for signals.
+    """
     sys.stdout.flush()
     _say(message)
     os._exit(code)
