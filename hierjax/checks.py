@@ -156,6 +156,29 @@ def require_signs(labels: Any, shape: Dims) -> None:
         )
 
 
+def wrong_classes(
+    scores: Float[AnyArray, "*N C"], labels: Integer[AnyArray, "*N"]
+) -> Bool[Array, "*N"]:
+    """Returns which examples (...) have a largest score of another class, or one not finite.
+
+    Args:
+      scores: (..., C) scores of the classes.
+      labels: (...) integers below C.
+
+    Raises:
+      ValueError: these are what `require_classes` refuses.
+    """
+    require_classes(labels, scores)
+    return (scores.argmax(axis=-1) != labels) | ~jnp.isfinite(scores).all(axis=-1)
+
+
+def wrong_signs(
+    scores: Float[AnyArray, "*shape"], labels: Shaped[AnyArray, "*shape"]
+) -> Bool[Array, "*shape"]:
+    """Returns which scores (...) are not of the sign of their labels (...), or not finite."""
+    return ((scores > 0) != (labels > 0)) | ~jnp.isfinite(scores)
+
+
 def in_range(values: Integer[AnyArray, "*shape"], bound: int) -> Bool[Array, "*shape"]:
     """Returns whether integers (...) are from 0 to bound - 1."""
     values = jnp.asarray(_wide(values, bound))

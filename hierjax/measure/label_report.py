@@ -5,7 +5,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float
 
-from hierjax.checks import require_scores, require_signs
+from hierjax.checks import require_scores, require_signs, wrong_signs
 from hierjax.tasks.batch import Batch
 
 
@@ -46,7 +46,7 @@ def label_report(scores: Float[Array | np.ndarray, "N ... K"], test: Batch) -> L
             f"the latents of the levels hold {num_labels} labels, but the batch has "
             f"{scores.shape[-1]}: give the inputs as the first latents, then the labels of levels"
         )
-    right = (((scores > 0) == (test.labels > 0)) & jnp.isfinite(scores)).astype(jnp.float32)
+    right = (~wrong_signs(scores, test.labels)).astype(jnp.float32)
     positive = (test.labels > 0).astype(jnp.float32)
     right, positive = (x.reshape(-1, x.shape[-1]).mean(axis=0) for x in (right, positive))
     majority = jnp.maximum(positive, 1 - positive)

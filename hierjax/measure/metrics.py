@@ -16,6 +16,7 @@ from hierjax.checks import (
     require_classes,
     require_integers,
     require_shape,
+    wrong_classes,
 )
 
 _PLANE_RIDGE = 1e-6
@@ -37,8 +38,7 @@ def error_rate(
       ValueError: a shape or type is another one, there are no examples, or a label is known and
         out of range.
     """
-    require_classes(labels, scores)
-    return jnp.mean((scores.argmax(axis=-1) != labels) | ~jnp.isfinite(scores).all(axis=-1))
+    return jnp.mean(wrong_classes(scores, labels))
 
 
 def squared_loss(

@@ -21,6 +21,8 @@ from hierjax.checks import (
     require_scores,
     require_shape,
     require_signs,
+    wrong_classes,
+    wrong_signs,
 )
 
 LABEL_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
@@ -72,9 +74,7 @@ def _cross_entropy(
 
 
 def _wrong_class(scores: Float[Array, "*N C"], labels: Integer[Array, "*N"]) -> Float[Array, "*N"]:
-    require_classes(labels, scores)
-    wrong = (scores.argmax(axis=-1) != labels) | ~jnp.isfinite(scores).all(axis=-1)
-    return wrong.astype(float)
+    return wrong_classes(scores, labels).astype(float)
 
 
 CROSS_ENTROPY = Loss(_cross_entropy, _wrong_class)
@@ -126,6 +126,6 @@ def label_loss(name: str, last: int | None = None) -> Loss:
         return mean
 
     def wrong(scores, labels):
-        return (((scores > 0) != (labels > 0)) | ~jnp.isfinite(scores)).astype(jnp.float32)
+        return wrong_signs(scores, labels).astype(jnp.float32)
 
     return Loss(mean_over_labels(LABEL_LOSSES[name]), mean_over_labels(wrong))
