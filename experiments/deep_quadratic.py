@@ -9,7 +9,7 @@ network trained end to end, and one a kernel machine, whose choices are made on 
 
 With the default sizes (32 inputs, 28 terms in 3 levels) expect that layer by layer all terms are
 found of 800 examples, and nearly all of 400, where the errors over the variance of the others are
-about 1; they are .74 and .62 at 1,500. It takes less than three minutes on two cores.
+about 1; they are .74 and .62 at 1,500. It takes a minute and a half on two cores.
 """
 
 import dataclasses
