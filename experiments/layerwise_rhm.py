@@ -21,10 +21,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.runner import run
+from hierjax.checks import one_hot
 from hierjax.measure import error_rate, finite_spread, layer_report, spread, squared_loss
 from hierjax.runs import (
     ERROR,
     MOST_TRAIN,
+    PRESETS,
     STRING_LEARNERS,
     LayerwiseExperiment,
     LearnerSettings,
@@ -46,6 +48,7 @@ from hierjax.runs import (
 from hierjax.settings import setting
 from hierjax.tasks import (
     RULE_DRAWS,
+    Batch,
     RandomHierarchySpec,
     check_latin_square,
     check_rule_draw,
@@ -53,9 +56,9 @@ from hierjax.tasks import (
     require_filled,
 )
 from hierjax.theory import first_patches, predicted_num_train
-from hierjax.train import Network, PatchLayer, class_scores, forward
+from hierjax.train import ClusterLayer, Network, PatchLayer, class_scores, forward
 
-PRESETS = {"paper": {"targets": "first", "normalizer": "rms", "solver": "gd"}}
+LAYERWISE = ("layerwise", "one_step")
 _TRAIN_MULTIPLE = 4.0
 
 
@@ -68,13 +71,13 @@ class Request(RunRequest, LearnerSettings):
       train_multiple: train strings as a multiple of C * M^L, unless num_train is given; unset: 4.
       num_train: number of train strings, n, unless train_multiple is given.
       num_test: number of test strings, none of them in the train set.
+      learner: the learner that is trained layer by layer, and whose layers are measured: patch
+        layers ("layerwise"), or one gradient step and k-means a layer ("one_step", arXiv
+        2307.02129).
       top_rule: rules of the root; latin_square hides the class from every single patch, so that
         no layerwise learner can learn it (a control).
       rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
-      preset: "paper" takes the choices nearest to arXiv 2601.19756 for targets, normalizer and
-        solver: targets of the first patch, no PCA, gradient descent; a reconstruction. Flags that
-        are given win.
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
       data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
     """
@@ -85,9 +88,9 @@ class Request(RunRequest, LearnerSettings):
     train_multiple: float = setting(None, above=0, most=2.0**20)
     num_train: int = setting(None, least=2, most=MOST_TRAIN)
     num_test: int = setting(2000, least=16, most=2**22)
+    learner: str = setting("layerwise", choices=LAYERWISE)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
-    preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     baselines: bool = setting(True, identity=False)
     data_parallel: bool = setting(False, identity=False)
 
@@ -124,9 +127,9 @@ def draw(key: jax.Array, request: Request) -> StringData:
 
 
 def learners(request: Request) -> dict[str, Stack]:
-    """The learners that are asked for and can be trained, layerwise first."""
+    """The learners that are asked for and can be trained, the layerwise one first."""
     stacks, left_out = {}, skipped(request)
-    for name in STRING_LEARNERS if request.baselines else ["layerwise"]:
+    for name in [request.learner, *_others(request)]:
         if name in left_out:
             continue
         mesh = request.mesh if name == "end_to_end" else None
@@ -134,15 +137,24 @@ def learners(request: Request) -> dict[str, Stack]:
         if STRING_LEARNERS[name].fills_cpu and jax.default_backend() == "cpu":
             mesh = seed_mesh(1)
         layers = STRING_LEARNERS[name].make(request.spec, request.num_train, request)
-        stacks[name] = Stack(layers, lambda data, index: data.train, mesh=mesh)
+        stacks[name] = Stack(layers, functools.partial(_examples, name, request), mesh=mesh)
     return stacks
+
+
+def _examples(name: str, request: Request, data: StringData, index: int) -> Batch:
+    return STRING_LEARNERS[name].examples(request.spec, request, data.train, index)
 
 
 def skipped(request: Request) -> dict[str, str]:
     """The other learners that cannot be trained, and why."""
-    others = [name for name in STRING_LEARNERS if request.baselines and name != "layerwise"]
-    reasons = {name: obstacle(name, request.spec, request.num_train, request) for name in others}
+    reasons = {
+        name: obstacle(name, request.spec, request.num_train, request) for name in _others(request)
+    }
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _others(request: Request) -> list[str]:
+    return [name for name in STRING_LEARNERS if request.baselines and name not in LAYERWISE]
 
 
 MEASURES = measures()
@@ -174,20 +186,22 @@ def num_unseen(layers, data, below, params):
 
 @MEASURES.add("layer")
 def layer(layers, data, below, params):
-    """How the embeddings of a patch layer gather around their symbols."""
-    if not isinstance(layers[0], PatchLayer):
+    """How the outputs of a layer that reads patches gather around their symbols."""
+    if not isinstance(layers[0], PatchLayer | ClusterLayer):
         return None
     own, level = layers[len(below)], len(layers) - 1 - len(below)
     hidden = forward(layers, below, data.test.inputs)
     scores, embeddings = own.class_scores(params, hidden), own.apply(params, hidden)
+    if isinstance(own, ClusterLayer):
+        embeddings = one_hot(embeddings, own.num_clusters)
     num_symbols = data.grammar.spec.symbols(level)
     return dataclasses.asdict(layer_report(scores, embeddings, data.test, level, num_symbols))
 
 
 @MEASURES.add("first_patches")
 def of_first_patches(layers, data, below, params):
-    """The theorem's conditions of the patches that a patch layer reads."""
-    if not isinstance(layers[0], PatchLayer):
+    """The theorem's conditions of the patches that a layer reads."""
+    if not isinstance(layers[0], PatchLayer | ClusterLayer):
         return None
     level = len(layers) - 1 - len(below)
     conditions = first_patches(data.grammar)
@@ -226,10 +240,10 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
-    require_filled(results["layerwise"][0].measured["num_unseen"], request.num_test)
+    require_filled(results[request.learner][0].measured["num_unseen"], request.num_test)
     configs = ("spec", "config", "network", "shallow", "kernel")
-    numbers = ("top_rule", "rule_draw", "num_train", "num_test", "train_multiple")
-    levels = [_level(request, *each) for each in enumerate(results["layerwise"])]
+    numbers = ("learner", "top_rule", "rule_draw", "num_train", "num_test", "train_multiple")
+    levels = [_level(request, *each) for each in enumerate(results[request.learner])]
     return {
         **{name: dataclasses.asdict(getattr(request, name)) for name in configs},
         **{name: getattr(request, name) for name in (*numbers, "num_seeds", "seed")},
@@ -238,7 +252,7 @@ def summarize(request: Request, results: Results) -> dict:
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
         "levels": levels,
-        "conditions": _conditions(results["layerwise"]),
+        "conditions": _conditions(results[request.learner]),
     }
 
 
@@ -277,7 +291,7 @@ def _conditions(layers: list[Result]) -> dict[str, list[dict]]:
 
 def save(folder: RunFolder, results: Results) -> None:
     """Writes points and symbols of every level of the first seed, for the figure."""
-    layers = [result.measured["layer"] for result in results["layerwise"]]
+    layers = [result.measured["layer"] for result in next(iter(results.values()))]
     names = ("plane", "symbols")
     arrays = {f"{name}_{i}": each[name][0] for i, each in enumerate(layers) for name in names}
     folder.write_arrays("embeddings.npz", arrays)

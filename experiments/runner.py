@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import cli, process
-from hierjax.runs import PINNED, LayerwiseRun, RunFolder, SweepRun, requests, under
+from hierjax.runs import PINNED, LayerwiseRun, RunFolder, SweepRun, requests, under, xla_flags
 from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,8 @@ def run(experiment: Experiment) -> None:
         work.restore(folder)
         stack.enter_context(cli.running(folder))
         print(f"{experiment.headline(request)}, into {folder.path}")
+        if xla_flags():
+            print(f"XLA_FLAGS={xla_flags()}: numbers may be others than without these flags")
         if work.resumed:
             print(work.resumed)
         results = work.carry_out(folder)

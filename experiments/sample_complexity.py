@@ -21,6 +21,7 @@ import numpy as np
 from experiments.runner import run
 from hierjax.measure import PowerLaw, Threshold, power_law, spread, threshold
 from hierjax.runs import (
+    PRESETS,
     STRING_LEARNERS,
     LearnerSettings,
     Measured,
@@ -53,6 +54,8 @@ class Request(SweepRequest, LearnerSettings):
       depth: numbers of levels of the tree, L.
       train_multiples: numbers of train strings, as multiples of C * M^L.
       level: test error below which a learner is said to have learned: n* is where it gets there.
+      level_of: whether the level is an error, or a share of the error of chance, as in arXiv
+        2307.02129.
       rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
       num_test: number of test strings, none of them in the train set, and at most a quarter of all
@@ -72,6 +75,7 @@ class Request(SweepRequest, LearnerSettings):
         (0.5, 1.0, 2.0, 4.0, 8.0), least=1 / 64, most=2.0**20, ascending=True
     )
     level: float = setting(0.1, above=0, below=1, identity=False)
+    level_of: str = setting("error", choices=("error", "chance"), identity=False)
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     num_test: int = setting(2000, least=1, most=2**22)
     num_seeds: int = setting(3, least=1, most=2**20)
@@ -117,23 +121,30 @@ def points(request: Request) -> list[Point]:
 
 def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     """The content of summary.json; what was measured is by the names of the cells."""
-    cells, level = request.cells, request.level
+    cells = request.cells
     reasons = {cell: _obstacle(cell, measured) for cell in cells}
     errors = {cell: measured[cell.name].values["test_error"] for cell in cells if not reasons[cell]}
     return {
-        "level": level,
+        "level": request.level,
+        "level_of": request.level_of,
         "num_seeds": request.num_seeds,
         "seed": request.seed,
         "points": [_point(cell, each) for cell, each in errors.items()],
         "thresholds": [
-            _threshold(spec, learner, *_curve(errors, spec, learner), level)
+            _threshold(spec, learner, *_curve(errors, spec, learner), _level(request, spec))
             for learner in request.learners
             for spec in request.specs
             if any((cell.spec, cell.learner) == (spec, learner) for cell in errors)
         ],
-        "fits": {name: _fit(errors, request.specs, name, level) for name in request.learners},
+        "fits": {name: _fit(errors, request, name) for name in request.learners},
         "skipped": [_where(cell) | {"reason": why} for cell, why in reasons.items() if why],
     }
+
+
+def _level(request: Request, spec: RandomHierarchySpec) -> float:
+    """The error at which a learner has learned grammars of these sizes."""
+    chance = 1 - 1 / spec.num_classes
+    return request.level * (chance if request.level_of == "chance" else 1)
 
 
 def _obstacle(cell: StringCell, measured: dict[str, Measured]) -> str:
@@ -186,20 +197,23 @@ def _threshold(
         "spec": dataclasses.asdict(spec),
         "learner": learner,
         "predicted": predicted,
+        "level": level,
         "tried": [sizes[0], sizes[-1]],
         **found._asdict(),
         "multiple": found.value / predicted,
     }
 
 
-def _fit(errors: dict, specs: tuple[RandomHierarchySpec, ...], learner: str, level: float) -> dict:
+def _fit(errors: dict, request: Request, learner: str) -> dict:
     """Of n* against the predicted number."""
-    curves = {spec: _curve(errors, spec, learner) for spec in specs}
-    scales = [predicted_num_train(spec) for spec, (sizes, _) in curves.items() if sizes]
-    if not scales:
+    curves = {spec: _curve(errors, spec, learner) for spec in request.specs}
+    tried = [spec for spec, (sizes, _) in curves.items() if sizes]
+    if not tried:
         return PowerLaw(math.nan, math.nan, math.nan, math.nan, ())._asdict()
-    sizes, rows = zip(*(curve for curve in curves.values() if curve[0]), strict=True)
-    return power_law(scales, sizes, rows, level)._asdict()
+    scales = [predicted_num_train(spec) for spec in tried]
+    sizes = [curves[spec][0] for spec in tried]
+    rows = [curves[spec][1] / _level(request, spec) for spec in tried]
+    return power_law(scales, sizes, rows, 1.0)._asdict()
 
 
 def headline(request: Request) -> str:
@@ -215,10 +229,11 @@ def headline(request: Request) -> str:
 
 def notes(summary: dict) -> list[str]:
     """Thresholds of each learner, and how they grow."""
-    level, lines = summary["level"], []
+    level = f"{summary['level']:g}" + " of chance" * (summary["level_of"] == "chance")
+    lines = []
     for name, fit in summary["fits"].items():
         law = PowerLaw(**fit).text("(C*M^L)")
-        lines.append(f"{name}: n at error {level:g}: {law}")
+        lines.append(f"{name}: n at error {level}: {law}")
         for each in summary["thresholds"]:
             if each["learner"] == name:
                 spec = spec_name(RandomHierarchySpec(**each["spec"]))
@@ -254,6 +269,7 @@ EXPERIMENT = SweepExperiment(
     name="sample_complexity",
     doc=__doc__,
     request=Request,
+    follows={"preset": PRESETS},
     points=points,
     headline=headline,
     summarize=summarize,

@@ -11,17 +11,26 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
   shallow_net.py      ShallowNet: one hidden layer on a string; one_hot_strings.
   two_layer_net.py    TwoLayerNet: one hidden layer whose first weights alone are trained.
   patch_features.py   Fixed features of patches: TupleCodes, RandomFeatures (its kinds are
-                      FEATURES).
+                      FEATURES), KernelFeatures, SymbolFeatures.
+  bandwidths.py       Bandwidths of kernels of patches: RmsBandwidth, SmallestBandwidth.
   taylor.py           Taylor expansions of a module in its parameters: linearize, quadratic,
                       empirical_ntk; Term, the type of what they return.
   activations.py      ACTIVATIONS by name; cosine, cosine_of_turns.
-  products.py         product: a matrix product whose gradient is fast on a CPU.
+  products.py         product: a matrix product whose gradient is fast on a CPU;
+                      squared_distances.
 """
 
 from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
+from hierjax.models.bandwidths import RmsBandwidth, SmallestBandwidth
 from hierjax.models.conv_stack import ConvStack, PatchConv, merge_patches
-from hierjax.models.patch_features import FEATURES, RandomFeatures, TupleCodes
-from hierjax.models.products import product
+from hierjax.models.patch_features import (
+    FEATURES,
+    KernelFeatures,
+    RandomFeatures,
+    SymbolFeatures,
+    TupleCodes,
+)
+from hierjax.models.products import product, squared_distances
 from hierjax.models.residual_net import ResidualNet
 from hierjax.models.residual_stack import (
     RandomUnits,
@@ -39,13 +48,17 @@ __all__ = [
     "ACTIVATIONS",
     "FEATURES",
     "ConvStack",
+    "KernelFeatures",
     "PatchConv",
     "RandomFeatures",
     "RandomUnits",
     "ResidualBlock",
     "ResidualNet",
     "ResidualStack",
+    "RmsBandwidth",
     "ShallowNet",
+    "SmallestBandwidth",
+    "SymbolFeatures",
     "Term",
     "TupleCodes",
     "TwoLayerNet",
@@ -60,4 +73,5 @@ __all__ = [
     "product",
     "quadratic",
     "sparse_rows",
+    "squared_distances",
 ]

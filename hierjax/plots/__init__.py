@@ -1,5 +1,6 @@
 """Figures, drawn from run folders alone.
 
+choices.py          choices_figure: errors of choices of the layerwise learner.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 growth.py           growth_figure: how costs grow, of the benchmarks.
@@ -10,6 +11,7 @@ strings.py          layerwise_figure: errors of all learners, and embeddings of 
 style.py            What all figures share.
 """
 
+from hierjax.plots.choices import choices_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.growth import growth_figure
@@ -19,6 +21,7 @@ from hierjax.plots.staircases import staircase_figure
 from hierjax.plots.strings import layerwise_figure
 
 __all__ = [
+    "choices_figure",
     "complexity_figure",
     "deep_quadratic_figure",
     "growth_figure",

@@ -64,7 +64,8 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
             markersize=2.5,
             linewidth=0.9,
         )
-    axis.axhline(summary["level"], color="gray", linestyle="--", linewidth=0.8, zorder=0)
+    for level in {each["level"] for each in summary["thresholds"]}:
+        axis.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
     axis.set(xscale="log", yscale="log", title=plain(name), ylim=(_LEAST_ERROR / 1.5, 1.3))
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
@@ -94,7 +95,8 @@ def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
         ends = np.array([scales.min(), scales.max()])
         axis.plot(ends, ends, ":", color="gray", linewidth=1, label="n = C M$^L$", zorder=0)
     axis.set(xscale="log", yscale="log", xlabel="C M$^L$")
-    axis.set_ylabel(f"n* (error {summary['level']:g})")
+    of_chance = " of chance" * (summary["level_of"] == "chance")
+    axis.set_ylabel(f"n* (error {summary['level']:g}{of_chance})")
     axis.legend(frameon=False, fontsize=7, title="exponent (95%)", title_fontsize=7)
 
 

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import STYLE, read_summary
+from hierjax.plots.style import STYLE, plain, read_summary
 
 _PLANE = 1.5
 
@@ -29,7 +29,7 @@ def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> F
         widths = [1.3] + [width] * compares + [1] * depth
         figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 2.8), layout="constrained")
         axes = figure.subplots(1, len(widths), width_ratios=widths)
-        _draw_layers(axes[0], summary, colours["layerwise"])
+        _draw_layers(axes[0], summary, colours[summary["learner"]])
         if compares:
             _draw_learners(axes[1], summary, colours)
         planes = axes[1 + compares :]
@@ -53,7 +53,7 @@ def _draw_layers(axis, summary: dict, colour: str) -> None:
     axis.set_xticks(layers)
     axis.set_xlabel("layers trained")
     axis.set_ylabel("test error, unseen strings")
-    axis.set_title(f"layerwise, {summary['num_seeds']} grammars")
+    axis.set_title(f"{plain(summary['learner'])}, {summary['num_seeds']} grammars")
     _mark_chance(axis, summary)
 
 
@@ -73,7 +73,7 @@ def _draw_learners(axis, summary: dict, colours: Mapping[str, str]) -> None:
         )
         axis.plot([place - 0.3, place + 0.3], 2 * [error["mean"]], color=colours[name])
         axis.text(place, error["max"] + 0.03, f"{error['mean']:.3f}", ha="center", fontsize=7)
-    axis.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
+    axis.set_xticks(range(len(names)), [plain(name) for name in names], fontsize=7.5)
     axis.set_xlim(-0.6, len(names) - 0.4)
     axis.set_title(
         f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ predicted $CM^L$ = "

@@ -10,7 +10,8 @@ What a run is:
   progress.py       Progress: how far a run is, for people.
 
 Learners, each declared once for all commands, in learners/:
-  learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle.
+  learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle,
+                             PRESETS.
   learners/string_points.py  draw_strings: what a seed draws, StringData; StringCell: a point of a
                              sweep; spec_name; MOST_TRAIN.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
@@ -27,7 +28,7 @@ Layers for many seeds:
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run.
   events.py         Events: lines of JSON, checked when they are read.
-  conditions.py     PINNED, under: what numbers depend on beside the request.
+  conditions.py     PINNED, under, xla_flags: what numbers depend on beside the request.
   environment.py    device_name: where a run runs.
 
 Grids of points by seeds, in sweeps/:
@@ -41,7 +42,7 @@ Grids of points by seeds, in sweeps/:
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.conditions import PINNED, under
+from hierjax.runs.conditions import PINNED, under, xla_flags
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
@@ -72,7 +73,7 @@ from hierjax.runs.learners.string_points import (
     draw_strings,
     spec_name,
 )
-from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.parallel import (
     IMPLS,
     compile_for,
@@ -102,6 +103,7 @@ __all__ = [
     "MOST_TRAIN",
     "PINNED",
     "POLYNOMIAL_LEARNERS",
+    "PRESETS",
     "STRING_LEARNERS",
     "FittedLayer",
     "LabelData",
@@ -156,4 +158,5 @@ __all__ = [
     "total_seconds",
     "under",
     "workers_of",
+    "xla_flags",
 ]

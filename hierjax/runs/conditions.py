@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -31,6 +32,7 @@ _OF_NUMBERS = (
     "threefry_partitionable",
     "default_matmul_precision",
 )
+_DEVICES_FLAG = "--xla_force_host_platform_device_count"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
 
@@ -76,11 +78,18 @@ def _read_versions() -> dict[str, str]:
         "python": ".".join(platform.python_version_tuple()[:2]),
         **{name: metadata.version(name) for name in _PACKAGES},
         "hierjax": f"{version} (source {_digest(package)})",
+        "XLA_FLAGS": xla_flags() or "none",
     }
     experiments = package.parent / "experiments"
     if experiments.is_dir():
         found["experiments"] = f"(source {_digest(experiments)})"
     return found
+
+
+def xla_flags() -> str:
+    """Returns the flags of XLA that are set, without the one that only makes devices of a CPU."""
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    return " ".join(sorted(f for f in flags if not f.startswith(_DEVICES_FLAG)))
 
 
 def _digest(folder: Path) -> str:

@@ -8,11 +8,17 @@ The one loop, and what a layer is:
                         train_layerwise, forward, class_scores, layer_key.
 
 Layers and the stacks made of them:
-  patch_layer.py        PatchLayer, PatchLayerConfig: layers of the convolutional stack matched to
-                        a random hierarchy (TARGETS, NORMALIZERS).
-  table_layer.py        TableLayer: the first of them.
+  patch_layer.py        PatchLayer: layers of the convolutional stack matched to a random
+                        hierarchy.
+  patch_config.py       PatchLayerConfig, their choices (TARGETS, NORMALIZERS); PAPER, those of
+                        arXiv 2601.19756.
+  table_layer.py        TableLayer: the first of them, with an entry for every tuple of leaves.
   patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
-  patch_stack.py        patch_layers: the whole stack.
+  kernel_layer.py       KernelPatchLayer: a patch layer with infinitely many features.
+  patch_stack.py        patch_layers: the whole stack; strings_of_layer, string_bounds: which
+                        strings each layer is fitted on; check_table.
+  cluster_layer.py      ClusterLayer: synonyms found by one gradient step and k-means;
+                        one_step_layers, a stack of them.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
   block_descent.py      DescentBlockLayer: a block trained by minibatches.
@@ -41,7 +47,9 @@ Learners with all of their choices made:
 How parameters are fitted:
   descent.py            Descent: minibatches by optax, over a grid of choices; DescentState,
                         Objective.
-  solvers.py            gradient_descent, ridge: least squares; SOLVERS and DESCENTS by name.
+  solvers.py            gradient_descent, ridge, ridge_descent: least squares; SOLVERS and DESCENTS
+                        by name.
+  k_means.py            k_means: clusters of points.
   unit_features.py      Random units, centred and scaled: UnitFeatures, draw_features, best_rate.
   losses.py             Loss, CROSS_ENTROPY, SQUARED, label_loss, LABEL_LOSSES.
   validation.py         num_fitted: how many examples are fitted while others are held out.
@@ -58,7 +66,10 @@ from hierjax.train.block_layer import (
     TrainedBlock,
 )
 from hierjax.train.block_stack import residual_layers
+from hierjax.train.cluster_layer import ClusterLayer, one_step_layers
 from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.k_means import k_means
+from hierjax.train.kernel_layer import KernelPatchLayer
 from hierjax.train.kernel_ridge import (
     RADIAL,
     Kernel,
@@ -102,20 +113,21 @@ from hierjax.train.network import (
     merge_variables,
     network_layers,
 )
+from hierjax.train.patch_config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
 from hierjax.train.patch_descent import DescentPatchLayer
-from hierjax.train.patch_layer import (
-    NORMALIZERS,
-    TARGETS,
-    PatchLayer,
-    PatchLayerConfig,
+from hierjax.train.patch_layer import PatchLayer
+from hierjax.train.patch_stack import (
+    check_table,
+    patch_layers,
+    string_bounds,
+    strings_of_layer,
 )
-from hierjax.train.patch_stack import patch_layers
 from hierjax.train.probed import Probed, ProbedFit
 from hierjax.train.product_layer import FoundProducts, ProductLayer, product_supports
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.share_batch import share_batch
-from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge
+from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
 from hierjax.train.table_layer import TableLayer
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
@@ -130,6 +142,7 @@ __all__ = [
     "MAX_KERNEL_TRAIN",
     "NORMALIZERS",
     "OPTIMIZERS",
+    "PAPER",
     "RADIAL",
     "REPRESENTATIONS",
     "SCHEDULES",
@@ -142,6 +155,7 @@ __all__ = [
     "BlockLayer",
     "Candidate",
     "ChoosingLayer",
+    "ClusterLayer",
     "Descent",
     "DescentBlockLayer",
     "DescentPatchLayer",
@@ -150,6 +164,7 @@ __all__ = [
     "Kernel",
     "KernelConfig",
     "KernelMachine",
+    "KernelPatchLayer",
     "KernelRidge",
     "LabelBaselines",
     "Layer",
@@ -177,6 +192,7 @@ __all__ = [
     "TrainedTaylor",
     "UnitFeatures",
     "best_rate",
+    "check_table",
     "class_scores",
     "draw_features",
     "end_to_end_label_learner",
@@ -184,6 +200,7 @@ __all__ = [
     "forward",
     "gradient_descent",
     "gram_bytes",
+    "k_means",
     "kernel_learner",
     "label_loss",
     "layer_key",
@@ -191,14 +208,18 @@ __all__ = [
     "merge_variables",
     "network_layers",
     "num_fitted",
+    "one_step_layers",
     "patch_layers",
     "product_supports",
     "quadratic_learner",
     "radial_kernels",
     "residual_layers",
     "ridge",
+    "ridge_descent",
     "shallow_label_learner",
     "shallow_learner",
     "share_batch",
+    "string_bounds",
+    "strings_of_layer",
     "train_layerwise",
 ]

@@ -11,6 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
 from hierjax.checks import as_floats, require_examples, require_shape
+from hierjax.models.products import squared_distances
 from hierjax.train.layerwise import ChoosingLayer
 from hierjax.train.losses import Loss, require_suited
 from hierjax.train.validation import num_fitted
@@ -60,9 +61,7 @@ def radial_kernels(names: tuple[str, ...], bandwidths: tuple[float, ...]) -> tup
     def make(name, bandwidth):
         def gram(points, others, distance):
             points, others = as_floats("points", points), as_floats("others", others)
-            squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
-            squared = jnp.maximum(squares - 2 * points @ others.T, 0)
-            return RADIAL[name](squared / (bandwidth * distance) ** 2)
+            return RADIAL[name](squared_distances(points, others) / (bandwidth * distance) ** 2)
 
         return Kernel(f"{name} {bandwidth:g}", gram)
 

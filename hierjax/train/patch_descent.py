@@ -22,7 +22,7 @@ class PatchFit(struct.PyTreeNode):
 
     Attributes:
       variables: variables of the fixed features.
-      class_mean: (C,) shares of the classes in the train set.
+      class_mean: (C,) what the targets are less than indicators of the classes.
       descent: state of the descent on the readout (Q, D, C).
     """
 
@@ -40,9 +40,10 @@ class DescentPatchLayer(PatchLayer, RoundsLayer):
     """A `PatchLayer` whose solver is one of `DESCENTS`: its linear map is fitted by minibatches.
 
     Attributes:
-      features: fixed features of a patch, `RandomFeatures`.
+      features: fixed random features of a patch.
       config: choices that all layers of the stack share.
       num_classes: number of classes, C.
+      num_tuples: number of tuples that the rules of the layer's level have, V * M.
       embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
         themselves are the output.
     """

@@ -2,9 +2,8 @@
 
 A layer estimates P(class | patch) by a linear map on fixed features of the patch. The estimate
 depends on the patch through its parent symbol alone, so synonyms fall on one embedding while
-different symbols stay apart. Targets that tell positions apart and the PCA between layers are
-this library's choices; the features and constants are reconstructed. Matrix products are of the
-highest precision.
+different symbols stay apart. `PatchLayerConfig` has the paper's choices beside those of this
+library, which need fewer strings. Matrix products are of the highest precision.
 """
 
 import dataclasses
@@ -23,50 +22,17 @@ from hierjax.checks import (
     require_integers,
     require_shape,
 )
-from hierjax.models.patch_features import FEATURES
-from hierjax.settings import Config, setting
 from hierjax.train.layerwise import ScoringLayer
-from hierjax.train.solvers import DESCENTS, SOLVERS
+from hierjax.train.patch_config import PatchLayerConfig
+from hierjax.train.solvers import SOLVERS
 
 PyTree = Any
 
-TARGETS = ("concat", "first", "pooled")
-"""Positions that a layer is trained on, see `PatchLayerConfig`."""
-
-NORMALIZERS = ("pca", "whiten", "rms")
-"""What may be done to the outputs of a layer, see `PatchLayerConfig`."""
-
 _ROWS_AT_ONCE = 4096
 _WHITEN_FLOOR = 1e-6
+# Of estimates for patches that were trained on; others may have a sum of any sign.
+_LEAST_SUM = 0.01
 _TINY = 1e-12
-
-
-@dataclasses.dataclass(frozen=True)
-class PatchLayerConfig(Config):
-    """Choices that all layers of a stack of patch layers share.
-
-    Attributes:
-      targets: positions that a patch layer is trained on: "concat" trains a map for every position
-        and embeds a patch by all of them, "first" trains one map on the first position, "pooled"
-        one map on all positions.
-      solver: how the linear map of a patch layer is fitted: by gradient descent on all examples
-        ("gd"), by ridge regression ("ridge"), or by minibatches ("sgd", "adam").
-      features: fixed nonlinear features of a patch, on which a patch layer is fitted.
-      num_features: number of random features of a patch, D.
-      normalizer: what is done to the outputs of a patch layer before the next layer sees them.
-        "pca" keeps as many principal directions as symbols can span and divides by one rms,
-        "whiten" scales each of these directions to the same variance, "rms" only centres and
-        divides.
-
-    Raises:
-      ValueError: an unknown name, or num_features below 1.
-    """
-
-    targets: str = setting("concat", choices=TARGETS)
-    solver: str = setting("gd", choices=(*SOLVERS, *DESCENTS))
-    features: str = setting("fourier", choices=FEATURES)
-    num_features: int = setting(512, least=1, most=2**15)
-    normalizer: str = setting("pca", choices=NORMALIZERS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +42,10 @@ class PatchLayer(ScoringLayer):
     The patches are P neighbourhoods of S positions each.
 
     Attributes:
-      features: fixed features of a patch, `RandomFeatures` or `TupleCodes`.
+      features: fixed features of a patch, a module of `hierjax.models.patch_features`.
       config: choices that all layers of the stack share.
       num_classes: number of classes, C.
+      num_tuples: number of tuples that the rules of the layer's level have, V * M.
       embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
         themselves are the output.
     """
@@ -86,6 +53,7 @@ class PatchLayer(ScoringLayer):
     features: nn.Module
     config: PatchLayerConfig
     num_classes: int
+    num_tuples: int
     embedding_dim: int | None
 
     def fit(
@@ -100,9 +68,10 @@ class PatchLayer(ScoringLayer):
 
         Returns:
           The parameters by name: "features", the variables of the module of the features;
-          "class_mean" (C,), the shares of the classes; "readout" (Q, D, C), linear maps of the Q
-          positions that have a map of their own; and, below the top, "center" (Q*C,) and
-          "projection" (Q*C, E), which turn scores into embeddings.
+          "class_mean" (C,), what targets are less than indicators: the shares of the classes, or 0
+          if they are raw; "readout" (Q, D, C), linear maps of the Q positions that have a map of
+          their own; and, below the top, "center" (Q*C,) and "projection" (Q*C, E), which turn
+          scores into embeddings, but not where these are divided by their sum.
 
         Raises:
           ValueError: inputs or labels are of another shape or type, there are not as many labels
@@ -123,22 +92,20 @@ class PatchLayer(ScoringLayer):
             return self._params(variables, class_mean, readout, inputs)
 
     def _fixed(self, key, inputs, labels) -> tuple[PyTree, Float[Array, " C"]]:
-        """Returns the variables of the features and the shares (C,) of the classes."""
+        """Returns the variables of the features and the mean (C,) by which targets are less."""
         self._require(inputs)
         require_examples(inputs, labels)
         require_shape("labels", labels, (None,), "give the number of each example's class")
         require_integers("labels", labels, self.num_classes, "classes")
         class_mean = jnp.bincount(labels, length=self.num_classes) / labels.size
         class_mean *= one_or_nan(in_range(labels, self.num_classes).all())
+        if self.config.raw_targets:
+            class_mean *= 0
         return self.features.init(key, inputs), class_mean
 
     def _require(self, inputs: Shaped[Array, "N PS *E"]) -> None:
-        """Refuses inputs that are no embeddings of whole patches, on top of one patch."""
-        remedy = "give embeddings (N, positions, E) by the layer below"
-        require_shape("inputs", inputs, (None, None, None), remedy)
-        self._require_patches(inputs)
-
-    def _require_patches(self, inputs: Shaped[Array, "N PS *E"]) -> None:
+        """Refuses inputs that the features do not take or that are no whole patches, on top one."""
+        self.features.require(inputs)
         size, length = self.features.branching, inputs.shape[1]
         if length % size or not length:
             raise ValueError(f"inputs of length {length} must be cut into patches of {size}")
@@ -150,7 +117,7 @@ class PatchLayer(ScoringLayer):
 
     def _params(self, variables, class_mean, readout, inputs) -> dict:
         params = {"features": variables, "class_mean": class_mean, "readout": readout}
-        if self.embedding_dim is not None:
+        if self.embedding_dim is not None and self.config.normalizer != "sum":
             scores, shares = self._scores(variables, _side_by_side(readout), inputs)
             params |= self._normalizer(scores, shares, self.embedding_dim)
         return params
@@ -171,14 +138,20 @@ class PatchLayer(ScoringLayer):
         """
         self._require(inputs)
         with jax.default_matmul_precision("highest"):
-            kernel = _side_by_side(params["readout"])
-            if self.embedding_dim is None:
-                offset = params["class_mean"]
-            else:
+            kernel, offset = _side_by_side(params["readout"]), params["class_mean"]
+            if "projection" in params:
                 kernel = kernel @ params["projection"]
                 offset = -params["center"] @ params["projection"]
+            elif self.embedding_dim is not None:
+                return self._shares(self._map_patches(params["features"], kernel, inputs))
             outputs = self._map_patches(params["features"], kernel, inputs) + offset[None, None]
             return outputs[:, 0] if self.embedding_dim is None else outputs
+
+    def _shares(self, scores: Float[Array, "N P QC"]) -> Float[Array, "N P QC"]:
+        """Divides the scores of the classes by their sum, which is near 1 if there were enough."""
+        by_map = scores.reshape(*scores.shape[:2], -1, self.num_classes)
+        sums = by_map.sum(axis=-1, keepdims=True)
+        return (by_map / jnp.maximum(sums, _LEAST_SUM)).reshape(scores.shape)
 
     def class_scores(self, params: dict, inputs: Shaped[Array, "N PS *E"]) -> Float[Array, "N C"]:
         """Returns class scores (N, C) of whole strings, a sum over the trained positions.
@@ -241,7 +214,8 @@ class PatchLayer(ScoringLayer):
     ) -> Float[Array, "D C"]:
         """Fits a map (D, C) from features (N, D) to onehot(label) - class_mean."""
         targets = one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
-        return SOLVERS[self.config.solver](features, targets)
+        penalty = self.config.penalty / self.num_tuples
+        return SOLVERS[self.config.solver](features, targets, penalty)
 
     def _scores(
         self, variables: PyTree, kernel: Float[Array, "D QC"], inputs: Shaped[Array, "N PS *E"]

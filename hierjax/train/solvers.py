@@ -4,6 +4,7 @@
 Callers set the precision of matrix products, and want the highest.
 """
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -16,7 +17,8 @@ from hierjax.train.descent import Descent
 
 _NUM_STEPS = 300
 _POWER_STEPS = 50
-_RIDGE = 0.1
+# Of the map, relative to kappa; the paper's eps / kappa.
+_TOLERANCE = 1e-3
 _TINY = 1e-30
 
 
@@ -44,19 +46,62 @@ def gradient_descent(
     return jax.lax.fori_loop(0, _NUM_STEPS, step, jnp.zeros_like(moments))
 
 
-def ridge(features: Float[Array, "N D"], targets: Float[Array, "N K"]) -> Float[Array, "D K"]:
-    """Fits a linear map by ridge regression; the penalty is a tenth of the mean eigenvalue.
+def ridge(
+    features: Float[Array, "N D"], targets: Float[Array, "N K"], penalty: float
+) -> Float[Array, "D K"]:
+    """Fits a linear map by ridge regression, exactly.
+
+    The map W minimises mean |target - W phi|^2 / 2 + penalty |W|^2 / 2 for features phi of unit
+    norm; those of another norm count as divided by their root mean square norm.
 
     Args:
       features: (N, D) features of N examples.
       targets: (N, K) values to be fitted.
+      penalty: penalty of the squares of the weights, lambda.
 
     Returns:
       (D, K) linear map from features to targets.
     """
     gram, moments = _normal_equations(features, targets)
-    penalty = jnp.maximum(_RIDGE * jnp.trace(gram) / gram.shape[0], _TINY)
-    return jax.scipy.linalg.solve(gram + penalty * jnp.eye(gram.shape[0]), moments, assume_a="pos")
+    shift = jnp.maximum(penalty * jnp.trace(gram), _TINY)
+    return jax.scipy.linalg.solve(gram + shift * jnp.eye(gram.shape[0]), moments, assume_a="pos")
+
+
+def ridge_descent(
+    features: Float[Array, "N D"], targets: Float[Array, "N K"], penalty: float
+) -> Float[Array, "D K"]:
+    """Fits the map of `ridge` by the gradient descent of arXiv 2601.19756, from zero.
+
+    The steps are of size 2 / (1 + lambda), and `num_ridge_steps` many, after which the map is
+    within (1 - lambda)^T / (1 + lambda)^T of its norm, for T steps, of the exact one.
+
+    Args:
+      features: (N, D) features of N examples.
+      targets: (N, K) values to be fitted.
+      penalty: penalty of the squares of the weights, lambda.
+
+    Returns:
+      (D, K) linear map from features to targets.
+    """
+    gram, moments = _normal_equations(features, targets)
+    scale = jnp.maximum(jnp.trace(gram), _TINY)
+    gram, moments, step_size = gram / scale, moments / scale, 2 / (1 + penalty)
+
+    def step(_, weights):
+        return weights + step_size * (moments - gram @ weights - penalty * weights)
+
+    num_steps = num_ridge_steps(penalty, targets.shape[1])
+    return jax.lax.fori_loop(0, num_steps, step, jnp.zeros_like(moments))
+
+
+def num_ridge_steps(penalty: float, num_targets: int) -> int:
+    """Returns the number of steps of `ridge_descent`, |P| log(100 |P| sqrt(V) kappa / eps).
+
+    Args:
+      penalty: the penalty lambda, the inverse of the number of patches |P|.
+      num_targets: number of targets, V.
+    """
+    return math.ceil(math.log(100 / penalty * num_targets**0.5 / _TOLERANCE) / penalty)
 
 
 def _normal_equations(
@@ -81,11 +126,12 @@ def _largest_eigenvalue(matrix: Float[Array, "D D"]) -> Float[Array, ""]:
     return jnp.linalg.norm(matrix @ vector)
 
 
-SOLVERS: dict[str, Callable[[Array, Array], Array]] = {
-    "gd": gradient_descent,
+SOLVERS: dict[str, Callable[[Array, Array, float], Array]] = {
+    "gd": lambda features, targets, _: gradient_descent(features, targets),
     "ridge": ridge,
+    "ridge_gd": ridge_descent,
 }
-"""Fits by name: (features (N, D), targets (N, K)) -> linear map (D, K)."""
+"""Fits by name: (features (N, D), targets (N, K), penalty) -> linear map (D, K)."""
 
 
 def _cosine_descent(make_optimizer: Callable, learning_rate: float, num_steps: int) -> Descent:

@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
-from hierjax.checks import in_range, one_or_nan, require_integers, require_shape
+from hierjax.checks import in_range, one_or_nan
 from hierjax.train.patch_layer import PatchLayer
 
 PyTree = Any
@@ -20,6 +20,7 @@ class TableLayer(PatchLayer):
       features: the codes of the tuples of leaves, `TupleCodes`.
       config: choices that all layers of the stack share.
       num_classes: number of classes, C.
+      num_tuples: number of tuples that the rules of the leaves' level have, V * M.
       embedding_dim: number of numbers in an embedding, E; None on top, where the class scores
         themselves are the output.
     """
@@ -38,11 +39,6 @@ class TableLayer(PatchLayer):
         """Makes NaN of the outputs of strings that have a symbol out of range."""
         factors = one_or_nan(in_range(inputs, self.features.vocab_size).all(axis=1), outputs.dtype)
         return outputs * factors.reshape(-1, *[1] * (outputs.ndim - 1))
-
-    def _require(self, inputs: Integer[Array, "N PS"]) -> None:
-        require_shape("inputs", inputs, (None, None), "give strings (N, d) of symbols")
-        require_integers("inputs", inputs, self.features.vocab_size, "symbols")
-        self._require_patches(inputs)
 
     def _fixed(self, key, inputs, labels) -> tuple[PyTree, Float[Array, " C"]]:
         variables, class_mean = super()._fixed(key, inputs, labels)

@@ -8,7 +8,7 @@ import pytest
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.layerwise import forward, train_layerwise
-from hierjax.train.patch_layer import NORMALIZERS, TARGETS, PatchLayerConfig
+from hierjax.train.patch_config import PAPER, TARGETS, PatchLayerConfig
 from hierjax.train.patch_stack import patch_layers
 
 SPEC = RandomHierarchySpec(3, 4, 2, 2, 3)
@@ -55,7 +55,7 @@ def test_first_layer_is_a_table_of_conditional_means(targets, groups):
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
+@pytest.mark.parametrize("normalizer", ["pca", "whiten", "rms"])
 def test_embeddings_are_centred_and_scaled(targets, normalizer):
     batch = batch_of(500)
     config = dataclasses.replace(SMALL, targets=targets, normalizer=normalizer)
@@ -93,6 +93,55 @@ def test_same_patch_same_embedding_at_every_position():
     doubled = jnp.concatenate([string[:, :4], string[:, :4]], axis=1)
     embeddings = forward(layers, params[:2], doubled)
     np.testing.assert_allclose(embeddings[:, 0], embeddings[:, 1], rtol=1e-6)
+
+
+def paper_config(**changes):
+    choices = PAPER | {"num_features": 64} | changes
+    return PatchLayerConfig(**choices)
+
+
+def test_a_layer_of_the_paper_is_ridge_regression_on_the_first_patch_divided_by_its_sum():
+    """Of the leaves, whose patches are indicators; the normal equations are solved in float64."""
+    batch = batch_of(300)
+    layer = patch_layers(SPEC, paper_config())[0]
+    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    features = layer.features.apply(params["features"], batch.inputs)
+    phi = np.asarray(features[:, 0], np.float64)
+    np.testing.assert_allclose((phi**2).sum(axis=1), 1, rtol=1e-5)
+    penalty = 1 / (4 * 2)
+    moments = phi.T @ np.eye(3)[np.asarray(batch.labels)] / 300
+    weights = np.linalg.solve(phi.T @ phi / 300 + penalty * np.eye(128), moments)
+    np.testing.assert_allclose(params["readout"][0], weights, atol=1e-5)
+    outputs = np.asarray(layer.apply(params, batch.inputs))
+    scores = np.asarray(features, np.float64) @ weights
+    np.testing.assert_allclose(outputs, scores / scores.sum(-1, keepdims=True), atol=1e-4)
+
+
+def test_the_top_layer_of_the_paper_predicts_without_a_division():
+    batch = batch_of(300)
+    layers = patch_layers(SPEC, paper_config(solver="ridge"))
+    params = train_layerwise(layers, batch, jax.random.key(0))
+    hidden = forward(layers, params[:2], batch.inputs)
+    np.testing.assert_allclose(hidden[:, 0].sum(axis=-1), 1, rtol=1e-4)
+    np.testing.assert_allclose(
+        layers[2].apply(params[2], hidden), layers[2].class_scores(params[2], hidden), atol=1e-5
+    )
+
+
+def test_many_pairs_come_to_the_kernel_limit_as_the_root_of_their_number():
+    batch = batch_of(200)
+    key, counts = jax.random.key(0), (16, 64, 256)
+
+    def outputs(**changes):
+        layer = patch_layers(SPEC, paper_config(solver="ridge", **changes))[0]
+        params = jax.vmap(lambda key: layer.fit(key, batch.inputs, batch.labels))
+        keys = jax.random.split(key, 8)
+        return jax.jit(jax.vmap(layer.class_scores, (0, None)))(params(keys), batch.inputs)
+
+    limit = outputs(features="kernel")
+    errors = [jnp.sqrt(((outputs(num_features=m) - limit) ** 2).mean()) for m in counts]
+    slope = np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert abs(slope + 0.5) < 0.12
 
 
 def test_class_scores_of_the_top_layer_are_its_outputs():
@@ -133,6 +182,11 @@ def test_training_maps_over_seeds():
         ({"targets": "last"}, "targets='last' is unknown: choose one of concat, first, pooled"),
         ({"solver": "lbfgs"}, "solver='lbfgs' is unknown"),
         ({"num_features": 0}, "num_features=0"),
+        ({"penalty": 0.0}, "penalty=0.0 must be above 0"),
+        ({"bandwidth": -0.1}, "bandwidth=-0.1 must be above 0"),
+        ({"orthogonality": 2.0}, "orthogonality=2.0 must be above 0 and below 2"),
+        ({"normalizer": "sum"}, "normalizer=sum divides .*: set raw_targets"),
+        ({"features": "kernel"}, "features=kernel cannot be fitted with targets=concat and solver"),
     ],
 )
 def test_unknown_choices_are_refused(choice, words):
@@ -141,5 +195,5 @@ def test_unknown_choices_are_refused(choice, words):
 
 
 def test_a_table_too_large_is_refused():
-    with pytest.raises(ValueError, match=r"1000\^3 leaf tuples"):
+    with pytest.raises(ValueError, match=r"1000\^3 tuples"):
         patch_layers(RandomHierarchySpec(2, 1000, 2, 3, 2), PatchLayerConfig())

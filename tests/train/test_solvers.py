@@ -15,14 +15,28 @@ def problem():
     return np.asarray(features, np.float64), np.asarray(targets, np.float64)
 
 
+def exact_ridge(features, targets, penalty):
+    """Of features that are divided by their root mean square norm, less the division."""
+    gram, count = features.T @ features / len(features), features.shape[1]
+    shift = penalty * np.trace(gram) * np.eye(count)
+    return np.linalg.solve(gram + shift, features.T @ targets / len(features))
+
+
 def test_ridge_is_the_closed_form():
     features, targets = problem()
-    gram = features.T @ features / 200
-    penalty = 0.1 * np.trace(gram) / 12
-    expected = np.linalg.solve(gram + penalty * np.eye(12), features.T @ targets / 200)
-    np.testing.assert_allclose(
-        solvers.ridge(*map(jnp.float32, (features, targets))), expected, rtol=1e-3, atol=1e-5
-    )
+    weights = solvers.ridge(*map(jnp.float32, (features, targets)), 0.01)
+    np.testing.assert_allclose(weights, exact_ridge(features, targets, 0.01), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [1 / 4, 1 / 32])
+def test_ridge_descent_comes_as_near_as_it_promises(penalty):
+    features, targets = problem()
+    steps = solvers.num_ridge_steps(penalty, 3)
+    assert steps >= np.log(100 * np.sqrt(3) / penalty / 1e-3) / penalty
+    exact = exact_ridge(features, targets, penalty)
+    weights = solvers.ridge_descent(*map(jnp.float32, (features, targets)), penalty)
+    promised = ((1 - penalty) / (1 + penalty)) ** steps * np.linalg.norm(exact)
+    assert np.linalg.norm(weights - exact) <= promised + 2e-6 * np.linalg.norm(exact)
 
 
 def test_gradient_descent_is_the_filtered_least_squares_solution():
@@ -40,7 +54,7 @@ def test_gradient_descent_is_the_filtered_least_squares_solution():
 @pytest.mark.parametrize("features", [np.ones((5, 4)), np.zeros((5, 4)), np.diag([0.0, 0, 1, 0])])
 def test_degenerate_features_give_finite_weights(solve, features):
     targets = jax.random.normal(jax.random.key(0), (len(features), 2))
-    assert jnp.isfinite(solve(jnp.asarray(features, jnp.float32), targets)).all()
+    assert jnp.isfinite(solve(jnp.asarray(features, jnp.float32), targets, 0.1)).all()
 
 
 def test_descent_starts_from_a_direction_that_is_there():

@@ -142,8 +142,10 @@ class StringCell:
         Returns:
           The scalars "test_error", NaN if the learner diverged, and "num_unseen".
         """
-        layers = STRING_LEARNERS[self.learner].make(self.spec, self.num_train, self.settings)
-        params = train_layerwise(layers, data.train, jax.random.fold_in(key, 2))
+        learner = STRING_LEARNERS[self.learner]
+        layers = learner.make(self.spec, self.num_train, self.settings)
+        examples = functools.partial(learner.examples, self.spec, self.settings, data.train)
+        params = train_layerwise(layers, examples, jax.random.fold_in(key, 2))
         scores = forward(layers, params, data.test.inputs)
         error = error_rate(scores, data.test.labels)
         return {

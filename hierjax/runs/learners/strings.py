@@ -12,17 +12,22 @@ from jax.sharding import Mesh
 
 from hierjax.runs.experiment import Registry
 from hierjax.runs.requests import nested
-from hierjax.settings import Config
-from hierjax.tasks import RandomHierarchySpec
+from hierjax.settings import Config, setting
+from hierjax.tasks import Batch, RandomHierarchySpec
 from hierjax.train import (
+    MAX_KERNEL_TRAIN,
+    PAPER,
     KernelConfig,
     NetworkConfig,
     PatchLayerConfig,
     ShallowConfig,
     end_to_end_learner,
     kernel_learner,
+    one_step_layers,
     patch_layers,
     shallow_learner,
+    string_bounds,
+    strings_of_layer,
 )
 
 
@@ -34,6 +39,8 @@ class StringLearner:
       make: (sizes of the grammars, number of train strings, settings) -> the layers; raises
         ValueError if there is no such learner of these sizes.
       colour: colour of the learner in figures, which no other learner has.
+      examples: (sizes of the grammars, settings, train strings, index of a layer from 0) -> the
+        strings that the layer is fitted on.
       work: number of train strings -> CPU-seconds of a seed, by and large, from which the time
         left is estimated.
       fills_cpu: whether one seed keeps all cores of a CPU at work.
@@ -41,9 +48,13 @@ class StringLearner:
 
     make: Callable[[RandomHierarchySpec, int, Any], tuple]
     colour: str
+    examples: Callable[[RandomHierarchySpec, Any, Batch, int], Batch] = lambda *given: given[2]
     work: Callable[[int], float] = lambda n: max(n, 2_400) / 2_000
     fills_cpu: bool = False
 
+
+PRESETS = {"paper": PAPER}
+"""Values of the flags of the layerwise learner by the names of presets."""
 
 STRING_LEARNERS: Registry[StringLearner] = Registry(StringLearner, "learner")
 """Learners of random hierarchies by name, in the order of tables and figures."""
@@ -54,6 +65,11 @@ class LearnerSettings(Config):
     """How the learners of random hierarchies are tuned; requests of experiments derive from it.
 
     Attributes:
+      preset: "paper" makes the choices of arXiv 2601.19756 for the layerwise learner: one map on
+        raw targets of the first patch, cosine and sine pairs of leaves too, the paper's penalty,
+        gradient descent, bandwidth and division by the sum, and strings of its own for each layer.
+        The theorem asks for pairs and strings polynomial in V, M and S, two cores allow for 2,048
+        pairs. Flags that are given win.
       config: choices of the layerwise learner.
       network: choices of the network trained end to end.
       shallow: choices of the shallow network.
@@ -63,6 +79,7 @@ class LearnerSettings(Config):
       ValueError: a value is not allowed.
     """
 
+    preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     config: PatchLayerConfig = nested(PatchLayerConfig)
     network: NetworkConfig = nested(NetworkConfig)
     shallow: ShallowConfig = nested(ShallowConfig, "shallow_")
@@ -80,10 +97,29 @@ class LearnerSettings(Config):
         return LearnerSettings(**{name: getattr(self, name) for name in names})
 
 
-@STRING_LEARNERS.add("layerwise", colour="tab:blue", work=lambda n: n / 20_000)
+def _layer_strings(
+    spec: RandomHierarchySpec, settings: LearnerSettings, train: Batch, index: int
+) -> Batch:
+    return strings_of_layer(spec, settings.config, train, index)
+
+
+@STRING_LEARNERS.add(
+    "layerwise", colour="tab:blue", examples=_layer_strings, work=lambda n: n / 20_000
+)
 def layerwise(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """The convolutional stack matched to the tree, trained layer by layer."""
-    return patch_layers(spec, settings.config)
+    config = settings.config
+    if config.features == "kernel":
+        _check_kernel(num_train, MAX_KERNEL_TRAIN)
+    if config.split_strings:
+        string_bounds(spec, num_train)
+    return patch_layers(spec, config)
+
+
+@STRING_LEARNERS.add("one_step", colour="tab:purple", work=lambda n: n / 50_000)
+def one_step(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
+    """Layers that find synonyms by one gradient step and k-means (arXiv 2307.02129)."""
+    return one_step_layers(spec)
 
 
 @STRING_LEARNERS.add("end_to_end", colour="tab:orange")
@@ -101,9 +137,13 @@ def shallow(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings
 @STRING_LEARNERS.add("kernel", colour="tab:red", work=lambda n: (n / 2_000) ** 2, fills_cpu=True)
 def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """Kernel ridge regression on the one-hot string."""
-    if num_train > settings.kernel.most_train:
-        raise ValueError(f"n = {num_train} is more than {settings.kernel.most_train}")
+    _check_kernel(num_train, settings.kernel.most_train)
     return kernel_learner(spec, settings.kernel)
+
+
+def _check_kernel(num_train: int, most_train: int) -> None:
+    if num_train > most_train:
+        raise ValueError(f"n = {num_train} is more than {most_train}")
 
 
 def obstacle(name: str, spec: RandomHierarchySpec, num_train: int, settings: Any) -> str:
