@@ -29,7 +29,7 @@ from hierjax.runs import (
     spec_name,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RandomHierarchySpec, require_filled
+from hierjax.tasks import RandomHierarchySpec
 from hierjax.theory import predicted_num_train
 from hierjax.train import PAPER, PatchLayerConfig
 
@@ -95,14 +95,16 @@ class Request(SweepRequest):
             choices |= {"bandwidth_from": "rms", "bandwidth": self.bandwidth}
         choices |= {"features": "kernel"} if pairs is None else {"num_features": pairs}
         settings = dataclasses.replace(_SETTINGS, config=PatchLayerConfig(**choices))
-        return StringCell(self.spec, "layerwise", multiple, self.num_test, settings)
+        name = f"{pairs_name(pairs)}, penalty {penalty:g}"
+        sizes = (self.spec, "layerwise", multiple, self.num_test)
+        return StringCell(*sizes, settings, choices=name)
 
     def __post_init__(self):
         super().__post_init__()
         if self.bandwidth is not None and self.orthogonality is not None:
             raise ValueError(
-                f"orthogonality={self.orthogonality} is for a bandwidth from the smallest distance, "
-                f"but bandwidth={self.bandwidth} is given: leave one of them out"
+                f"orthogonality={self.orthogonality} is for a bandwidth from the smallest "
+                f"distance, but bandwidth={self.bandwidth} is given: leave one of them out"
             )
         if all(cell.strings.obstacle for cell in self.cells):
             obstacle = self.cells[0].strings.obstacle
@@ -122,11 +124,6 @@ class Cell(NamedTuple):
     pairs: int | None
     strings: StringCell
 
-    @property
-    def name(self) -> str:
-        """Name of the point in the records."""
-        return f"{pairs_name(self.pairs)}, penalty {self.penalty:g}, n={self.strings.num_train}"
-
 
 def pairs_name(pairs: int | None) -> str:
     """Returns a number of pairs as people read it."""
@@ -135,13 +132,13 @@ def pairs_name(pairs: int | None) -> str:
 
 def points(request: Request) -> list[Point]:
     """The points of the grid that can be measured."""
-    cells = [cell for cell in request.cells if not cell.strings.obstacle]
-    return [cell.strings.point()._replace(name=cell.name) for cell in cells]
+    return [cell.strings.point() for cell in request.cells if not cell.strings.obstacle]
 
 
 def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     """The content of summary.json."""
-    found = [_point(cell, measured[cell.name]) for cell in request.cells if cell.name in measured]
+    reasons = [(cell, cell.strings.why_no_error(measured)) for cell in request.cells]
+    found = [_point(cell, measured[cell.strings.name]) for cell, why in reasons if not why]
     return {
         "spec": dataclasses.asdict(request.spec),
         "predicted_num_train": predicted_num_train(request.spec),
@@ -150,18 +147,11 @@ def summarize(request: Request, measured: dict[str, Measured]) -> dict:
         "num_seeds": request.num_seeds,
         "points": found,
         "thresholds": _thresholds(request, found),
-        "skipped": [
-            {"point": cell.name, "reason": cell.strings.obstacle}
-            for cell in request.cells
-            if cell.strings.obstacle
-        ],
+        "skipped": [{"point": cell.strings.name, "reason": why} for cell, why in reasons if why],
     }
 
 
 def _point(cell: Cell, found: Measured) -> dict:
-    if found.skipped:
-        raise ValueError(f"{cell.name}: {found.skipped}")
-    require_filled(found.values["num_unseen"], cell.strings.num_test)
     return {
         "penalty": cell.penalty,
         "num_features": cell.pairs,

@@ -122,7 +122,7 @@ def points(request: Request) -> list[Point]:
 def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     """The content of summary.json; what was measured is by the names of the cells."""
     cells = request.cells
-    reasons = {cell: _obstacle(cell, measured) for cell in cells}
+    reasons = {cell: cell.why_no_error(measured) for cell in cells}
     errors = {cell: measured[cell.name].values["test_error"] for cell in cells if not reasons[cell]}
     return {
         "level": request.level,
@@ -145,19 +145,6 @@ def _level(request: Request, spec: RandomHierarchySpec) -> float:
     """The error at which a learner has learned grammars of these sizes."""
     chance = 1 - 1 / spec.num_classes
     return request.level * (chance if request.level_of == "chance" else 1)
-
-
-def _obstacle(cell: StringCell, measured: dict[str, Measured]) -> str:
-    """Why a cell has no error; else empty."""
-    if cell.obstacle:
-        return cell.obstacle
-    found = measured[cell.name]
-    if found.skipped:
-        return found.skipped
-    least = int(found.values["num_unseen"].min())
-    if least < cell.num_test:
-        return f"only {least} of {cell.num_test} unseen test strings were found"
-    return ""
 
 
 def _where(cell: StringCell) -> dict:

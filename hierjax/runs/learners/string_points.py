@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from fractions import Fraction
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Key
 from hierjax.measure import error_rate
 from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.sweeps.points import Point
+from hierjax.runs.sweeps.sweep import Measured
 from hierjax.tasks import (
     Batch,
     RandomHierarchy,
@@ -90,6 +92,7 @@ class StringCell:
       num_test: number of test strings.
       settings: how the learners are tuned.
       rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      choices: what tells the point from others that differ in their settings alone.
     """
 
     spec: RandomHierarchySpec
@@ -98,6 +101,7 @@ class StringCell:
     num_test: int
     settings: LearnerSettings
     rule_draw: str = "uniform"
+    choices: str = ""
 
     @property
     def num_train(self) -> int:
@@ -107,7 +111,8 @@ class StringCell:
     @property
     def name(self) -> str:
         """Name of the point in the records."""
-        return f"{self.learner} {spec_name(self.spec)} n={self.num_train}"
+        settings = f", {self.choices}" * bool(self.choices)
+        return f"{self.learner} {spec_name(self.spec)} n={self.num_train}{settings}"
 
     @functools.cached_property
     def obstacle(self) -> str:
@@ -152,6 +157,22 @@ class StringCell:
             "test_error": jnp.where(jnp.isfinite(scores).all(), error, jnp.nan),
             "num_unseen": data.num_unseen,
         }
+
+    def why_no_error(self, measured: Mapping[str, Measured]) -> str:
+        """Says why there is no error at this point; empty if there is one.
+
+        Args:
+          measured: what a sweep measured, by the names of the points.
+        """
+        if self.obstacle:
+            return self.obstacle
+        found = measured[self.name]
+        if found.skipped:
+            return found.skipped
+        least = int(found.values["num_unseen"].min())
+        if least < self.num_test:
+            return f"only {least} of {self.num_test} unseen test strings were found"
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)
