@@ -7,6 +7,7 @@ makes all of its choices on validation, both quadratic models by one rule.
 
     python -m experiments.neural_representations
     python -m experiments.neural_representations --input_dim 20 --representation relu
+    python -m experiments.neural_representations --target mixed
 
 With the default sizes (He_4 of one direction in 16 dimensions) expect test errors over the variance
 at 2,000 examples of .0005 for quad_rep, .05 for quad_raw, .42 for ntk_raw and .53 for ntk_rep, in
@@ -35,8 +36,8 @@ from hierjax.runs import (
     free_memory,
     measures,
     nested,
-    root_key,
     seed_chunks,
+    seed_keys,
     seed_mesh,
     total_seconds,
 )
@@ -76,7 +77,7 @@ class Request(RunRequest, PolynomialSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        self.fill_sizes(self.task.input_dim)
+        self.fill_sizes(self.task)
 
 
 class SeedData(struct.PyTreeNode):
@@ -209,7 +210,6 @@ def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
 
     dim = request.task.input_dim
     top_of = {name: request.layers(name, dim)[-1] for name in request.learners}
-    task = draw_low_rank_polynomial(root_key(0), request.task)
     names = ("num_train", "learners", "representation", "width", "num_directions")
     more = ("dtype", "num_test", "num_seeds", "seed")
     configs = ("task", "quad", "ntk")
@@ -217,13 +217,21 @@ def summarize_measured(request: Request, measured: dict, seconds: dict) -> dict:
         **{name: dataclasses.asdict(getattr(request, name)) for name in configs},
         **{name: getattr(request, name) for name in (*names, *more)},
         "num_steps": request.quad.num_steps,
-        "variance_by_degree": [0.0, *task.mean_squares[1:].tolist()],
+        "variance_by_degree": _variance_by_degree(request),
         "test_error": each(lambda _, n: spread(measured[n]["test_error"])),
         "explained_by_degree": each(lambda _, n: measured[n]["explained"].mean(axis=0).tolist()),
         "chosen": each(lambda name, n: described(top_of[name], measured[n])),
         "dropped": each(share_dropped),
         "seconds": each(lambda _, n: seconds[n]),
     }
+
+
+def _variance_by_degree(request: Request) -> list[float]:
+    """Of the targets, 1 in all, mean over seeds."""
+    draw = jax.vmap(lambda key: draw_low_rank_polynomial(jax.random.fold_in(key, 0), request.task))
+    tasks = draw(seed_keys(request.seed, request.num_seeds))
+    squares = jax.vmap(lambda task: task.mean_squares)(tasks).mean(axis=0)
+    return [0.0, *squares[1:].tolist()]
 
 
 def notes(summary: dict) -> list[str]:
@@ -258,6 +266,7 @@ EXPERIMENT = LayerwiseExperiment(
     name="neural_representations",
     doc=__doc__,
     request=Request,
+    follows={"target": {"mixed": {"rank": 4}}},
     require=require,
     options=options,
     draw=draw,

@@ -6,11 +6,13 @@ layer_report.py   layer_report: all measures of one layer, a LayerReport; Learne
                   a whole learner.
 label_report.py   label_report: accuracies of many labels, level by level, a LabelReport.
 climbs.py         climb: in which order coefficients grow, a Climb.
+correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
                   threshold (its result is a Threshold), power_law (its result is a PowerLaw).
 """
 
 from hierjax.measure.climbs import Climb, climb
+from hierjax.measure.correlations import RankCorrelation, rank_correlation
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
@@ -30,6 +32,7 @@ __all__ = [
     "LayerReport",
     "LearnerReport",
     "PowerLaw",
+    "RankCorrelation",
     "Separation",
     "Threshold",
     "climb",
@@ -39,6 +42,7 @@ __all__ = [
     "label_report",
     "layer_report",
     "power_law",
+    "rank_correlation",
     "separation",
     "spread",
     "squared_loss",

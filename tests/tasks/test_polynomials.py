@@ -208,3 +208,33 @@ def test_polynomials_obey_the_laws_of_tasks():
 def test_impossible_sizes_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         PolynomialSpec(**({"input_dim": 5} | arguments))
+
+
+@pytest.mark.parametrize("dim", [3, 8])
+def test_a_mixed_target_is_a_sum_of_powers_of_unit_norm(dim):
+    """Degrees 3, 2, 1 by turns; the norms are those of quadrature."""
+    spec = PolynomialSpec(dim, 3, 3, "mixed")
+    task = drawn(spec, seed=2)
+    assert spec.degrees == (3, 2, 1)
+    inputs = np.asarray(task.sample(jax.random.key(1), 200).inputs, np.float64)
+    projections = inputs @ np.asarray(task.directions, np.float64).T
+    norms = [np.sqrt(energies("monomial", dim, degree).sum()) for degree in spec.degrees]
+    expected = projections ** np.array([3, 2, 1]) / norms @ np.asarray(task.weights, np.float64)
+    components = task.components(inputs.astype(np.float32))
+    np.testing.assert_allclose(sum(components), expected, rtol=1e-4, atol=1e-4)
+    assert len(np.unique(np.abs(task.weights))) == 3
+
+
+def test_components_of_a_mixed_target_have_their_mean_squares():
+    task = drawn(PolynomialSpec(3, 3, 4, "mixed"), seed=1)
+    assert task.spec.degrees == (4, 3, 2)
+    inputs, weights = cubature(3)
+    components = np.array(task.components(inputs.astype(np.float32)), np.float64)
+    products = (components * weights) @ components.T
+    np.testing.assert_allclose(products, np.diag(task.mean_squares), atol=3e-5)
+    assert task.mean_squares[1:].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_degrees_begin_anew_where_there_are_more_directions():
+    assert PolynomialSpec(8, 6, 4, "mixed").degrees == (4, 3, 2, 1, 4, 3)
+    assert PolynomialSpec(8, 2, 4).degrees == (4, 4)

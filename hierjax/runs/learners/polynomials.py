@@ -5,6 +5,7 @@ A learner is a function (settings, dimension of its inputs) -> layers, declared 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from jaxtyping import Array
 from hierjax.runs.experiment import Registry
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
+from hierjax.tasks import PolynomialSpec
 from hierjax.theory import fully_connected_kernels
 from hierjax.train import (
     REPRESENTATIONS,
@@ -139,9 +141,10 @@ class PolynomialSettings(Config):
     Attributes:
       representation: activation of the units of the representation.
       width: number of units of the representation, D; unset: 2 for each direction, 8 if they are
-        not quadratic.
+        not quadratic; d^(p/2) for mixed targets of degree p in d dimensions, as in arXiv
+        2006.13436.
       num_directions: number of directions of the representation that are whitened, E; unset:
-        1 + d + d(d+1)/2 for inputs of dimension d.
+        1 + d + d(d+1)/2 for inputs of dimension d, of mixed targets width if that is less.
       quad: choices of the quadratic models.
       ntk: choices of the kernel machines.
       float64: compute kernel machines in double precision.
@@ -157,17 +160,21 @@ class PolynomialSettings(Config):
     ntk: NTKConfig = nested(NTKConfig, "ntk_")
     float64: bool = setting(False)
 
-    def fill_sizes(self, input_dim: int) -> None:
+    def fill_sizes(self, task: PolynomialSpec) -> None:
         """Sets the sizes of the representation that were left unset, while the request is made.
 
         Args:
-          input_dim: dimension of the inputs, d.
+          task: sizes of the targets.
 
         Raises:
           ValueError: the representation has fewer units than directions, or too many.
         """
+        most = math.inf
+        if self.width is None and task.kind == "mixed":
+            most = round(task.input_dim ** (task.degree / 2))
+            self.fill(width=most)
         if self.num_directions is None:
-            self.fill(num_directions=direction_count(input_dim))
+            self.fill(num_directions=min(direction_count(task.input_dim), most))
         if self.width is None:
             self.fill(width=_UNITS_PER_DIRECTION[self.representation] * self.num_directions)
         if not self.num_directions <= self.width <= _MOST_WIDTH:
