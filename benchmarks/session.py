@@ -62,7 +62,7 @@ def measuring(doc: str, kind: str = "") -> Iterator[tuple[Request, Path]]:
 
     What goes wrong ends the process with one line.
     """
-    request = cli.read(doc, "benchmarks", Request)
+    request, _ = cli.read(doc, "benchmarks", Request)
     _ready(request.device)
     parts = [kind, request.suite or "", "quick" if request.quick else "", request.device]
     today = str(datetime.datetime.now(datetime.UTC).date())

@@ -19,7 +19,9 @@ def run(experiment: Experiment) -> None:
     module = f"experiments.{experiment.name}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(under(PINNED))
-        request = cli.read(experiment.doc, module, experiment.request, workdir, experiment.follows)
+        request, overruled = cli.read(
+            experiment.doc, module, experiment.request, workdir, experiment.follows
+        )
         cli.require_devices()
         stack.enter_context(cli.preparing())
         stack.enter_context(under(experiment.options(request)))
@@ -31,7 +33,7 @@ def run(experiment: Experiment) -> None:
         stack.enter_context(contextlib.closing(folder))
         work.restore(folder)
         stack.enter_context(cli.running(folder))
-        print(f"{experiment.headline(request)}, into {folder.path}")
+        print("\n".join([f"{experiment.headline(request)}, into {folder.path}", *overruled]))
         if xla_flags():
             print(f"XLA_FLAGS={xla_flags()}: numbers may be others than without these flags")
         if work.resumed:

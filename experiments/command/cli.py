@@ -27,8 +27,10 @@ def read(
     request: type,
     defaults: Mapping[str, Any] | None = None,
     follows: requests.Follows | None = None,
-) -> Any:
+) -> tuple[Any, list[str]]:
     """The request that the command line makes; --help prints, and a bad request ends, here.
+
+    With it come lines that say which given flags win over others, see `requests.overruled`.
 
     Args:
       doc: text above the flags in --help.
@@ -48,7 +50,8 @@ def read(
         if rest:
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         given = dict(defaults) | _given(request, values)
-        return requests.build(request, follows or {}, given)
+        follows = follows or {}
+        return requests.build(request, follows, given), requests.overruled(follows, given)
     except UnicodeDecodeError as error:
         process.end(f"a file that --flagfile names is no text of UTF-8 ({error})", 2)
     except (absl_flags.Error, ValueError, OSError) as error:

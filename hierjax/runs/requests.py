@@ -234,6 +234,28 @@ def build(request: type, follows: Follows, values: Mapping[str, Any]) -> Any:
     return _construct(request, (), {leaf.path: chosen[leaf.flag] for leaf in known})
 
 
+def overruled(follows: Follows, values: Mapping[str, Any]) -> list[str]:
+    """Says where values that are given win over those that another given value brings.
+
+    Args:
+      follows: the values that flags take which are not given, see `Follows`.
+      values: the values that are given, by the names of the flags.
+
+    Returns:
+      A line for each flag, such as a preset, of whose values some do not hold.
+    """
+    lines = []
+    for name, table in follows.items():
+        brought = table.get(values.get(name), {})
+        won = [flag for flag in brought if values.get(flag, brought[flag]) != brought[flag]]
+        if won:
+            lines.append(
+                f"given flags win over --{name} {values[name]}: "
+                + ", ".join(f"{flag}={values[flag]}, not {brought[flag]}" for flag in won)
+            )
+    return lines
+
+
 def _construct(config: type, path: tuple[str, ...], values: Mapping[tuple[str, ...], Any]) -> Any:
     fields = {}
     for field in dataclasses.fields(config):

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hierjax.runs import RunRequest, build, identity, leaves, nested
-from hierjax.runs.requests import check_follows
+from hierjax.runs.requests import check_follows, overruled
 from hierjax.settings import Config, setting
 
 
@@ -101,6 +101,17 @@ def test_values_are_refused_by_the_names_of_their_flags(values, words):
 def test_a_flag_for_another_choice_may_follow_but_not_be_given():
     follows = {"kind": {"exact": {"solve_rate": 0.5}}}
     assert build(Request, follows, {"kind": "exact"}).solver.rate == 0.5
+
+
+def test_it_is_said_which_given_flags_win():
+    both = {"size": {7: {"quick": True, "sizes": (3,)}}} | FOLLOWS
+    given = {"kind": "exact", "solve_steps": 7, "size": 7, "quick": False, "sizes": (1, 2)}
+    assert overruled(both, given) == [
+        "given flags win over --size 7: quick=False, not True, sizes=(1, 2), not (3,)",
+        "given flags win over --kind exact: solve_steps=7, not 1",
+    ]
+    for silent in ({}, {"kind": "exact"}, {"solve_steps": 7}, {"kind": "exact", "solve_steps": 1}):
+        assert overruled(both, silent) == []
 
 
 def test_identity_is_what_fixes_the_numbers():
