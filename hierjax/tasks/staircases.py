@@ -36,6 +36,16 @@ class CubePolynomial(struct.PyTreeNode):
     sets: Sets = struct.field(pytree_node=False)
     num_inputs: int = struct.field(pytree_node=False)
 
+    @property
+    def num_strings(self) -> int:
+        """Number of different inputs, 2^d, see `hierjax.tasks.make_split`."""
+        return 2**self.num_inputs
+
+    @property
+    def variance(self) -> Float[Array, ""]:
+        """Variance of the labels, the sum of the squares of the coefficients."""
+        return (self.coefficients**2).sum()
+
     @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws examples; those of a smaller n are the first of a larger one.
@@ -85,20 +95,24 @@ def merged_staircase(num_inputs: int, sets: Iterable[Iterable[int]]) -> CubePoly
     return CubePolynomial(coefficients, ordered, num_inputs)
 
 
-def staircase(num_inputs: int, degree: int) -> CubePolynomial:
-    """Makes the task (x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree).
+def staircase(num_inputs: int, degree: int, second_degree: int = 1) -> CubePolynomial:
+    """Makes the task (x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree), or a double one.
+
+    A double staircase has the terms of a second one, too, which shares x_1 with the first:
+    x_1 x_{degree + 1}, x_1 x_{degree + 1} x_{degree + 2} and so on (arXiv 2108.10573, Section 6).
 
     Args:
       num_inputs: number of inputs, d.
-      degree: number of terms, and degree of the last one.
+      degree: degree of the last term.
+      second_degree: degree of the last term of the second staircase, 1 for none.
 
     Returns:
-      The task.
+      The task, of degree + second_degree - 1 terms.
 
     Raises:
-      ValueError: the degree is not from 1 to the number of inputs.
+      ValueError: a degree is not positive, or there are fewer inputs than terms.
     """
-    return merged_staircase(num_inputs, prefix_sets(num_inputs, degree))
+    return merged_staircase(num_inputs, prefix_sets(num_inputs, degree, second_degree))
 
 
 def parity(num_inputs: int, degree: int) -> CubePolynomial:
@@ -117,19 +131,28 @@ def parity(num_inputs: int, degree: int) -> CubePolynomial:
     return merged_staircase(num_inputs, prefix_sets(num_inputs, degree)[-1:])
 
 
-def prefix_sets(num_inputs: int, degree: int) -> Sets:
-    """Returns the sets {0}, {0, 1} to {0, ..., degree - 1} of inputs.
+def prefix_sets(num_inputs: int, degree: int, second_degree: int = 1) -> Sets:
+    """Returns the sets {0}, {0, 1} to {0, ..., degree - 1} of inputs, and those of a second chain.
 
     Args:
       num_inputs: number of inputs, d.
-      degree: number of sets.
+      degree: number of sets of the first chain.
+      second_degree: number of sets of the second chain {0}, {0, degree}, {0, degree, degree + 1},
+        ..., of which {0} is not listed again.
 
     Raises:
-      ValueError: the degree is not from 1 to the number of inputs.
+      ValueError: a degree is not positive, or there are fewer inputs than sets.
     """
     if not 1 <= degree <= num_inputs:
         raise ValueError(f"degree={degree} must be from 1 to {num_inputs}, the number of inputs")
-    return tuple(tuple(range(size)) for size in range(1, degree + 1))
+    most = num_inputs - degree + 1
+    if not 1 <= second_degree <= most:
+        raise ValueError(
+            f"second_degree={second_degree} must be from 1 to {most}, as {num_inputs} inputs leave "
+            f"it beside degree={degree}"
+        )
+    first = tuple(tuple(range(size)) for size in range(1, degree + 1))
+    return first + tuple((0, *range(degree, degree + more)) for more in range(1, second_degree))
 
 
 def leap(sets: Sets) -> int:

@@ -23,18 +23,18 @@ from hierjax.train.network import Network
 SCHEDULES = ("constant", "cosine")
 """Schedules of the learning rate of the convolutional stack that is trained end to end."""
 
-_OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
     "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
     "sgd": optax.sgd,
 }
+"""Optimizers of networks that are trained end to end, made of a rate or a schedule, by name."""
+
 _LEARNING_RATES = {
     "adam": (0.01, 0.02, 0.04, 0.08),
     "momentum": (0.1, 0.2, 0.4, 0.8),
     "sgd": (1.0, 2.0, 4.0, 8.0),
 }
-OPTIMIZERS = tuple(_OPTIMIZERS)
-"""Optimizers of the convolutional stack that is trained end to end."""
 
 MAX_KERNEL_TRAIN = 16384
 """Number of train examples up to which kernel machines are fitted by default."""
@@ -165,7 +165,7 @@ def end_to_end_learner(
     def optimizer(rate):
         if config.schedule == "cosine":
             rate = optax.cosine_decay_schedule(rate, num_steps)
-        chosen = _OPTIMIZERS[config.optimizer](rate)
+        chosen = OPTIMIZERS[config.optimizer](rate)
         if config.optimizer == "momentum":
             return optax.chain(optax.clip_by_global_norm(config.clip), chosen)
         return chosen

@@ -18,3 +18,15 @@ def test_the_parts_make_the_whole_and_blocks_add_to_the_stream():
     outputs = module.apply(variables, stream, method="readout")
     assert outputs.shape == (4, 2)
     np.testing.assert_allclose(module.apply(variables, inputs), outputs, rtol=1e-5)
+
+
+def test_with_one_layer_a_block_all_but_the_readout_go_through_a_relu():
+    module, inputs = ResidualNet(1, 2, 5, 1), jax.random.normal(jax.random.key(0), (4, 6))
+    variables = module.init(jax.random.key(1), inputs)
+    kernels = {name: each["kernel"] for name, each in variables["params"].items()}
+    assert set(kernels) == {"embedding", "first_0", "first_1", "output"}
+    stream = jnp.maximum(inputs @ kernels["embedding"], 0)
+    for index in range(2):
+        stream = stream + jnp.maximum(stream @ kernels[f"first_{index}"], 0)
+    expected = stream @ kernels["output"]
+    np.testing.assert_allclose(module.apply(variables, inputs), expected, rtol=1e-5, atol=1e-5)

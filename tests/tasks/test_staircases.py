@@ -1,11 +1,13 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hierjax.tasks.splits import make_split
 from hierjax.tasks.staircases import (
     fourier_basis,
     fourier_coefficients,
@@ -19,6 +21,7 @@ from tests.tasks.laws import check_task_laws
 
 TARGETS = {
     "staircase": staircase(6, 4),
+    "double": staircase(6, 3, 4),
     "parity": parity(6, 3),
     "merged": merged_staircase(5, [[2], [4, 0], (3, 1, 0)]),
 }
@@ -45,6 +48,14 @@ def test_a_staircase_is_the_sum_of_its_steps():
     steps = [x[:, 0], x[:, 0] * x[:, 1], x[:, 0] * x[:, 1] * x[:, 2]]
     np.testing.assert_array_equal(batch.latents, steps)
     np.testing.assert_allclose(batch.labels, sum(steps) / 3**0.5, rtol=1e-6)
+
+
+def test_a_double_staircase_shares_its_first_step():
+    batch = staircase(5, 3, 3).sample(jax.random.key(0), 100)
+    x1, x2, x3, x4, x5 = np.asarray(batch.inputs).T
+    steps = [x1, x1 * x2, x1 * x2 * x3, x1 * x4, x1 * x4 * x5]
+    np.testing.assert_array_equal(batch.latents, steps)
+    np.testing.assert_allclose(batch.labels, sum(steps) / 5**0.5, rtol=1e-6, atol=1e-7)
 
 
 def test_a_parity_is_the_product_of_its_inputs():
@@ -81,6 +92,8 @@ def test_variance_over_the_cube_is_one(name):
     values = direct_values(task, cube(task.num_inputs))
     assert values.mean() == pytest.approx(0, abs=1e-6)
     assert values.var() == pytest.approx(1, abs=1e-6)
+    other = task.replace(coefficients=jnp.arange(1.0, 1 + len(task.sets)))
+    assert direct_values(other, cube(6)).var() == pytest.approx(float(other.variance))
 
 
 def test_coefficients_of_the_sets_alone_are_exact_at_samples():
@@ -133,6 +146,22 @@ def test_leaps_of_staircases_and_parities():
 
 def test_prefix_sets_grow_by_one():
     assert prefix_sets(4, 3) == ((0,), (0, 1), (0, 1, 2))
+    assert prefix_sets(4, 2, 3) == ((0,), (0, 1), (0, 2), (0, 2, 3))
+    assert leap(prefix_sets(4, 2, 3)) == 1
+
+
+@pytest.mark.parametrize("second_degree", [0, 3])
+def test_a_second_staircase_needs_inputs_of_its_own(second_degree):
+    words = f"second_degree={second_degree} must be from 1 to 2, as 4 inputs leave it beside degre"
+    with pytest.raises(ValueError, match=words):
+        staircase(4, 3, second_degree)
+
+
+def test_a_split_of_the_cube_holds_no_example_twice():
+    split = make_split(parity(7, 2), jax.random.key(0), 64, 40)
+    train, test = ({tuple(row) for row in np.asarray(b.inputs)} for b in (split.train, split.test))
+    assert split.num_unseen == 40
+    assert not train & test
 
 
 @pytest.mark.parametrize(
