@@ -1,13 +1,16 @@
 """Which targets a network climbs step by step: a staircase, and a parity (arXiv 2108.10573).
 
 Both have the same degree k. The staircase (x_1 + x_1 x_2 + ... + x_1 ... x_k) / sqrt(k) shows the
-way to its highest term, the parity x_1 ... x_k does not. A residual network sees fresh examples of
-either, all of its weights trained together, or one block at a time with a read-out of its own.
+way to its highest term, the parity x_1 ... x_k does not. A residual network is trained on either,
+with all of its weights together, or one block at a time with a read-out of its own.
 
     python -m experiments.staircase
+    python -m experiments.staircase --preset paper
+    python -m experiments.staircase --preset paper_double
 
-With the default sizes (30 inputs, degree 10) expect errors over the variance of .002 end to end and
-.057 layer by layer on the staircase, and 1 on the parity, in two minutes on two cores.
+With the default sizes (30 inputs, degree 10, fresh examples) expect errors over the variance of
+.002 end to end and .057 layer by layer on the staircase, and 1 on the parity, in two minutes on two
+cores. The presets are the settings of the authors, see docs/staircases.md.
 """
 
 import dataclasses
@@ -19,167 +22,176 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import struct
 
 from experiments.runner import run
 from hierjax.measure import climb, spread
-from hierjax.models import ResidualNet
 from hierjax.runs import (
     ERROR,
     LayerwiseExperiment,
     Results,
     RunRequest,
     Stack,
+    StaircaseData,
+    StaircaseSettings,
+    draw_staircases,
     measures,
+    relative_error,
     root_key,
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import Batch, fourier_coefficients, parity, prefix_sets, staircase
-from hierjax.train import (
-    SQUARED,
-    Descent,
-    Network,
-    Probed,
-    class_scores,
-    network_layers,
-)
+from hierjax.tasks import Batch, CubePolynomial, fourier_coefficients
+from hierjax.train import SQUARED, Descent, Network, Probed, class_scores, network_layers
 
-TARGETS = {"staircase": staircase, "parity": parity}
-
-_MOST_NUMBERS = 2**25
+_PAPER = {
+    "num_inputs": 30,
+    "num_blocks": 3,
+    "layers_per_block": 1,
+    "optimizer": "sgd",
+    "steps_per_halving": 15_000,
+    "batch_size": 20,
+    "steps_per_look": 500,
+    "layerwise": False,
+}
+PRESETS = {
+    "paper": _PAPER
+    | {"degree": 10, "width": 40, "learning_rate": 0.01, "num_train": 60_000, "num_steps": 100_000},
+    "paper_double": _PAPER
+    | {"degree": 7, "second_degree": 7, "normalized": False, "width": 50}
+    | {"learning_rate": 0.004, "num_train": 100_000, "num_steps": 50_000},
+}
+"""Settings of arXiv 2108.10573, Section 6."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest):
+class Request(RunRequest, StaircaseSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
-      num_inputs: number of inputs, signs, d.
-      degree: degree of staircase and parity, k; parities of 6 and less are learned.
+      preset: "paper" takes the settings of arXiv 2108.10573, Section 6, for the staircase and the
+        parity of degree 10, "paper_double" those for the double staircase. Flags that are given
+        win.
+      degree: degree of staircase and parity, k.
+      second_degree: degree of a second staircase, which shares x_1 with the first and is added to
+        it; 1 for none.
+      normalized: divide targets by their standard deviations; without it all coefficients are 1.
       num_steps: steps of the network trained end to end; each block alone takes
         steps_per_block of them.
-      steps_per_block: share of num_steps that each block takes when it is trained alone.
-      num_blocks: blocks of the residual network.
-      width: width of the residual network that is trained end to end.
-      block_width: width of the residual network that is trained one block at a time.
-      learning_rate: learning rate of Adam, which falls to zero by a cosine.
-      batch_size: examples of each step.
+      num_train: examples of a fixed train set, which is gone through over and over; unset: every
+        step takes fresh examples.
+      steps_per_halving: steps after which the learning rate is halved, again and again; unset: it
+        falls to zero by a cosine.
       steps_per_look: steps between two looks at the coefficients.
-      num_probes: inputs on which coefficients are measured.
-      num_test: fresh examples on which errors are measured.
+      num_probes: fresh examples on which errors and coefficients are measured at each look.
+      layerwise: also train the residual network one block at a time.
+      steps_per_block: share of num_steps that each block takes when it is trained alone.
+      block_width: width of the residual network that is trained one block at a time.
     """
 
-    num_inputs: int = setting(30, least=1, most=2**12)
+    preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
     degree: int = setting(10, least=1)
+    second_degree: int = setting(1, least=1)
+    normalized: bool = setting(True)
     num_steps: int = setting(5000, least=1, most=2**20)
-    steps_per_block: float = setting(0.3, above=0)
-    num_blocks: int = setting(4, least=1, most=2**6)
-    width: int = setting(64, least=1, most=2**14)
-    block_width: int = setting(128, least=1, most=2**14)
-    learning_rate: float = setting(2e-3, above=0)
-    batch_size: int = setting(128, least=1, most=2**16)
+    num_train: int | None = setting(None, least=1, most=2**22)
+    steps_per_halving: int | None = setting(None, least=1, most=2**20)
     steps_per_look: int = setting(20, least=1)
     num_probes: int = setting(4096, least=4, most=2**20)
-    num_test: int = setting(8192, least=1, most=2**22)
+    layerwise: bool = setting(True, identity=False)
+    steps_per_block: float = setting(0.3, above=0)
+    block_width: int = setting(128, least=1, most=2**14)
 
     def __post_init__(self):
         super().__post_init__()
-        if self.degree > self.num_probes // 4:
+        most = self.num_probes // 4
+        if self.degree > most or len(self.tasks["staircase"].sets) > most:
             raise ValueError(
-                f"degree={self.degree} must be at most {self.num_probes // 4}: coefficients are "
-                f"measured on {self.num_probes} inputs"
+                f"degree={self.degree} and second_degree={self.second_degree} must make at most "
+                f"{most} terms: coefficients are measured on {self.num_probes} inputs"
             )
-        for make in TARGETS.values():
-            make(self.num_inputs, self.degree)  # Refused here, if it is.
+        if self.num_train is not None and self.num_train + self.num_test > 2**self.num_inputs:
+            raise ValueError(
+                f"num_train={self.num_train} and num_test={self.num_test} unseen examples are more "
+                f"than {self.num_inputs} signs have values: lower one of them"
+            )
+
+    @property
+    def tasks(self) -> dict[str, CubePolynomial]:
+        """The targets, by name."""
+        tasks = self.targets(self.degree, self.second_degree)
+        if self.normalized:
+            return tasks
+        return {n: t.replace(coefficients=jnp.ones(len(t.sets))) for n, t in tasks.items()}
 
     @property
     def block_steps(self) -> int:
         """Steps of each block that is trained alone."""
         return max(1, round(self.steps_per_block * self.num_steps))
 
-    def num_examples(self, num_steps: int) -> int:
-        """Examples of a stage: each is seen once, unless they would be more than 2^25 numbers."""
-        most = max(self.batch_size, _MOST_NUMBERS // self.num_inputs)
-        return min(num_steps * self.batch_size, most)
+    def schedule(self, num_steps: int, rate: Any) -> optax.Schedule:
+        """The learning rate at each of so many steps, from its first."""
+        if self.steps_per_halving is None:
+            return optax.cosine_decay_schedule(rate, num_steps)
+        return optax.exponential_decay(rate, self.steps_per_halving, 0.5, staircase=True)
+
+    def descends(self, num_steps: int) -> Descent:
+        """How networks are trained in so many steps."""
+        schedule = functools.partial(self.schedule, num_steps)
+        return self.descent(schedule, num_steps, steps_per_round=self.steps_per_look)
 
 
-class SeedData(struct.PyTreeNode):
-    """What the learners of a seed share.
-
-    Attributes:
-      key: of the train examples, which every stage draws for itself.
-      test: test examples of each target, by name; for measures, those of one target.
-    """
-
-    key: jax.Array
-    test: Any
-
-
-def draw(key: jax.Array, request: Request) -> SeedData:
-    """The test examples of a seed, and the key of its train examples."""
-    test_key, train_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-    tasks = {name: make(request.num_inputs, request.degree) for name, make in TARGETS.items()}
-    return SeedData(train_key, {n: t.sample(test_key, request.num_test) for n, t in tasks.items()})
+def draw(key: jax.Array, request: Request) -> StaircaseData:
+    """The test examples of a seed, and its train examples or their key."""
+    return draw_staircases(key, request.tasks, request.num_test, request.num_train)
 
 
 def learners(request: Request) -> dict[str, Stack]:
     """Both ways of training, on both targets."""
     stacks = {}
-    for target, make in TARGETS.items():
-        task = make(request.num_inputs, request.degree)
-        kinds = {
-            "end_to_end": (_end_to_end(request, task), request.num_steps),
-            "layerwise": (_layerwise(request), request.block_steps),
-        }
+    for target, task in request.tasks.items():
+        kinds = {"end_to_end": (_end_to_end(request, task), request.num_steps)}
+        if request.layerwise:
+            kinds["layerwise"] = (_layerwise(request), request.block_steps)
         for name, (layers, num_steps) in kinds.items():
-            examples = functools.partial(_fresh, task, request.num_examples(num_steps))
+            count = request.num_fresh(num_steps)
+            examples = functools.partial(_examples, target, count)
             view = functools.partial(_only, target)
             stacks[f"{target}_{name}"] = Stack(layers, examples, view)
     return stacks
 
 
-def _fresh(task, count: int, data: SeedData, index: int) -> Batch:
-    return task.sample(jax.random.fold_in(data.key, index), count).replace(latents=())
+def _examples(target: str, count: int, data: StaircaseData, index: int) -> Batch:
+    return data.examples(target, count, index)
 
 
-def _only(target: str, data: SeedData) -> SeedData:
-    return data.replace(test=data.test[target])
+def _only(target: str, data: StaircaseData) -> StaircaseData:
+    return data.of(target)
 
 
-def _end_to_end(request: Request, task) -> tuple[Probed]:
-    """One layer, which records the coefficients of all prefixes as they grow."""
-    sets = prefix_sets(request.num_inputs, request.degree)
-    module = ResidualNet(1, request.num_blocks, request.width)
-    network = Network(module, _descent(request, request.num_steps), loss=SQUARED)
+def _end_to_end(request: Request, task: CubePolynomial) -> tuple[Probed]:
+    """One layer, which records the error, and the coefficients of all terms, as they change."""
+    sets = request.tasks["staircase"].sets
+    network = Network(
+        request.module(request.width), request.descends(request.num_steps), loss=SQUARED
+    )
 
     def probe(params):
         # Seeds fold in their own numbers, which stay below this one.
         probe_key = jax.random.fold_in(root_key(request.seed), 2**32 - 1)
-        inputs = task.sample(probe_key, request.num_probes).inputs
-        return fourier_coefficients(network.apply(params, inputs)[:, 0], inputs, sets)
+        batch = task.sample(probe_key, request.num_probes)
+        values = network.apply(params, batch.inputs)
+        return {
+            "coefficients": fourier_coefficients(values[:, 0], batch.inputs, sets),
+            "error": relative_error(values, batch.labels, task),
+        }
 
     return (Probed(network, probe, -(-request.num_steps // request.steps_per_look)),)
 
 
 def _layerwise(request: Request) -> tuple:
-    """A layer for each block: its two weight matrices and a read-out of its own are trained."""
-    module = ResidualNet(1, request.num_blocks, request.block_width)
-    return network_layers(module, _descent(request, request.block_steps), SQUARED)
-
-
-def _descent(request: Request, num_steps: int) -> Descent:
-    def optimizer(rate):
-        return optax.adam(optax.cosine_decay_schedule(rate, num_steps))
-
-    return Descent(
-        optimizer,
-        (request.learning_rate,),
-        num_steps,
-        request.batch_size,
-        in_order=True,
-        steps_per_round=request.steps_per_look,
-    )
+    """A layer for each block: its weights and a read-out of its own are trained."""
+    module = request.module(request.block_width)
+    return network_layers(module, request.descends(request.block_steps), SQUARED)
 
 
 MEASURES = measures()
@@ -187,66 +199,66 @@ MEASURES = measures()
 
 @MEASURES.add("test_error", column="test error (worst)", text=ERROR)
 def test_error(layers, data, below, params):
-    """Squared error on fresh inputs, over the target's variance, which is 1."""
+    """Squared error on examples that were not trained on, over the target's variance."""
     values = class_scores(layers, (*below, params), data.test.inputs)
-    return jnp.mean(SQUARED.per_example(values, data.test.labels))
+    return relative_error(values, data.test.labels, data.task)
 
 
-@MEASURES.add("prefix_coefficients")
-def prefix_coefficients(layers, data, below, params):
-    """The coefficients of all prefixes after each round of the training end to end."""
+@MEASURES.add("growth")
+def growth(layers, data, below, params):
+    """Coefficients of all terms, and errors, after each round of the training end to end."""
     return params.trace if isinstance(layers[0], Probed) else None
 
 
 def headline(request: Request) -> str:
     """What is about to be run."""
+    double = f" and {request.second_degree}" if request.second_degree > 1 else ""
+    blocks = f", {request.block_steps} for each block alone" if request.layerwise else ""
+    given = "fresh" if request.num_train is None else f"{request.num_train} fixed"
     return (
-        f"staircase and parity of degree {request.degree} on {request.num_inputs} signs: "
-        f"{request.num_steps} steps end to end, {request.block_steps} for each block alone, "
-        f"{request.num_seeds} seeds"
+        f"staircase of degree {request.degree}{double} and parity of degree {request.degree} on "
+        f"{request.num_inputs} signs: {request.num_steps} steps end to end{blocks}, {given} "
+        f"examples, {request.num_seeds} seeds"
     )
 
 
 def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
+    kinds = ("end_to_end", "layerwise") if request.layerwise else ("end_to_end",)
 
     def each(entry) -> dict:
-        return {
-            target: {
-                name: entry(results[f"{target}_{name}"]) for name in ("end_to_end", "layerwise")
-            }
-            for target in TARGETS
-        }
+        return {t: {k: entry(results[f"{t}_{k}"]) for k in kinds} for t in request.tasks}
 
     def errors(layer) -> dict:
         return spread(layer.measured["test_error"])
 
-    traces = {
-        target: results[f"{target}_end_to_end"][0].measured["prefix_coefficients"]
-        for target in TARGETS
-    }
+    traces = {t: results[f"{t}_end_to_end"][0].measured["growth"] for t in request.tasks}
     fields = [field.name for field in dataclasses.fields(Request)]
     own = [name for name in fields if name not in RunRequest.__dataclass_fields__]
     return {
         **{name: getattr(request, name) for name in (*own, "num_seeds", "seed")},
         "test_error": each(lambda layers: errors(layers[-1])),
         "test_error_by_block": {
-            target: [errors(layer) for layer in results[f"{target}_layerwise"]]
-            for target in TARGETS
+            target: [errors(layer) for layer in results.get(f"{target}_layerwise", [])]
+            for target in request.tasks
         },
-        "prefix_coefficients": {name: _growth(request, trace) for name, trace in traces.items()},
-        "order": _order(request, traces["staircase"]),
-        "seen": 1 - (1 - 0.5**request.num_inputs) ** request.num_examples(request.num_steps),
+        "terms": request.tasks["staircase"].sets,
+        "coefficient": float(request.tasks["staircase"].coefficients[0]),
+        "growth": {name: _growth(request, trace) for name, trace in traces.items()},
+        "order": _order(request, traces["staircase"]["coefficients"]),
+        "seen": _share_seen(request),
         "seconds": each(total_seconds),
     }
 
 
-def _growth(request: Request, trace: np.ndarray) -> dict:
-    """How the coefficients (num_seeds, looks, k) of the prefixes grow, [look][prefix]."""
+def _growth(request: Request, trace: dict[str, np.ndarray]) -> dict:
+    """Coefficients of the terms, [look][term], and errors of each seed, [seed][look]."""
+    coefficients = trace["coefficients"]
     return {
-        "steps": _steps(request, trace).tolist(),
-        "mean": trace.mean(axis=0).tolist(),
-        "first_seed": trace[0].tolist(),
+        "steps": _steps(request, coefficients).tolist(),
+        "mean": coefficients.mean(axis=0).tolist(),
+        "first_seed": coefficients[0].tolist(),
+        "error": trace["error"].tolist(),
     }
 
 
@@ -257,23 +269,37 @@ def _steps(request: Request, trace: np.ndarray) -> np.ndarray:
 
 def _order(request: Request, trace: np.ndarray) -> dict:
     """When each coefficient of the staircase is first at half its height, and in how many seeds
-    all of them get there one after another, ties allowed or not."""
-    found = climb(trace, _steps(request, trace), 0.5 / np.sqrt(request.degree))
+    all of each chain get there one after another, ties allowed or not."""
+    steps, level = _steps(request, trace), float(request.tasks["staircase"].coefficients[0]) / 2
+    first = list(range(request.degree))
+    chains = [first, [0, *range(request.degree, trace.shape[2])]]
+    found = [climb(trace[:, :, chain], steps, level) for chain in chains]
     return {
-        "half_height": found.reached.tolist(),
-        "seeds_in_order": int(found.in_order.sum()),
-        "seeds_strictly_in_order": int(found.strictly.sum()),
+        "half_height": climb(trace, steps, level).reached.tolist(),
+        "seeds_in_order": int(np.all([each.in_order for each in found], axis=0).sum()),
+        "seeds_strictly_in_order": int(np.all([each.strictly for each in found], axis=0).sum()),
     }
+
+
+def _share_seen(request: Request) -> float:
+    """The share of test examples that the training end to end has seen, on average."""
+    if request.num_train is not None:
+        return 0.0
+    return 1 - (1 - 0.5**request.num_inputs) ** request.num_fresh(request.num_steps)
 
 
 def notes(summary: dict) -> list[str]:
     """The order of the steps, and what to know of the errors."""
     order, num_seeds = summary["order"], summary["num_seeds"]
+    examples = (
+        f"fresh inputs, a share of {summary['seen']:.2g} of them seen in training"
+        if summary["num_train"] is None
+        else f"inputs that are not among the {summary['num_train']} of the train set"
+    )
     return [
-        f"prefixes of the staircase reach half height in order in {order['seeds_in_order']} of "
+        f"terms of the staircase reach half height in order in {order['seeds_in_order']} of "
         f"{num_seeds} seeds (strictly in {order['seeds_strictly_in_order']}), end to end",
-        "errors over the variance, 1 for guessing the mean, on fresh inputs, a share of "
-        f"{summary['seen']:.2g} of them seen in training; {num_seeds} seeds, on "
+        f"errors over the variance, 1 for guessing the mean, on {examples}; {num_seeds} seeds, on "
         f"{summary['device']}",
     ]
 
@@ -289,6 +315,7 @@ EXPERIMENT = LayerwiseExperiment(
     name="staircase",
     doc=__doc__,
     request=Request,
+    follows={"preset": PRESETS},
     draw=draw,
     learners=learners,
     measures=MEASURES,

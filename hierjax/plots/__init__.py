@@ -6,7 +6,8 @@ deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of 
 growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
-staircases.py       staircase_figure: coefficients as they grow, and errors of both learners.
+staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
+                    budget_figure: in how many steps parities and staircases are learned.
 strings.py          layerwise_figure: errors of all learners, and embeddings of each level.
 style.py            What all figures share.
 """
@@ -17,10 +18,11 @@ from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
-from hierjax.plots.staircases import staircase_figure
+from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
 
 __all__ = [
+    "budget_figure",
     "choices_figure",
     "complexity_figure",
     "deep_quadratic_figure",

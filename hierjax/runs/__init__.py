@@ -17,6 +17,9 @@ Learners, each declared once for all commands, in learners/:
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
+  learners/staircases.py     StaircaseSettings: staircases and parities, and the residual network
+                             that learns them; draw_staircases: what a seed draws,
+                             StaircaseData; relative_error.
 
 Layers for many seeds:
   parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
@@ -66,6 +69,12 @@ from hierjax.runs.learners.labels import (
     task_key,
 )
 from hierjax.runs.learners.polynomials import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
+from hierjax.runs.learners.staircases import (
+    StaircaseData,
+    StaircaseSettings,
+    draw_staircases,
+    relative_error,
+)
 from hierjax.runs.learners.string_points import (
     MOST_TRAIN,
     StringCell,
@@ -127,6 +136,8 @@ __all__ = [
     "Stack",
     "StackConfig",
     "Stage",
+    "StaircaseData",
+    "StaircaseSettings",
     "StringCell",
     "StringData",
     "Sweep",
@@ -139,6 +150,7 @@ __all__ = [
     "described",
     "device_name",
     "draw_labels",
+    "draw_staircases",
     "draw_strings",
     "free_memory",
     "identity",
@@ -149,6 +161,7 @@ __all__ = [
     "measures",
     "nested",
     "obstacle",
+    "relative_error",
     "root_key",
     "seed_chunks",
     "seed_keys",
