@@ -48,24 +48,20 @@ def budget_figure(folder: str | os.PathLike) -> Figure:
 
 
 def _draw_shares(axis, summary: dict) -> None:
+    """A line for each target and number of steps, the darker the more steps."""
     degrees, budgets = summary["degrees"], summary["budgets"]
+    shades = np.linspace(0.25, 1, len(budgets))
     for target, colour in _COLOURS.items():
         shares = np.array([each["share"] for each in summary["targets"][target].values()])
-        for index, budget in enumerate(budgets):
-            axis.plot(
-                degrees,
-                shares[:, index],
-                "o-",
-                color=colour,
-                alpha=(index + 1) / len(budgets),
-                markersize=3,
-                linewidth=1,
-                label=f"{target}, {budget:,} steps",
-            )
+        for row, shade in zip(shares.T, shades, strict=True):
+            axis.plot(degrees, row, "o-", color=colour, alpha=shade, markersize=3, linewidth=1)
+        axis.plot([], [], "o-", color=colour, markersize=3, label=target)
+    for budget, shade in zip(budgets, shades, strict=True):
+        axis.plot([], [], "o-", color="black", alpha=shade, markersize=3, label=f"{budget:,} steps")
     axis.set(xlabel="degree", ylabel="share of seeds that have learned", ylim=(-0.04, 1.04))
     axis.set_xticks(degrees)
     axis.set_title(f"{summary['num_seeds']} seeds, {summary['num_inputs']} signs")
-    axis.legend(frameon=False, fontsize=6, loc="center right")
+    axis.legend(frameon=False, fontsize=7, loc="center right")
 
 
 def _draw_steps(axis, summary: dict) -> None:
@@ -110,10 +106,10 @@ def _draw_climb(axis, summary: dict) -> None:
     axis.plot(steps, parity, color=_COLOURS["parity"], linewidth=1.2, label="the parity, alone")
     axis.axhline(height, color="gray", linestyle="--", linewidth=0.8, zorder=0)
     axis.set(xscale="log", xlabel="steps, end to end", ylabel="coefficient")
-    axis.set_ylim(-0.25 * height, 1.4 * height)
+    axis.set_ylim(-0.15 * height, 2 * height)
     double = f" and {summary['second_degree']}" if summary["second_degree"] > 1 else ""
     axis.set_title(f"a staircase of {degree}{double} steps, one seed")
-    axis.legend(frameon=False, fontsize=7, loc="center right", bbox_to_anchor=(1, 0.45))
+    axis.legend(frameon=False, fontsize=7, loc="upper left", ncols=2)
 
 
 def _name(index: int, degree: int, term: list[int]) -> str:
@@ -130,7 +126,7 @@ def _draw_errors(axis, summary: dict) -> None:
         axis.plot(steps, np.transpose(rows), color=colour, alpha=0.25, linewidth=0.6)
         axis.plot(steps, np.mean(rows, axis=0), color=colour, linewidth=1.4, label=target)
     axis.set(xscale="log", xlabel="steps, end to end", ylim=(-0.03, 1.2))
-    axis.set_ylabel("error on unseen examples / variance")
+    axis.set_ylabel("test error / variance")
     axis.set_title(f"{summary['num_seeds']} seeds and their mean")
     axis.legend(frameon=False, fontsize=7, loc="center left")
 

@@ -7,7 +7,7 @@ import pytest
 from experiments import parity_budget
 from hierjax.runs import seed_keys
 from tests.experiments import jobs
-from tests.experiments.laws import ExperimentLaws, legend_of
+from tests.experiments.laws import ExperimentLaws, legend_of, lines_of
 
 BAD = {
     "--degrees=31": "degree=31 must be from 1 to 30, the number of inputs",
@@ -72,9 +72,9 @@ class TestParityBudget(ExperimentLaws):
 
     def check_figure(self, axes, summary):
         shares, steps = axes
-        assert legend_of(shares)[:4] == [f"staircase, {n} steps" for n in (20, 40, 80, 160)]
-        parity = [line for line in shares.lines if line.get_label().startswith("parity")]
-        for line, index in zip(parity, range(4), strict=True):
+        budgets = [f"{n} steps" for n in (20, 40, 80, 160)]
+        assert legend_of(shares) == ["staircase", "parity", *budgets]
+        for index, line in enumerate(lines_of(shares, "tab:red")):
             expected = [summary["targets"]["parity"][k]["share"][index] for k in "16"]
             np.testing.assert_array_equal(line.get_ydata(), expected)
         assert legend_of(steps) == ["staircase", "parity"]
