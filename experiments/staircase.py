@@ -40,7 +40,7 @@ from hierjax.runs import (
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import Batch, CubePolynomial, fourier_coefficients
+from hierjax.tasks import CubePolynomial, fourier_coefficients
 from hierjax.train import SQUARED, Descent, Network, Probed, class_scores, network_layers
 
 _PAPER = {
@@ -134,8 +134,8 @@ class Request(RunRequest, StaircaseSettings):
             return optax.cosine_decay_schedule(rate, num_steps)
         return optax.exponential_decay(rate, self.steps_per_halving, 0.5, staircase=True)
 
-    def descends(self, num_steps: int) -> Descent:
-        """How networks are trained in so many steps."""
+    def descent_of(self, num_steps: int) -> Descent:
+        """How a network is trained in so many steps."""
         schedule = functools.partial(self.schedule, num_steps)
         return self.descent(schedule, num_steps, steps_per_round=self.steps_per_look)
 
@@ -153,26 +153,19 @@ def learners(request: Request) -> dict[str, Stack]:
         if request.layerwise:
             kinds["layerwise"] = (_layerwise(request), request.block_steps)
         for name, (layers, num_steps) in kinds.items():
-            count = request.num_fresh(num_steps)
-            examples = functools.partial(_examples, target, count)
-            view = functools.partial(_only, target)
+            examples = functools.partial(
+                StaircaseData.examples, target=target, count=request.num_fresh(num_steps)
+            )
+            view = functools.partial(StaircaseData.of, target=target)
             stacks[f"{target}_{name}"] = Stack(layers, examples, view)
     return stacks
-
-
-def _examples(target: str, count: int, data: StaircaseData, index: int) -> Batch:
-    return data.examples(target, count, index)
-
-
-def _only(target: str, data: StaircaseData) -> StaircaseData:
-    return data.of(target)
 
 
 def _end_to_end(request: Request, task: CubePolynomial) -> tuple[Probed]:
     """One layer, which records the error, and the coefficients of all terms, as they change."""
     sets = request.tasks["staircase"].sets
     network = Network(
-        request.module(request.width), request.descends(request.num_steps), loss=SQUARED
+        request.module(request.width), request.descent_of(request.num_steps), loss=SQUARED
     )
 
     def probe(params):
@@ -191,7 +184,7 @@ def _end_to_end(request: Request, task: CubePolynomial) -> tuple[Probed]:
 def _layerwise(request: Request) -> tuple:
     """A layer for each block: its weights and a read-out of its own are trained."""
     module = request.module(request.block_width)
-    return network_layers(module, request.descends(request.block_steps), SQUARED)
+    return network_layers(module, request.descent_of(request.block_steps), SQUARED)
 
 
 MEASURES = measures()

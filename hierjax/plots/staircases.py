@@ -40,7 +40,7 @@ def budget_figure(folder: str | os.PathLike) -> Figure:
     """
     summary = read_summary(folder)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 3), layout="constrained")
+        figure = Figure(figsize=(8.2, 3), layout="constrained")
         left, right = figure.subplots(1, 2)
         _draw_shares(left, summary)
         _draw_steps(right, summary)
@@ -61,7 +61,7 @@ def _draw_shares(axis, summary: dict) -> None:
     axis.set(xlabel="degree", ylabel="share of seeds that have learned", ylim=(-0.04, 1.04))
     axis.set_xticks(degrees)
     axis.set_title(f"{summary['num_seeds']} seeds, {summary['num_inputs']} signs")
-    axis.legend(frameon=False, fontsize=7, loc="center right")
+    axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _draw_steps(axis, summary: dict) -> None:

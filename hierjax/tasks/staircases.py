@@ -99,7 +99,8 @@ def staircase(num_inputs: int, degree: int, second_degree: int = 1) -> CubePolyn
     """Makes the task (x_1 + x_1 x_2 + ... + x_1 ... x_degree) / sqrt(degree), or a double one.
 
     A double staircase has the terms of a second one, too, which shares x_1 with the first:
-    x_1 x_{degree + 1}, x_1 x_{degree + 1} x_{degree + 2} and so on (arXiv 2108.10573, Section 6).
+    x_1 x_{degree + 1}, x_1 x_{degree + 1} x_{degree + 2} and so on; a reconstruction of that in the
+    experiments of arXiv 2108.10573.
 
     Args:
       num_inputs: number of inputs, d.

@@ -13,7 +13,7 @@ def test_a_fixed_train_set_is_that_of_every_layer_and_holds_no_test_example():
     tasks = StaircaseSettings(num_inputs=7).targets(3, 2)
     data = draw_staircases(jax.random.key(0), tasks, num_test=30, num_train=60)
     for target, task in tasks.items():
-        first, second = (data.examples(target, 10, index) for index in range(2))
+        first, second = (data.examples(index, target, 10) for index in range(2))
         np.testing.assert_array_equal(first.inputs, second.inputs)
         assert len(first.inputs) == 60
         own = data.of(target)
@@ -25,7 +25,7 @@ def test_a_fixed_train_set_is_that_of_every_layer_and_holds_no_test_example():
 def test_fresh_examples_are_others_for_every_layer():
     tasks = StaircaseSettings(num_inputs=20).targets(3)
     data = draw_staircases(jax.random.key(0), tasks, num_test=30)
-    first, second = (data.examples("parity", 40, index).inputs for index in range(2))
+    first, second = (data.examples(index, "parity", 40).inputs for index in range(2))
     assert not rows(first) & rows(second)
     assert not rows(first) & rows(data.of("parity").test.inputs)
 

@@ -107,13 +107,13 @@ class StaircaseData(struct.PyTreeNode):
     train: dict[str, Batch]
     test: Any
 
-    def examples(self, target: str, count: int, index: int) -> Batch:
+    def examples(self, index: int, target: str, count: int) -> Batch:
         """Returns the train examples of a layer.
 
         Args:
+          index: index of the layer, from 0; each has fresh examples of its own.
           target: name of the target.
           count: number of examples to draw, unless there is a fixed train set.
-          index: index of the layer, from 0; each has fresh examples of its own.
         """
         if self.train:
             return self.train[target]
@@ -137,12 +137,15 @@ def draw_staircases(
       num_train: number of examples of a fixed train set; None for fresh ones.
     """
     test_key, train_key = jax.random.fold_in(key, 0), jax.random.fold_in(key, 1)
-    if num_train is None:
-        test = {name: task.sample(test_key, num_test) for name, task in tasks.items()}
-        return StaircaseData(train_key, tasks, {}, test)
-    splits = {name: make_split(t, train_key, num_train, num_test) for name, t in tasks.items()}
-    train = {name: split.train.replace(latents=()) for name, split in splits.items()}
-    return StaircaseData(train_key, tasks, train, {n: split.test for n, split in splits.items()})
+    train: dict[str, Batch] = {}
+    test: dict[str, Batch] = {}
+    for name, task in tasks.items():
+        if num_train is None:
+            test[name] = task.sample(test_key, num_test)
+        else:
+            split = make_split(task, train_key, num_train, num_test)
+            train[name], test[name] = split.train.replace(latents=()), split.test
+    return StaircaseData(train_key, tasks, train, test)
 
 
 def relative_error(values: Array, labels: Array, task: CubePolynomial) -> Array:
