@@ -5,6 +5,9 @@ metrics.py        error_rate, squared_loss; spread and finite_spread, over seeds
 layer_report.py   layer_report: all measures of one layer, a LayerReport; LearnerReport, those of
                   a whole learner.
 label_report.py   label_report: accuracies of many labels, level by level, a LabelReport.
+collapse.py       How features gather around their classes: class_collapse, label_collapse (of many
+                  labels), each a Collapse; class_scatter (its result is a Scatter),
+                  numerical_rank; trend: a line over layers, a Trend.
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
@@ -12,6 +15,16 @@ fits.py           Where errors fall below a level, and how that grows, with inte
 """
 
 from hierjax.measure.climbs import Climb, climb
+from hierjax.measure.collapse import (
+    Collapse,
+    Scatter,
+    Trend,
+    class_collapse,
+    class_scatter,
+    label_collapse,
+    numerical_rank,
+    trend,
+)
 from hierjax.measure.correlations import RankCorrelation, rank_correlation
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
 from hierjax.measure.label_report import LabelReport, label_report
@@ -28,19 +41,26 @@ from hierjax.measure.metrics import (
 
 __all__ = [
     "Climb",
+    "Collapse",
     "LabelReport",
     "LayerReport",
     "LearnerReport",
     "PowerLaw",
     "RankCorrelation",
+    "Scatter",
     "Separation",
     "Threshold",
+    "Trend",
+    "class_collapse",
+    "class_scatter",
     "climb",
     "crossing",
     "error_rate",
     "finite_spread",
+    "label_collapse",
     "label_report",
     "layer_report",
+    "numerical_rank",
     "power_law",
     "rank_correlation",
     "separation",
@@ -48,4 +68,5 @@ __all__ = [
     "squared_loss",
     "symbol_plane",
     "threshold",
+    "trend",
 ]
