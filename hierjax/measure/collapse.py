@@ -14,9 +14,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Integer, Shaped
 
 from hierjax.checks import (
-    in_range,
+    one_hot,
     one_or_nan,
-    require_integers,
     require_shape,
     require_signs,
 )
@@ -58,18 +57,16 @@ def class_scatter(features: Features, classes: Classes, num_classes: int) -> Sca
     """
     _require_features(features)
     require_shape("classes", classes, features.shape[:1], "give the class of each row of features")
-    require_integers("classes", classes, num_classes, "classes")
-    valid = jnp.isfinite(features).all() & in_range(classes, num_classes).all()
-    counts = jnp.bincount(classes, length=num_classes)
-    sums = jax.ops.segment_sum(features, classes, num_classes)
-    means = sums / jnp.maximum(counts, 1)[:, None]
+    members = one_hot(classes, num_classes, "classes", "classes")
+    counts = members.sum(axis=0)
+    with jax.default_matmul_precision("highest"):
+        means = members.T @ features / jnp.maximum(counts, 1)[:, None]
     distances = jnp.sum((means - jnp.mean(features, axis=0)[None]) ** 2, axis=1)
-    found = Scatter(
+    return Scatter(
         within=jnp.mean(jnp.sum((features - means[classes]) ** 2, axis=1)),
         between=jnp.sum(counts * distances) / classes.size,
         discrimination=1 - _largest_cosine(means, counts > 0),
     )
-    return jax.tree.map(lambda value: value * one_or_nan(valid, value.dtype), found)
 
 
 def _largest_cosine(means: Float[Array, "C D"], occurs: Bool[Array, " C"]) -> Float[Array, ""]:

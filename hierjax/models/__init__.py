@@ -8,6 +8,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
                       RandomUnits, its parts; beta_xavier and sparse_rows, initializers;
                       check_stack.
   residual_net.py     ResidualNet: a residual network of the usual kind.
+  deep_linear_net.py  DeepLinearNet: layers without activations.
   shallow_net.py      ShallowNet: one hidden layer on a string; one_hot_strings.
   two_layer_net.py    TwoLayerNet: one hidden layer whose first weights alone are trained.
   patch_features.py   Fixed features of patches: TupleCodes, RandomFeatures (its kinds are
@@ -23,6 +24,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
 from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
 from hierjax.models.bandwidths import RmsBandwidth, SmallestBandwidth
 from hierjax.models.conv_stack import ConvStack, PatchConv, merge_patches
+from hierjax.models.deep_linear_net import DeepLinearNet
 from hierjax.models.patch_features import (
     FEATURES,
     KernelFeatures,
@@ -48,6 +50,7 @@ __all__ = [
     "ACTIVATIONS",
     "FEATURES",
     "ConvStack",
+    "DeepLinearNet",
     "KernelFeatures",
     "PatchConv",
     "RandomFeatures",

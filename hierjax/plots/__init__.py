@@ -2,18 +2,20 @@
 
 choices.py          choices_figure: errors of choices of the layerwise learner.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
+compression.py      compression_figure: how features gather around classes.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 growth.py           growth_figure: how costs grow, of the benchmarks.
-labels.py           label_figure: accuracies of each level after each block.
+labels.py           label_figure: accuracies of each level after each block, and compression.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
-strings.py          layerwise_figure: errors of all learners, and embeddings of each level.
+strings.py          layerwise_figure: errors of all learners, compression and embeddings of levels.
 style.py            What all figures share.
 """
 
 from hierjax.plots.choices import choices_figure
 from hierjax.plots.complexity import complexity_figure
+from hierjax.plots.compression import compression_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
@@ -25,6 +27,7 @@ __all__ = [
     "budget_figure",
     "choices_figure",
     "complexity_figure",
+    "compression_figure",
     "deep_quadratic_figure",
     "growth_figure",
     "label_figure",

@@ -91,13 +91,17 @@ class Measure(NamedTuple):
         layer) -> an array or a dictionary of arrays, for one seed; pure. None where it has no
         meaning for this layer.
       column: title of its column in the table; empty for no column. A vector makes a column of
-        each entry.
+        each entry, and a dictionary one of each of its arrays, titled by their names.
       text: how a cell shows mean, std and max over seeds.
+      by_layer: whether entries of a vector are those of layers, which then have a row each: of
+        one layer, or of all hidden layers of a network that is trained whole, whose own row is
+        that of the last.
     """
 
     function: Callable[..., PyTree]
     column: str = ""
     text: str = SPREAD
+    by_layer: bool = False
 
 
 class Registry(dict[str, Entry]):
@@ -163,12 +167,14 @@ def measures() -> Registry[Measure]:
     return registry
 
 
-def _measure(function: Callable[..., PyTree], column: str = "", text: str = SPREAD) -> Measure:
+def _measure(
+    function: Callable[..., PyTree], column: str = "", text: str = SPREAD, by_layer: bool = False
+) -> Measure:
     try:
         text.format(mean=0.0, std=0.0, max=0.0)
     except (LookupError, ValueError) as error:
         raise TypeError(f"text {text!r} may hold mean, std and max, but {error!r}") from None
-    return Measure(function, column, text)
+    return Measure(function, column, text, by_layer)
 
 
 def chosen(layers, data, below, params) -> PyTree:

@@ -4,7 +4,6 @@ import functools
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from hierjax.measure import spread
@@ -180,15 +179,26 @@ class LayerwiseRun:
         """Returns the lines of a table of a row for each layer and a column for each measure."""
         rows = []
         for learner, layers in results.items():
-            for index, layer in enumerate(layers):
-                cells = {"learner": learner, "layer": str(index + 1) if len(layers) > 1 else ""}
-                for name, measure in self._experiment.measures.items():
-                    if measure.column and name in layer.measured:
-                        cells |= _cells(measure, layer.measured[name])
-                seconds = layer.seconds
-                cells["fit, compile [s]"] = f"{seconds['run']:.1f}, {seconds['compile']:.1f}"
-                rows.append(cells)
+            found = [cells for layer in layers for cells in self._rows(layer)]
+            for number, cells in enumerate(found, 1):
+                rows.append({"learner": learner, "layer": str(number) * (len(found) > 1)} | cells)
         return _aligned(rows)
+
+    def _rows(self, layer: Result) -> list[dict[str, str]]:
+        """Returns the cells of a layer; of a network trained whole, of each hidden layer."""
+        rows: list[dict[str, str]] = [{}]
+        for name, measure in self._experiment.measures.items():
+            if not measure.column or name not in layer.measured:
+                continue
+            entries = [layer.measured[name]]
+            if measure.by_layer:
+                entries = _by_layer(layer.measured[name])
+            rows = [{} for _ in range(len(entries) - len(rows))] + rows
+            for cells, values in zip(rows[-len(entries) :], entries, strict=True):
+                cells |= _cells(measure, values)
+        seconds = layer.seconds
+        rows[-1]["fit, compile [s]"] = f"{seconds['run']:.1f}, {seconds['compile']:.1f}"
+        return rows
 
 
 def _save_rounds(folder: RunFolder, checkpoints: LayerCheckpoints, index: int, state: PyTree):
@@ -213,20 +223,34 @@ def total_seconds(layers: list[Result]) -> dict[str, float]:
     }
 
 
-def _spreads(values: np.ndarray) -> dict | list:
-    """Summarises numbers (num_seeds,), or each entry of vectors (num_seeds, K)."""
+def _by_layer(values: PyTree) -> list[PyTree]:
+    """Makes arrays (num_seeds, ...) for each layer of arrays (num_seeds, layers, ...)."""
+    leaves, structure = jax.tree.flatten(values)
+    return [
+        jax.tree.unflatten(structure, [leaf[:, index] for leaf in leaves])
+        for index in range(leaves[0].shape[1])
+    ]
+
+
+def _spreads(values: PyTree) -> dict | list:
+    """Summarises numbers (num_seeds,), each entry of vectors (num_seeds, K), or a dictionary."""
+    if isinstance(values, dict):
+        return {name: _spreads(each) for name, each in values.items()}
     if values.ndim == 1:
         return spread(values)
     return [spread(entry) for entry in values.reshape(len(values), -1).T]
 
 
-def _cells(measure: Measure, values: np.ndarray) -> dict[str, str]:
+def _cells(measure: Measure, values: PyTree) -> dict[str, str]:
     """Returns the texts of cells by the titles of their columns."""
-    spreads = _spreads(values)
-    if isinstance(spreads, dict):
-        return {measure.column: measure.text.format(**spreads)}
-    titles = [f"{measure.column} {entry + 1}" for entry in range(len(spreads))]
-    return {t: measure.text.format(**s) for t, s in zip(titles, spreads, strict=True)}
+    if isinstance(values, dict):
+        columns = values
+    elif values.ndim == 1:
+        columns = {measure.column: values}
+    else:
+        entries = values.reshape(len(values), -1).T
+        columns = {f"{measure.column} {number}": each for number, each in enumerate(entries, 1)}
+    return {title: measure.text.format(**spread(each)) for title, each in columns.items()}
 
 
 def _aligned(rows: list[dict[str, str]]) -> list[str]:

@@ -31,6 +31,9 @@ Real-valued targets:
   deep_quadratics.py     DeepQuadraticSpec, DeepQuadratic (the task), draw_deep_quadratic,
                          deep_quadratic, of given terms.
 
+Vectors of a few classes:
+  orthonormal_classes.py OrthonormalClasses (the task): nearly orthonormal inputs.
+
 What all tasks share:
   batch.py               Batch: inputs, labels and latents.
   splits.py              Train sets with unseen test sets: make_split, Split, check_split,
@@ -85,6 +88,7 @@ from hierjax.tasks.lattice import (
     window_size,
     window_table,
 )
+from hierjax.tasks.orthonormal_classes import OrthonormalClasses
 from hierjax.tasks.polynomials import (
     LowRankPolynomial,
     PolynomialSpec,
@@ -124,6 +128,7 @@ __all__ = [
     "LabelHierarchy",
     "LabelLevel",
     "LowRankPolynomial",
+    "OrthonormalClasses",
     "PTFSpec",
     "PolynomialSpec",
     "RandomHierarchy",

@@ -51,7 +51,8 @@ How parameters are fitted:
                         by name.
   k_means.py            k_means: clusters of points.
   unit_features.py      Random units, centred and scaled: UnitFeatures, draw_features, best_rate.
-  losses.py             Loss, CROSS_ENTROPY, SQUARED, label_loss, LABEL_LOSSES.
+  losses.py             Loss, CROSS_ENTROPY, SQUARED, SQUARED_CLASSES, label_loss,
+                        LABEL_LOSSES.
   validation.py         num_fitted: how many examples are fitted while others are held out.
   share_batch.py        share_batch: a batch divided between devices.
 """
@@ -105,7 +106,14 @@ from hierjax.train.learners import (
     kernel_learner,
     shallow_learner,
 )
-from hierjax.train.losses import CROSS_ENTROPY, LABEL_LOSSES, SQUARED, Loss, label_loss
+from hierjax.train.losses import (
+    CROSS_ENTROPY,
+    LABEL_LOSSES,
+    SQUARED,
+    SQUARED_CLASSES,
+    Loss,
+    label_loss,
+)
 from hierjax.train.network import (
     Network,
     NetworkLayer,
@@ -148,6 +156,7 @@ __all__ = [
     "SCHEDULES",
     "SOLVERS",
     "SQUARED",
+    "SQUARED_CLASSES",
     "TARGETS",
     "Best",
     "BestOf",

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Integer, Shaped
 from hierjax.checks import (
     in_range,
     known,
+    one_hot,
     one_or_nan,
     require_classes,
     require_numbers,
@@ -91,6 +92,18 @@ def _squared_error(scores: Float[Array, "*N 1"], labels: Shaped[Array, "*N"]) ->
 
 SQUARED = Loss(_squared_error, _squared_error)
 """Squared error of values (N, 1) to labels (N,) that are numbers: regression."""
+
+
+def _squared_distance(
+    scores: Float[Array, "*N C"], labels: Integer[Array, "*N"]
+) -> Float[Array, "*N"]:
+    require_classes(labels, scores)
+    targets = one_hot(labels, scores.shape[-1], "labels", "classes")
+    return jnp.sum((scores - targets) ** 2, axis=-1) / 2
+
+
+SQUARED_CLASSES = Loss(_squared_distance, _wrong_class)
+"""Half the squared distance of scores (N, C) to one-hot classes (N,); mistakes as above."""
 
 
 def label_loss(name: str, last: int | None = None) -> Loss:

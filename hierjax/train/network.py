@@ -17,7 +17,8 @@ from hierjax.train.losses import CROSS_ENTROPY, Loss, require_suited
 
 PyTree = Any
 
-_LAYERWISE_METHODS = {
+_LAYERWISE_PARTS = {
+    "num_layers": "num_layers, the number of its layers",
     "embed": "embed(inputs), which makes the first layer's inputs",
     "layer": "layer(hidden, index), which applies layer `index` from 0",
     "readout": "readout(hidden), which makes the scores from the last layer's outputs",
@@ -149,6 +150,24 @@ class Network(_ModuleLayer):
         """Returns the outputs of the module, such as class scores (N, C), on inputs (N, ...)."""
         return self._apply(params.variables, inputs)
 
+    def hidden(
+        self, params: TrainedNetwork, inputs: Shaped[Array, "N ..."]
+    ) -> list[Shaped[Array, "N ..."]]:
+        """Returns what each hidden layer makes of inputs (N, ...), first layer first.
+
+        The list is empty where the module is not made of layers as `network_layers` wants them.
+        """
+        if _missing(self.module):
+            return []
+
+        def outputs(module, hidden):
+            found = [module.embed(hidden)]
+            for index in range(module.num_layers):
+                found.append(module.layer(found[-1], index))
+            return found[1:]
+
+        return cast(list, self.module.apply(params.variables, inputs, method=outputs))
+
     def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
         return {"variables": self._init_module(key, inputs, None), "head": None}
 
@@ -246,9 +265,7 @@ def network_layers(
     Raises:
       ValueError: the module lacks `num_layers` or one of the methods.
     """
-    missing = [text for name, text in _LAYERWISE_METHODS.items() if not hasattr(module, name)]
-    if not hasattr(module, "num_layers"):
-        missing.insert(0, "num_layers, the number of its layers")
+    missing = _missing(module)
     if missing:
         raise ValueError(
             f"{type(module).__name__} cannot be trained layer by layer, because it lacks "
@@ -257,6 +274,11 @@ def network_layers(
     return tuple(
         NetworkLayer(module, descent, index, loss=loss) for index in range(module.num_layers)
     )
+
+
+def _missing(module: nn.Module) -> list[str]:
+    """Returns what a module lacks to be made of layers, in words."""
+    return [text for name, text in _LAYERWISE_PARTS.items() if not hasattr(module, name)]
 
 
 def merge_variables(trained: Sequence[Any]) -> PyTree:

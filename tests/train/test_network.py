@@ -12,7 +12,7 @@ from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
-from hierjax.train.network import Network, merge_variables, network_layers
+from hierjax.train.network import Network, TrainedNetwork, merge_variables, network_layers
 
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
 STACK = ConvStack((2, 2, 2), 4, 4, 16)
@@ -41,6 +41,19 @@ def test_a_network_learns_end_to_end(batch):
     assert accuracy(forward(layers, params, batch.inputs), batch) > 0.9
     assert params[0].num_steps == 300
     np.testing.assert_allclose(params[0].learning_rate, 0.01)
+
+
+def test_a_network_tells_what_its_hidden_layers_make_of_the_inputs(batch):
+    network = Network(STACK, DESCENT)
+    variables = STACK.init(KEY, batch.inputs)
+    trained = TrainedNetwork(variables, None, jnp.float32(0), jnp.int32(0))
+    hidden = network.hidden(trained, batch.inputs)
+    assert [each.shape for each in hidden] == [(512, 4, 16), (512, 2, 16), (512, 1, 16)]
+    scores = STACK.apply(variables, hidden[-1], method="readout")
+    np.testing.assert_array_equal(scores, network.apply(trained, batch.inputs))
+    again = STACK.apply(variables, hidden[0], 1, method="layer")
+    np.testing.assert_array_equal(again, hidden[1])
+    assert Network(nn.Dense(3), DESCENT).hidden(trained, batch.inputs) == []
 
 
 def test_layers_learn_one_at_a_time(batch, stack):
