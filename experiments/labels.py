@@ -8,7 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from hierjax.measure import label_report
+from experiments.collapse import add_collapse, curves
+from hierjax.measure import label_collapse, label_report
 from hierjax.models import ResidualStack, check_stack
 from hierjax.runs import (
     LayerwiseExperiment,
@@ -130,6 +131,15 @@ def test_error(layers, data, below, params):
     return 1 - accuracy(layers, data, below, params).mean()
 
 
+def collapse(features, data):
+    """How examples, or locations, gather around the signs of their labels in the stream."""
+    rows, labels = (x.reshape(-1, x.shape[-1]) for x in (features, data.test.labels))
+    return label_collapse(rows, labels)
+
+
+add_collapse(MEASURES, lambda data: data.test.inputs, collapse)
+
+
 def headline(request: Request) -> str:
     """What is about to be run."""
     task, stack = request.task, request.stack
@@ -161,6 +171,7 @@ def summarize(request: Request, results: Results) -> dict:
         # Expected share of test inputs that are among the train inputs of some block.
         "seen": float(-np.expm1(-drawn * 2.0**-request.task.num_bits)),
         "chance": blocks[0].measured["labels"]["chance"].mean(axis=0).tolist(),
+        "collapse": curves(results),
         "baselines": {n: _baseline(*each) for n, each in results.items() if n != "layerwise"},
         "seconds": total_seconds(blocks),
     }

@@ -20,9 +20,17 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from experiments.collapse import add_collapse, curves
 from experiments.runner import run
 from hierjax.checks import one_hot
-from hierjax.measure import error_rate, finite_spread, layer_report, spread, squared_loss
+from hierjax.measure import (
+    class_collapse,
+    error_rate,
+    finite_spread,
+    layer_report,
+    spread,
+    squared_loss,
+)
 from hierjax.runs import (
     ERROR,
     MOST_TRAIN,
@@ -223,6 +231,15 @@ _separation("between_min", "between", "{mean:.2f}")
 _separation("purity", "purity", "{mean:.4f}")
 
 
+def collapse(features, data):
+    """How strings gather around their classes; a string's features are those of all its patches."""
+    rows = features.reshape(features.shape[0], -1)
+    return class_collapse(rows, data.test.labels, data.grammar.spec.num_classes)
+
+
+add_collapse(MEASURES, lambda data: data.test.inputs, collapse)
+
+
 def headline(request: Request) -> str:
     """What is about to be run."""
     spec = request.spec
@@ -252,6 +269,7 @@ def summarize(request: Request, results: Results) -> dict:
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
         "levels": levels,
+        "collapse": curves(results),
         "conditions": _conditions(results[request.learner]),
     }
 

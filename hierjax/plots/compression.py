@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from hierjax.plots.style import STYLE, plain, read_summary
 
@@ -50,6 +51,8 @@ def draw_compression(axis, curves: dict, colours: Mapping[str, str]) -> None:
         if len(measures["compression"]) > 1:
             _draw_curve(axis, measures["compression"], colours[name], log=True, label=plain(name))
     axis.set(yscale="log", ylabel="compression")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     axis.legend(frameon=False, fontsize=7)
 
 

@@ -6,11 +6,12 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from hierjax.plots.compression import draw_compression
 from hierjax.plots.style import STYLE, read_summary
 
 
 def label_figure(folder: str | os.PathLike) -> Figure:
-    """Draws the accuracy of each level of labels after each block, and of the other learners.
+    """Draws accuracies after each block and of the other learners, and compression by block.
 
     Args:
       folder: run folder of an experiment on label hierarchies.
@@ -23,16 +24,19 @@ def label_figure(folder: str | os.PathLike) -> Figure:
     levels = np.arange(1, blocks.shape[1] + 1)
     cell = 0.42
     with matplotlib.rc_context(STYLE):
-        widths = [cell * len(levels), cell * len(levels)]
+        widths = [cell * len(levels), cell * len(levels), 2.2]
         height = cell * max(len(blocks), 4)
-        figure = Figure(figsize=(sum(widths) + 3.4, height + 1.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        figure = Figure(figsize=(sum(widths) + 4, height + 1.2), layout="constrained")
+        left, right, compression = figure.subplots(1, 3, width_ratios=widths)
         _draw_accuracies(left, blocks, levels, np.arange(1, len(blocks) + 1))
         left.set_ylabel("blocks trained")
         left.set_title(f"layerwise, {summary['num_seeds']} seeds")
         image = _draw_accuracies(right, others, levels, list(rows))
         right.set_title("the other learners")
         figure.colorbar(image, ax=[left, right], label="accuracy, fresh inputs")
+        colours = {name: f"C{place}" for place, name in enumerate(summary["collapse"])}
+        draw_compression(compression, summary["collapse"], colours)
+        compression.set_xlabel("block")
     return figure
 
 

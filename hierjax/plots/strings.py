@@ -8,13 +8,14 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from hierjax.plots.compression import draw_compression
 from hierjax.plots.style import STYLE, plain, read_summary
 
 _PLANE = 1.5
 
 
 def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """Draws errors after each layer and of all learners, and embeddings of each level.
+    """Draws errors and compression after each layer, errors of all learners, and embeddings.
 
     Args:
       folder: run folder of the layerwise experiment on random hierarchies.
@@ -27,9 +28,12 @@ def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> F
         compares = len(summary["learners"]) > 1
         width = max(1.3, 0.33 * len(summary["learners"]))
         widths = [1.3] + [width] * compares + [1] * depth
-        figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 2.8), layout="constrained")
-        axes = figure.subplots(1, len(widths), width_ratios=widths)
+        figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 3.2), layout="constrained")
+        grid = figure.add_gridspec(2, len(widths), width_ratios=widths)
+        rows = [0] + [slice(None)] * (len(widths) - 1)
+        axes = [figure.add_subplot(grid[row, column]) for column, row in enumerate(rows)]
         _draw_layers(axes[0], summary, colours[summary["learner"]])
+        draw_compression(figure.add_subplot(grid[1, 0]), summary["collapse"], colours)
         if compares:
             _draw_learners(axes[1], summary, colours)
         planes = axes[1 + compares :]
@@ -51,8 +55,7 @@ def _draw_layers(axis, summary: dict, colour: str) -> None:
     axis.plot(layers, errors, color=colour, alpha=0.3, linewidth=0.8)
     axis.plot(layers, errors.mean(axis=1), color=colour, marker="o", markersize=4)
     axis.set_xticks(layers)
-    axis.set_xlabel("layers trained")
-    axis.set_ylabel("test error, unseen strings")
+    axis.set_ylabel("test error")
     axis.set_title(f"{plain(summary['learner'])}, {summary['num_seeds']} grammars")
     _mark_chance(axis, summary)
 

@@ -16,6 +16,13 @@ def check_accuracies(axes, summary, learners):
     assert ticks_of(others.get_yticklabels()) == [*names, "chance"]
     assert ticks_of(others.get_xticklabels()) == ["1", "2"]
     assert blocks.get_xlabel() == others.get_xlabel() == "level of the labels"
+    curves = {line.get_label(): line.get_ydata() for line in axes[2].lines}
+    several = [n for n, each in summary["collapse"].items() if len(each["compression"]) > 1]
+    assert several[0] == "layerwise"
+    for name in several:
+        rows = [each["per_seed"] for each in summary["collapse"][name]["compression"]]
+        found = curves[name.replace("_", " ")]
+        np.testing.assert_allclose(found, np.exp(np.log(rows).mean(axis=1)))
 
 
 BAD_HIERARCHIES = {
@@ -76,6 +83,14 @@ class TestLabelHierarchy(ExperimentLaws):
         assert summary["accuracy"][1][1] > 0.95
         assert summary["accuracy_min_label"][1][1] <= summary["accuracy"][1][1]
         assert all(0.5 <= chance < 0.6 for chance in summary["chance"])
+        found = summary["collapse"]["layerwise"]
+        # The stream has 8 signs, and the labels that are known, of which some may be the same.
+        for block, rank in enumerate(found["rank"], 1):
+            assert 8 <= min(rank["per_seed"]) <= rank["max"] <= 8 + 4 * block
+        # The means of both signs are opposite where a label is known.
+        first, last = (each["mean"] for each in found["discrimination"])
+        assert first < 1.7 < last < 2.01
+        assert found["compression"][1]["max"] < found["compression"][0]["mean"]
         assert set(summary["seconds"]) == {"compile", "run"}
         assert set(summary["tuning"]) >= {"penalty", "shallow_width", "learning_rates"}
 

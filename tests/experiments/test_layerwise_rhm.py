@@ -106,6 +106,21 @@ class TestLayerwiseRHM(ExperimentLaws):
             assert 0.25 < level["purity"] <= 1
             assert 0 < level["between_min"] <= level["between_mean"]
 
+    def test_strings_gather_around_their_classes_layer_by_layer(self, finished):
+        """Each level up, a symbol has half as many roots that it may stem from."""
+        found = jobs.summary_of(finished[0])["collapse"]
+        assert set(found) == {"layerwise", "end_to_end"}
+        for learner in found.values():
+            compression = [each["mean"] for each in learner["compression"]]
+            assert len(compression) == len(learner["rank"]) == 3
+            assert compression[0] > 2 * compression[1] > 4 * compression[2]
+        assert found["layerwise"]["compression"][2]["max"] < 0.2
+        assert found["layerwise"]["discrimination"][2]["mean"] > 0.8
+        # Embeddings of V - 1 numbers at each of 4, 2 and 1 places; on top C shares that add up.
+        assert [each["mean"] for each in found["layerwise"]["rank"]] == [12, 6, 3]
+        lines = [line for line in finished[1].out.splitlines() if line.startswith("end_to_end ")]
+        assert [line.split()[1] for line in lines] == ["1", "2", "3"]
+
     def test_the_other_learners_learn(self, finished):
         """At rates a hundredth of theirs, or a ridge of 10, they err on .3 to .5 of the strings."""
         learners = jobs.summary_of(finished[0])["learners"]
@@ -118,7 +133,7 @@ class TestLayerwiseRHM(ExperimentLaws):
             assert learner["train_loss"] < 0.2
 
     def check_figure(self, axes, summary):
-        layers, learners, *planes = axes
+        layers, learners, *planes, compression = axes
         colour = STRING_LEARNERS["layerwise"].colour
         *seeds, mean = lines_of(layers, colour)
         assert len(seeds) == 3
@@ -133,6 +148,10 @@ class TestLayerwiseRHM(ExperimentLaws):
             assert np.mean(mean.get_xdata()) == pytest.approx(place)
         titles = [axis.get_title() for axis in planes]
         assert titles == [f"layer {k + 1}: symbols of level {2 - k}" for k in range(3)]
+        for name in ("layerwise", "end_to_end"):
+            *_, mean = lines_of(compression, STRING_LEARNERS[name].colour)
+            rows = [each["per_seed"] for each in summary["collapse"][name]["compression"]]
+            np.testing.assert_allclose(mean.get_ydata(), np.exp(np.log(rows).mean(axis=1)))
         for axis in planes:
             assert sum(len(each.get_offsets()) for each in axis.collections) + sum(
                 len(line.get_xdata()) for line in axis.lines
