@@ -20,19 +20,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.collapse import add_collapse, curves
+from experiments.collapse import curves
 from experiments.runner import run
-from hierjax.checks import one_hot
+from experiments.strings import MEASURES, condition_notes, conditions
 from hierjax.measure import (
-    class_collapse,
-    error_rate,
-    finite_spread,
-    layer_report,
     spread,
-    squared_loss,
 )
 from hierjax.runs import (
-    ERROR,
     MOST_TRAIN,
     PRESETS,
     STRING_LEARNERS,
@@ -47,7 +41,6 @@ from hierjax.runs import (
     data_mesh,
     described,
     draw_strings,
-    measures,
     nested,
     obstacle,
     seed_mesh,
@@ -63,8 +56,7 @@ from hierjax.tasks import (
     check_split,
     require_filled,
 )
-from hierjax.theory import first_patches, predicted_num_train
-from hierjax.train import ClusterLayer, Network, PatchLayer, class_scores, forward
+from hierjax.theory import predicted_num_train
 
 LAYERWISE = ("layerwise", "one_step")
 _TRAIN_MULTIPLE = 4.0
@@ -165,81 +157,6 @@ def _others(request: Request) -> list[str]:
     return [name for name in STRING_LEARNERS if request.baselines and name not in LAYERWISE]
 
 
-MEASURES = measures()
-
-
-@MEASURES.add("test_error", column="test error (worst)", text=ERROR)
-def test_error(layers, data, below, params):
-    """Share of wrong classes on unseen strings."""
-    scores = class_scores(layers, (*below, params), data.test.inputs)
-    return error_rate(scores, data.test.labels)
-
-
-@MEASURES.add("train_loss", column="train loss", text="{mean:.4f}")
-def train_loss(layers, data, below, params):
-    """Loss on the train strings, of the kind that is minimised, of a whole learner."""
-    if len(below) < len(layers) - 1:
-        return None
-    scores = class_scores(layers, (*below, params), data.train.inputs)
-    if isinstance(layers[-1], Network):
-        return layers[-1].loss.per_example(scores, data.train.labels).mean()
-    return squared_loss(scores, data.train.labels)
-
-
-@MEASURES.add("num_unseen")
-def num_unseen(layers, data, below, params):
-    """Number of unseen test strings that were found."""
-    return data.num_unseen
-
-
-@MEASURES.add("layer")
-def layer(layers, data, below, params):
-    """How the outputs of a layer that reads patches gather around their symbols."""
-    if not isinstance(layers[0], PatchLayer | ClusterLayer):
-        return None
-    own, level = layers[len(below)], len(layers) - 1 - len(below)
-    hidden = forward(layers, below, data.test.inputs)
-    scores, embeddings = own.class_scores(params, hidden), own.apply(params, hidden)
-    if isinstance(own, ClusterLayer):
-        embeddings = one_hot(embeddings, own.num_clusters)
-    num_symbols = data.grammar.spec.symbols(level)
-    return dataclasses.asdict(layer_report(scores, embeddings, data.test, level, num_symbols))
-
-
-@MEASURES.add("first_patches")
-def of_first_patches(layers, data, below, params):
-    """The theorem's conditions of the patches that a layer reads."""
-    if not isinstance(layers[0], PatchLayer | ClusterLayer):
-        return None
-    level = len(layers) - 1 - len(below)
-    conditions = first_patches(data.grammar)
-    return {"coverage": conditions.coverage[level], "k_rho": conditions.k_rho[level]}
-
-
-def _separation(name: str, column: str, text: str) -> None:
-    """Declares a measure of how far embeddings tell symbols apart."""
-
-    @MEASURES.add(name, column=column, text=text)
-    def separation(layers, data, below, params):
-        """One number of `hierjax.measure.Separation`."""
-        measured = layer(layers, data, below, params)
-        return None if measured is None else measured["separation"][name]
-
-
-_separation("within_rms", "within", "{mean:.2f}")
-_separation("between_min", "between", "{mean:.2f}")
-_separation("purity", "purity", "{mean:.4f}")
-
-
-def collapse(features, data):
-    """How strings gather around their classes; a string's features are those of all its patches."""
-    rows = features.reshape(features.shape[0], -1)
-    return class_collapse(rows, data.test.labels, data.grammar.spec.num_classes)
-
-
-add_collapse(MEASURES, lambda data: data.test.inputs, collapse)
-
-
 def headline(request: Request) -> str:
     """What is about to be run."""
     spec = request.spec
@@ -270,7 +187,7 @@ def summarize(request: Request, results: Results) -> dict:
         "skipped": skipped(request),
         "levels": levels,
         "collapse": curves(results),
-        "conditions": _conditions(results[request.learner]),
+        "conditions": conditions(results[request.learner]),
     }
 
 
@@ -297,16 +214,6 @@ def _level(request: Request, index: int, result: Result) -> dict:
     }
 
 
-def _conditions(layers: list[Result]) -> dict[str, list[dict]]:
-    """The theorem's conditions at levels 1 to L, counted from the root, over seeds."""
-    found = [layer.measured["first_patches"] for layer in reversed(layers)]
-    coverage = [each["coverage"] for each in found]
-    with np.errstate(divide="ignore"):
-        kappa = [1 / each for each in coverage]
-    values = {"coverage": coverage, "kappa": kappa, "k_rho": [each["k_rho"] for each in found]}
-    return {name: [finite_spread(level) for level in levels] for name, levels in values.items()}
-
-
 def save(folder: RunFolder, results: Results) -> None:
     """Writes points and symbols of every level of the first seed, for the figure."""
     layers = [result.measured["layer"] for result in next(iter(results.values()))]
@@ -319,17 +226,10 @@ def notes(summary: dict) -> list[str]:
     """What to know of the table."""
     return [
         *(f"{name}: left out, {reason}" for name, reason in summary["skipped"].items()),
-        f"first patches of levels 1 to {len(summary['levels'])}: coverage "
-        f"{_means(summary, 'coverage')} (1 where all are as frequent, 0 where one never occurs), "
-        f"K_rho {_means(summary, 'k_rho')}",
+        *condition_notes(summary["conditions"]),
         f"errors on unseen strings, chance {summary['chance_error']:.3f}, "
         f"{summary['num_seeds']} seeds, on {summary['device']}",
     ]
-
-
-def _means(summary: dict, condition: str) -> str:
-    means = [level["mean"] for level in summary["conditions"][condition]]
-    return " ".join("inf" if mean is None else f"{mean:.2f}" for mean in means)
 
 
 def figure(folder: Path):

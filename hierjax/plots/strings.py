@@ -12,6 +12,7 @@ from hierjax.plots.compression import draw_compression
 from hierjax.plots.style import STYLE, plain, read_summary
 
 _PLANE = 1.5
+_CONDITIONS = {"coverage": "coverage", "k_rho": "$K_\\rho$"}
 
 
 def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
@@ -27,10 +28,11 @@ def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> F
         depth = len(summary["levels"])
         compares = len(summary["learners"]) > 1
         width = max(1.3, 0.33 * len(summary["learners"]))
-        widths = [1.3] + [width] * compares + [1] * depth
+        ranked = summary["conditions"]["rank_correlation"]
+        widths = [1.3] + [width] * compares + [1] * depth + [1.3] * bool(ranked)
         figure = Figure(figsize=(0.4 + 2.15 * sum(widths), 3.2), layout="constrained")
         grid = figure.add_gridspec(2, len(widths), width_ratios=widths)
-        rows = [0] + [slice(None)] * (len(widths) - 1)
+        rows = [0] + [slice(None)] * (compares + depth)
         axes = [figure.add_subplot(grid[row, column]) for column, row in enumerate(rows)]
         _draw_layers(axes[0], summary, colours[summary["learner"]])
         draw_compression(figure.add_subplot(grid[1, 0]), summary["collapse"], colours)
@@ -46,7 +48,20 @@ def layerwise_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> F
                 level["num_symbols"],
                 level["purity"],
             )
+        for row, (name, found) in enumerate(ranked.items()):
+            _draw_condition(figure.add_subplot(grid[row, -1]), summary, name, found["value"])
     return figure
+
+
+def _draw_condition(axis, summary: dict, name: str, correlation: float | None) -> None:
+    """Draws the error of each grammar against the least of a condition of the theorem."""
+    levels = np.array([level["per_seed"] for level in summary["conditions"][name]])
+    errors = summary["learners"][summary["learner"]]["test_error"]["per_seed"]
+    axis.plot(levels.min(axis=0), errors, "o", color="black", alpha=0.5, markersize=2)
+    axis.set_xlabel(f"least {_CONDITIONS[name]} of the levels")
+    axis.set_ylabel("test error")
+    if correlation is not None:
+        axis.set_title(f"rank correlation {correlation:.2f}")
 
 
 def _draw_layers(axis, summary: dict, colour: str) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import layerwise_rhm, sample_complexity
+from experiments import layerwise_rhm, sample_complexity, strings
 from hierjax.models import one_hot_strings
 from hierjax.runs import STRING_LEARNERS, SeedsTrainer
 from hierjax.train import CROSS_ENTROPY, Kernel, KernelRidge, class_scores
@@ -100,7 +100,7 @@ def test_a_measure_of_a_finished_run_trains_nothing(finished, tmp_path, monkeypa
     workdir = shutil.copytree(finished[0], tmp_path / "run")
     monkeypatch.setattr(SeedsTrainer, "fit_layer", lambda *_: pytest.fail("a layer is fitted"))
     fields = {"column": "confidence", "text": "{mean:.3f}!"}
-    with declared(layerwise_rhm.MEASURES, "confidence", confidence, **fields):
+    with declared(strings.MEASURES, "confidence", confidence, **fields):
         result = jobs.succeed("layerwise_rhm", workdir, *SMALL)
     before, after = jobs.summary_of(finished[0]), jobs.summary_of(workdir)
     table = [
