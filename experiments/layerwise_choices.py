@@ -60,9 +60,9 @@ class Request(SweepRequest):
         RandomHierarchySpec, num_classes=8, vocab_size=8, num_rules=4, branching=2, depth=3
     )
     train_multiples: tuple[float, ...] = setting(
-        (4.0, 8.0, 16.0, 32.0), least=1 / 64, most=2.0**20, ascending=True
+        (2.0, 4.0, 8.0, 16.0), least=1 / 64, most=2.0**20, ascending=True
     )
-    num_features: tuple[int, ...] = setting((128, 512, 2048), least=1, most=2**15, ascending=True)
+    num_features: tuple[int, ...] = setting((32, 128, 512), least=1, most=2**15, ascending=True)
     kernel_limit: bool = setting(True)
     penalties: tuple[float, ...] = setting((0.03, 1.0), above=0, ascending=True)
     bandwidth: float | None = setting(None, above=0)

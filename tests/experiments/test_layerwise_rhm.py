@@ -245,10 +245,10 @@ class TestRuns:
     @pytest.mark.parametrize(
         ("flags", "expected"),
         [
-            ({"preset": "paper"}, ("first", "rms", "gd")),
+            ({"preset": "paper"}, ("first", "sum", "ridge_gd")),
             (
                 {"preset": "paper", "solver": "ridge", "targets": "pooled"},
-                ("pooled", "rms", "ridge"),
+                ("pooled", "sum", "ridge"),
             ),
             ({}, ("concat", "pca", "gd")),
         ],
@@ -256,6 +256,18 @@ class TestRuns:
     def test_a_preset_yields_to_flags(self, flags, expected):
         config = layerwise_rhm.EXPERIMENT.make_request(**flags).config
         assert (config.targets, config.normalizer, config.solver) == expected
+
+    def test_one_step_and_k_means_are_measured_layer_by_layer(self, tmp_path):
+        flags = ("--learner=one_step", "--nobaselines", "--num_train=256")
+        finished = jobs.succeed(self.name, tmp_path, *self.flags[:4], *flags, self.flags[5])
+        summary = jobs.summary_of(tmp_path)
+        assert set(summary["learners"]) == set(summary["collapse"]) == {"one_step"}
+        assert "one step, layer 3 of 3" in finished.out
+        assert [level["num_symbols"] for level in summary["levels"]] == [4, 4, 4]
+        assert summary["levels"][0]["purity"] > 0.7
+        assert summary["levels"][2]["test_error"]["mean"] < 0.4
+        colour = STRING_LEARNERS["one_step"].colour
+        assert lines_of(layerwise_rhm.EXPERIMENT.figure(tmp_path).axes[0], colour)
 
     def test_a_bad_command_ends_in_one_line(self, tmp_path):
         refused = jobs.spawn(self.name, tmp_path / "run", "--num_sedes=3")

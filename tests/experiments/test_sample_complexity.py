@@ -37,6 +37,7 @@ BAD = {
     "--depth=0": "depth=0 must be numbers from 1",
     "--level=1": "level=1.0 must be above 0 and below 1",
     "--level=nan": "level=nan must be",
+    "--level_of=floor": "--level_of=floor: value should be one of <error|chance>",
     "--num_test=0": "num_test=0 must be from 1",
     "--workers=2 --num_devices=1": "num_devices=1 is of this process",
     "--coordinator=localhost:1": "Unknown command line flag 'coordinator'",
@@ -90,6 +91,16 @@ class TestSampleComplexity(ExperimentLaws):
         )
         difference = np.subtract(point["error"]["per_seed"], learner["test_error"]["per_seed"])
         assert np.abs(difference).max() * NUM_TEST <= 3.01
+
+    def test_a_level_may_be_a_share_of_chance(self, copy):
+        found = []
+        for flags in (("--level=0.35",), ("--level=0.4", "--level_of=chance")):
+            result = jobs.succeed(self.name, copy, *self.flags, *flags)
+            found.append(jobs.summary_of(copy)["thresholds"])
+        assert "n at error 0.4 of chance: " in result.out
+        for one, other in zip(*found, strict=True):
+            np.testing.assert_allclose([one["level"], other["level"]], 0.35)
+            assert one["value"] == other["value"] or abs(one["value"] / other["value"] - 1) < 1e-9
 
     def test_a_killed_sweep_is_finished_by_workers(self, finished, tmp_path):
         def is_half_measured():
