@@ -58,7 +58,7 @@ def test_first_weights_stay_as_they_were_drawn(trained):
     _, params = trained
     units = RandomUnits(136, "quadratic", 2, 0.5)
     for index, block in enumerate(params):
-        drawn = units.init(layer_key(KEY, index), jnp.zeros((1, 16)))["params"]
+        drawn = jax.jit(units.init)(layer_key(KEY, index), jnp.zeros((1, 16)))["params"]
         kept = block.variables["params"][f"blocks_{index}"]["first"]
         np.testing.assert_array_equal(kept["kernel"], drawn["kernel"])
 
@@ -74,13 +74,13 @@ def test_a_ridge_block_is_the_closed_form():
     stack = ResidualStack(8, 1, 20, "erf", None, clip=False)
     config = BlockConfig(solver="ridge", loss="square", penalty=0.1, accept="all")
     layer, batch = BlockLayer(stack, config, 0), TASK.sample(KEY, 300)
-    params = layer.fit(KEY, batch.inputs, batch.labels)
-    found = layer.apply(params, TEST.inputs)[:, -8:]
+    params = jax.jit(layer.fit)(KEY, batch.inputs, batch.labels)
+    found = jax.jit(layer.apply)(params, TEST.inputs)[:, -8:]
 
     units = RandomUnits(20, "erf", None, 0.5)
-    drawn = units.init(KEY, stack.embed(batch.inputs))
+    drawn = jax.jit(units.init)(KEY, stack.embed(batch.inputs))
     train_rows, test_rows = (
-        np.asarray(units.apply(drawn, stack.embed(x)), np.float64)
+        np.asarray(jax.jit(units.apply)(drawn, stack.embed(x)), np.float64)
         for x in (batch.inputs, TEST.inputs)
     )
     center = train_rows.mean(axis=0)
@@ -146,7 +146,7 @@ def test_blocks_climb_an_automaton_on_a_ring():
 
 
 def test_seeds_are_trained_side_by_side():
-    layers = residual_layers(STACK, BlockConfig(passes=2, batch_size=64))
+    layers = residual_layers(ResidualStack(8, 1, 136), BlockConfig(passes=2, batch_size=64))
     keys = jax.random.split(KEY, 2)
     many = jax.jit(jax.vmap(lambda key: train_layerwise(layers, fresh, key)))(keys)
     alone = jax.jit(lambda key: train_layerwise(layers, fresh, key))(keys[1])
