@@ -1,5 +1,7 @@
 """Every learner refuses examples that it would read wrongly, or fits nothing that could pass."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,6 +62,11 @@ REPRESENTATION = (RepresentationLayer(8, 4),)
 STRINGS = {"layers": patch_layers(SPEC), "network": CONV, "kernel": kernel_learner(SPEC)}
 
 
+@functools.partial(jax.jit, static_argnames="name")
+def train_strings(name, batch):
+    return train_layerwise(STRINGS[name], batch, KEY)
+
+
 def refuses(words, layers, inputs, labels):
     """One sentence that holds the words."""
     with pytest.raises(ValueError, match=words) as refusal:
@@ -91,14 +98,14 @@ def test_strings_and_classes(name, inputs, labels, words):
 def test_inside_of_jit_symbols_and_classes_out_of_range_leave_no_learner(shift):
     for name in ("layers", "network"):
         batch = Batch(INPUTS + shift[0], LABELS + shift[1], ())
-        params = jax.jit(lambda batch: train_layerwise(STRINGS[name], batch, KEY))(batch)  # noqa: B023
+        params = train_strings(name, batch)
         scores = class_scores(STRINGS[name], params, INPUTS)
         assert jnp.isnan(scores).all()
 
 
 def test_strings_out_of_range_have_no_scores():
     layers = STRINGS["layers"]
-    params = train_layerwise(layers, BATCH, KEY)
+    params = train_strings("layers", Batch(INPUTS, LABELS, ()))
     scores = jax.jit(lambda inputs: forward(layers, params, inputs))(INPUTS.at[3, 2].set(4))
     np.testing.assert_array_equal(jnp.isnan(scores).all(axis=1), np.arange(48) == 3)
     for inputs, words in (
