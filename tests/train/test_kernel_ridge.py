@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,14 +83,16 @@ def test_a_gram_matrix_without_factor_gets_more_ridge():
     assert errs < 0.1
 
 
-def ntk_machine(**changes):
-    def gram(points, others, distance):
-        return fully_connected_kernels(points, others, weight_std=2**0.5).ntk
+def ntk_gram(points, others, distance):
+    return fully_connected_kernels(points, others, weight_std=2**0.5).ntk
 
-    kernels = (Kernel("relu", gram),)
+
+def ntk_machine(**changes):
+    kernels = (Kernel("relu", ntk_gram),)
     return KernelRidge(lambda x: x, lambda y: y[:, None], SQUARED, kernels, **changes)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def sphere(num_examples, dim=5):
     points = jax.random.normal(jax.random.key(3), (num_examples, dim))
     return points * dim**0.5 / jnp.linalg.norm(points, axis=1, keepdims=True)
@@ -99,12 +103,12 @@ def test_regression_with_an_ntk_is_the_closed_form():
     labels = inputs[:, 0] * inputs[:, 1] + 3
     learner = ntk_machine(ridges=(0.01,))
     params = jax.jit(learner.fit)(KEY, inputs, labels)
-    gram = np.asarray(fully_connected_kernels(inputs, inputs, weight_std=2**0.5).ntk, np.float64)
+    ntk = jax.jit(lambda points, others: ntk_gram(points, others, None))
+    gram = np.asarray(ntk(inputs, inputs), np.float64)
     ridge = 0.01 * np.trace(gram) / 50
     weights = np.linalg.solve(gram + ridge * np.eye(50), labels - labels.mean())
-    cross = fully_connected_kernels(new, inputs, weight_std=2**0.5).ntk
-    expected = np.asarray(cross, np.float64) @ weights + labels.mean()
-    np.testing.assert_allclose(learner.apply(params, new)[:, 0], expected, atol=1e-4)
+    expected = np.asarray(ntk(new, inputs), np.float64) @ weights + labels.mean()
+    np.testing.assert_allclose(jax.jit(learner.apply)(params, new)[:, 0], expected, atol=1e-4)
 
 
 def test_double_precision_is_computed_in_and_must_be_enabled():
@@ -115,9 +119,10 @@ def test_double_precision_is_computed_in_and_must_be_enabled():
         inputs = sphere(40).astype(jnp.float32)
         labels = jnp.prod(inputs[:, :3], axis=1)
         learner = ntk_machine(ridges=(1e-10,), dtype="float64")
-        params = learner.fit(KEY, inputs, labels)
+        params = jax.jit(learner.fit)(KEY, inputs, labels)
         assert params.weights.dtype == jnp.float64
-        np.testing.assert_allclose(learner.apply(params, inputs)[:, 0], labels, atol=1e-6)
+        scores = jax.jit(learner.apply)(params, inputs)
+        np.testing.assert_allclose(scores[:, 0], labels, atol=1e-6)
 
 
 def test_gram_matrices_of_many_examples_take_much_memory():
