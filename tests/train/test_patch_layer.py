@@ -48,7 +48,7 @@ def conditional_means(batch, positions):
 def test_first_layer_is_a_table_of_conditional_means(targets, groups):
     batch = batch_of(400)
     layer = patch_layers(SPEC, dataclasses.replace(SMALL, targets=targets))[0]
-    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    params = jax.jit(layer.fit)(jax.random.key(0), batch.inputs, batch.labels)
     assert params["readout"].shape == (len(groups), 16, 3)
     for table, positions in zip(params["readout"], groups, strict=True):
         np.testing.assert_allclose(table, conditional_means(batch, positions), atol=1e-5)
@@ -60,8 +60,8 @@ def test_embeddings_are_centred_and_scaled(targets, normalizer):
     batch = batch_of(500)
     config = dataclasses.replace(SMALL, targets=targets, normalizer=normalizer)
     layer = patch_layers(SPEC, config)[0]
-    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
-    embeddings = layer.apply(params, batch.inputs)
+    params = jax.jit(layer.fit)(jax.random.key(0), batch.inputs, batch.labels)
+    embeddings = jax.jit(layer.apply)(params, batch.inputs)
     assert embeddings.shape == (500, 4, layer.embedding_dim)
     flat = np.asarray(embeddings, np.float64).reshape(-1, layer.embedding_dim)
     np.testing.assert_allclose(flat.mean(0), 0, atol=1e-5)
@@ -77,7 +77,7 @@ def test_embeddings_are_centred_and_scaled(targets, normalizer):
 def test_pca_keeps_the_main_directions():
     batch = batch_of(500)
     layer = patch_layers(SPEC, SMALL)[0]
-    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
+    params = jax.jit(layer.fit)(jax.random.key(0), batch.inputs, batch.labels)
     tables = np.concatenate(np.asarray(params["readout"], np.float64), axis=1)
     inputs = np.asarray(batch.inputs).astype(int)
     scores = tables[(inputs[:, 0::2] * 4 + inputs[:, 1::2]).ravel()]
@@ -173,7 +173,7 @@ def test_training_maps_over_seeds():
     keys = jax.random.split(jax.random.key(0), 3)
     many = jax.jit(jax.vmap(scores))(keys)
     for lane in range(3):
-        np.testing.assert_allclose(many[lane], jax.jit(scores)(keys[lane]), atol=2e-3)
+        np.testing.assert_allclose(many[lane], scores(keys[lane]), atol=2e-3)
 
 
 @pytest.mark.parametrize(
