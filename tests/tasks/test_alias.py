@@ -34,7 +34,9 @@ def check_row(probabilities, table):
 
 
 WEIGHTS = hnp.arrays(
-    np.float32, st.integers(1, 70), elements=st.floats(0, 1, width=32, allow_subnormal=False)
+    np.float32,
+    st.sampled_from([1, 2, 3, 7, 8, 9, 33, 64, 70]),
+    elements=st.floats(0, 1, width=32, allow_subnormal=False),
 )
 
 

@@ -16,10 +16,7 @@ SPEC = BrainDumpSpec(
 KEY = jax.random.key(1)
 CORNERS = np.array(list(itertools.product([-1, 1], repeat=6)), np.float32)
 
-# Compiling takes longer than running.
-draw = jax.jit(
-    draw_brain_dump, static_argnums=1, compiler_options={"xla_backend_optimization_level": 0}
-)
+draw = jax.jit(draw_brain_dump, static_argnums=1)
 sample = jax.jit(BrainDump.sample, static_argnums=2)
 sample_gates = jax.jit(BrainDump.gates, static_argnums=2)
 

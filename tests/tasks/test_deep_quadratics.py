@@ -3,7 +3,7 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierjax.tasks.deep_quadratics import (
@@ -43,9 +43,13 @@ def test_labels_are_sums_of_products_of_inputs():
     np.testing.assert_allclose(batch.labels, sum(pairs + fours) / 2, rtol=1e-6)
 
 
+draw = jax.jit(draw_deep_quadratic, static_argnums=1)
+
+
+@settings(max_examples=12)  # Each is another program.
 @given(specs())
 def test_drawn_terms_are_products_of_two_lower_ones(spec):
-    levels = [term_sets(level) for level in draw_deep_quadratic(KEY, spec).levels]
+    levels = [term_sets(level) for level in draw(KEY, spec).levels]
     assert len(levels) == spec.depth
     lower = [frozenset([index]) for index in range(spec.num_inputs)]
     for number, level in enumerate(levels, 1):
@@ -130,5 +134,5 @@ def test_sizes_that_no_target_has_are_refused(sizes, words):
 
 
 def test_deep_quadratics_obey_the_laws_of_tasks():
-    check_task_laws(lambda key: draw_deep_quadratic(key, DeepQuadraticSpec(9, 5, 2)))
+    check_task_laws(lambda key: draw(key, DeepQuadraticSpec(9, 5, 2)))
     check_task_laws(lambda key: deep_quadratic(7, EXAMPLE))

@@ -182,12 +182,7 @@ def test_noise_has_its_standard_deviation_and_changes_labels_alone(many):
 def test_polynomials_obey_the_laws_of_tasks():
     """To rounding: products of matrices are added up in an order that depends on their sizes."""
     spec = PolynomialSpec(3, 2, 2, noise=0.1)
-    # Compiling takes longer than running.
-    draw = jax.jit(
-        lambda key: draw_low_rank_polynomial(key, spec),
-        compiler_options={"xla_backend_optimization_level": 0},
-    )
-    check_task_laws(draw, atol=1e-5)
+    check_task_laws(jax.jit(lambda key: draw_low_rank_polynomial(key, spec)), atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,11 @@ def test_laws_of_tasks_with_probabilities():
     spec = SPECS["levels"]
 
     def draw(key):
-        weights = [
-            jax.random.dirichlet(jax.random.fold_in(key, 9 + level), jnp.ones(m), (symbols,))
-            for level, (symbols, m) in enumerate(((3, 2), (5, 3), (4, 1)))
+        parts = [
+            jax.random.uniform(jax.random.fold_in(key, 9 + level), sizes, minval=0.1)
+            for level, sizes in enumerate(((3, 2), (5, 3), (4, 1)))
         ]
+        weights = [each / each.sum(axis=1, keepdims=True) for each in parts]
         return draw_random_hierarchy(key, spec, weights, jnp.array([0.2, 0.5, 0.3]))
 
     check_task_laws(draw)
