@@ -29,22 +29,29 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize(("spec", "steps"), SPECS.values(), ids=SPECS)
-@pytest.mark.parametrize("weighted", [False, True], ids=["uniform", "weighted"])
-def test_strings_are_those_of_the_same_choices_level_by_level(spec, steps, weighted):
+# Chosen among by an alias table of each step, whatever the types of symbols are.
+WEIGHTED = ["one level", "five levels", "sizes that differ", "joint choices too many"]
+
+
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    [*((name, False) for name in SPECS), *((name, True) for name in WEIGHTED)],
+)
+def test_strings_are_those_of_the_same_choices_level_by_level(name, weighted):
+    spec, steps = SPECS[name]
     assert joint_steps(spec) == steps
     weights = random_weights(spec) if weighted else None
     grammar, key = draw_random_hierarchy(jax.random.key(0), spec, weights), jax.random.key(1)
-    batch = grammar.sample(key, 100)
-    chosen = [
-        taken_rules(rules, batch.latents[level], batch.latents[level + 1])
-        for level, rules in enumerate(grammar.rules)
-    ]
-    plain = grammar.expand(batch.labels, chosen)
-    jax.tree.map(np.testing.assert_array_equal, batch, plain)
-    assert batch.inputs.dtype == plain.inputs.dtype
+    batch = jax.device_get(grammar.sample(key, 100))
+    np.testing.assert_array_equal(batch.latents[0][:, 0], batch.labels)
+    for rules, parents, children in zip(
+        grammar.rules, batch.latents[:-1], batch.latents[1:], strict=True
+    ):
+        taken_rules(rules, parents, children)  # There is one for each node.
+    np.testing.assert_array_equal(batch.inputs, batch.latents[-1])
     alone = jax.jit(lambda key: grammar.sample(key, 100).inputs)(key)
-    np.testing.assert_array_equal(alone, plain.inputs)
+    np.testing.assert_array_equal(alone, batch.inputs)
+    assert alone.dtype == batch.inputs.dtype == grammar.rules[-1].dtype
 
 
 def random_weights(spec):
