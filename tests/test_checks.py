@@ -154,13 +154,15 @@ def test_integers_make_the_kernels_that_floats_make():
     """Squares and products of int8 overflow at 128."""
     points = jax.random.randint(jax.random.key(0), (6, 5), -100, 100).astype(jnp.int8)
     exact = np.asarray(points, np.float64)
+    kernels = jax.jit(
+        lambda points, **network: theory.fully_connected_kernels(points, points, **network),
+        static_argnames=("activation", "depth"),
+    )
     for kernel in ("relu", "erf", "cosine"):
-        small = theory.fully_connected_kernels(points, points, activation=kernel)
-        large = theory.fully_connected_kernels(
-            jnp.float32(exact), jnp.float32(exact), activation=kernel
-        )
+        small = kernels(points, activation=kernel)
+        large = kernels(jnp.float32(exact), activation=kernel)
         np.testing.assert_array_equal(small.ntk, large.ntk)
-    linear = theory.fully_connected_kernels(points, points, depth=0).nngp
+    linear = kernels(points, depth=0).nngp
     np.testing.assert_allclose(linear, exact @ exact.T / 5, rtol=1e-5)
     gram = train.radial_kernels(("rbf",), (1.0,))[0].gram(points, points, jnp.float32(100))
     distances = ((exact[:, None] - exact[None]) ** 2).sum(-1)
@@ -187,9 +189,9 @@ def test_embeddings_and_symbols_go_together():
         refuses("symbols are from 1 to 4", function, SCORES, CLASSES + 1, 4)
         refuses(r"symbols have shape \(3,\)", function, SCORES, CLASSES[:3], 4)
         refuses("type float32", function, SCORES, CLASSES * 1.0, 4)
-    measured = measure.separation(SCORES.at[0, 0].set(NAN), CLASSES, 4)
-    assert jnp.isnan(measured.purity)
-    unseen = jax.jit(lambda symbols: measure.separation(SCORES, symbols, 4))(CLASSES + 1)
+    separation = jax.jit(lambda *each: measure.separation(*each, 4))
+    assert jnp.isnan(separation(SCORES.at[0, 0].set(NAN), CLASSES).purity)
+    unseen = separation(SCORES, CLASSES + 1)
     assert jnp.isnan(jnp.stack(jax.tree.leaves(unseen))).all()
 
 
