@@ -97,17 +97,26 @@ def command(experiment, workdir, *flags):
     return [sys.executable, "-m", f"experiments.{experiment}", f"--workdir={workdir}", *flags]
 
 
-def spawn(experiment, workdir, *flags, env=None):
-    """Runs a command in a process of its own."""
-    arguments = command(experiment, workdir, *flags)
+def environment(**options):
+    """Of a command in a process of its own, which finds the programs that this one has compiled."""
+    return os.environ | {"JAX_NUM_CPU_DEVICES": str(jax.device_count())} | options
+
+
+def spawn(experiment, workdir, *flags, **options):
+    """Runs a command in a process of its own, with these options in its environment."""
+    arguments, env = command(experiment, workdir, *flags), environment(**options)
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, env=env, check=False)
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def kill_when(is_time, arguments, env=None):
+def kill_when(is_time, arguments):
     """Kills a command as soon as it is time."""
     process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env
+        arguments,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
     )
     while not is_time() and process.poll() is None:
         time.sleep(0.002)

@@ -1,5 +1,3 @@
-import os
-
 import numpy as np
 
 from hierjax.runs import STRING_LEARNERS
@@ -109,9 +107,8 @@ class TestSampleComplexity(ExperimentLaws):
 
         half = len(jobs.events_of(finished[0], "chunk")) // 2
 
-        env = os.environ | {"JAX_NUM_CPU_DEVICES": "8"}
         arguments = jobs.command(self.name, tmp_path, *self.flags, "--num_devices=1")
-        jobs.kill_when(is_half_measured, arguments, env)
+        jobs.kill_when(is_half_measured, arguments)
         assert not (tmp_path / "summary.json").exists()
         before = len(jobs.events_of(tmp_path, "chunk"))
         result = jobs.spawn(self.name, tmp_path, *self.flags, "--workers=2")
