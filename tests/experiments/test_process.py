@@ -1,6 +1,5 @@
 """A command as a process: what may befall it from outside."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -9,11 +8,10 @@ import time
 import pytest
 
 from hierjax.runs import RunFolder, SeedsTrainer
-from tests.experiments import jobs
+from tests.experiments import jobs, test_layerwise_rhm
 
-NAME = "staircase"
-FLAGS = ("--num_inputs=6", "--degree=3", "--num_steps=40", "--num_blocks=2", "--num_seeds=2")
-FLAGS += ("--num_devices=1", "--width=16", "--block_width=16", "--num_test=500", "--num_probes=500")
+NAME = test_layerwise_rhm.TestRuns.name
+FLAGS = (*test_layerwise_rhm.TestRuns.alone, "--num_devices=1")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,9 @@ def test_a_signal_ends_a_command_in_one_line(finished, tmp_path, number, word, c
     """Sent while it imports, and while it compiles; afterwards the same command goes on."""
     arguments = jobs.command(NAME, tmp_path / "run", *FLAGS)
     pipe = subprocess.PIPE
-    process = subprocess.Popen(arguments, cwd=jobs.ROOT, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(
+        arguments, cwd=jobs.ROOT, stdout=pipe, stderr=pipe, text=True, env=jobs.environment()
+    )
     while moment == "run" and not (tmp_path / "run" / "metrics.jsonl").exists():
         time.sleep(0.01)
     if moment == "import":
@@ -53,7 +53,7 @@ def test_a_signal_ends_a_command_in_one_line(finished, tmp_path, number, word, c
 
 def test_no_stream_takes_a_result_away(finished, tmp_path):
     """Its output goes to a full disk, in ASCII, and its other streams are closed."""
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    environment = jobs.environment(PYTHONIOENCODING="ascii")
     with open("/dev/full", "w") as full:
         arguments = jobs.command(NAME, tmp_path / "run", *FLAGS)
         closing = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *arguments]
@@ -76,7 +76,7 @@ def test_options_of_jax_and_matplotlib_in_the_environment_change_nothing(finishe
         "MPLBACKEND": "nonsense",
         "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
     }
-    done = jobs.spawn(NAME, tmp_path / "run", *FLAGS, env=os.environ | options)
+    done = jobs.spawn(NAME, tmp_path / "run", *FLAGS, **options)
     assert (done.code, done.err) == (0, "")
     assert same_numbers(tmp_path / "run", finished)
 
@@ -91,7 +91,7 @@ def test_options_of_jax_and_matplotlib_in_the_environment_change_nothing(finishe
     ],
 )
 def test_a_bad_environment_is_told_in_one_line(tmp_path, name, value):
-    refused = jobs.spawn(NAME, tmp_path / "run", env=os.environ | {name: value})
+    refused = jobs.spawn(NAME, tmp_path / "run", **{name: value})
     assert (refused.code, refused.out) == (2, "")
     assert refused.err.startswith(f"{NAME}: ")
     assert refused.err.count("\n") == 1
@@ -130,7 +130,7 @@ def test_a_figure_that_cannot_be_drawn_takes_no_result_away(finished, tmp_path, 
     assert "figure.png cannot be drawn (RuntimeError: no font" in failed.err
     assert "summary.json has the result" in failed.err
     assert failed.err.count("\n") == 1
-    assert "errors over the variance" in failed.out
+    assert "errors on unseen strings" in failed.out
     assert same_numbers(tmp_path / "run", finished)
 
 
@@ -147,4 +147,4 @@ def test_a_full_disk_leaves_the_table(finished, tmp_path, monkeypatch):
     assert failed.code == 1
     assert "No space left on device" in failed.err
     assert failed.err.count("\n") == 1
-    assert "errors over the variance" in failed.out
+    assert "errors on unseen strings" in failed.out
