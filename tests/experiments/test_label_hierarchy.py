@@ -164,6 +164,8 @@ class TestBrainDump(ExperimentLaws):
         "--num_test=500",
         "--baseline_width=64",
         "--baseline_shallow_width=256",
+        "--baseline_min_steps=50",
+        "--baseline_max_steps=100",
     )
     fewer = ("--nobaselines",)
     bad = BAD_DUMPS
