@@ -216,7 +216,7 @@ class ExperimentLaws:
         rng, request = random.Random(self.name), self.experiment.request
         small = at_random.values_of(request, self.flags) | {"num_devices": 1}
         accepted = 0
-        while accepted < 3:
+        while accepted < 2:
             try:
                 asked = self.experiment.make_request(**small | at_random.some_values(request, rng))
                 self.experiment.require(asked)
