@@ -17,7 +17,7 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import make_split
 from hierjax.theory.random_hierarchy import predicted_num_train
 from hierjax.train.layerwise import forward, train_layerwise
-from hierjax.train.patch_stack import patch_layers
+from hierjax.train.patches.stack import patch_layers
 
 _GRAMMARS = (
     ("C8 V8 M4 S2 L3", RandomHierarchySpec(8, 8, 4, 2, 3)),

@@ -8,16 +8,15 @@ The one loop, and what a layer is:
                         train_layerwise, forward, class_scores, layer_key.
 
 Layers and the stacks made of them:
-  patch_layer.py        PatchLayer: layers of the convolutional stack matched to a random
-                        hierarchy.
-  patch_config.py       PatchLayerConfig, their choices (TARGETS, NORMALIZERS); PAPER, those of
+  patches/layer.py      PatchLayer: layers of the convolutional stack matched to a random hierarchy.
+  patches/config.py     PatchLayerConfig, their choices (TARGETS, NORMALIZERS); PAPER, those of
                         arXiv 2601.19756.
-  table_layer.py        TableLayer: the first of them, with an entry for every tuple of leaves.
-  patch_descent.py      DescentPatchLayer: a patch layer trained by minibatches.
-  kernel_layer.py       KernelPatchLayer: a patch layer with infinitely many features.
-  patch_stack.py        patch_layers: the whole stack; strings_of_layer, string_bounds: which
+  patches/table.py      TableLayer: the first of them, with an entry for every tuple of leaves.
+  patches/descent.py    DescentPatchLayer: a patch layer trained by minibatches.
+  patches/kernel.py     KernelPatchLayer: a patch layer with infinitely many features.
+  patches/stack.py      patch_layers: the whole stack; strings_of_layer, string_bounds: which
                         strings each layer is fitted on; check_table.
-  cluster_layer.py      ClusterLayer: synonyms found by one gradient step and k-means;
+  patches/clusters.py   ClusterLayer: synonyms found by one gradient step and k-means;
                         one_step_layers, a stack of them.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
@@ -67,10 +66,8 @@ from hierjax.train.block_layer import (
     TrainedBlock,
 )
 from hierjax.train.block_stack import residual_layers
-from hierjax.train.cluster_layer import ClusterLayer, one_step_layers
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.k_means import k_means
-from hierjax.train.kernel_layer import KernelPatchLayer
 from hierjax.train.kernel_ridge import (
     RADIAL,
     Kernel,
@@ -121,22 +118,24 @@ from hierjax.train.network import (
     merge_variables,
     network_layers,
 )
-from hierjax.train.patch_config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
-from hierjax.train.patch_descent import DescentPatchLayer
-from hierjax.train.patch_layer import PatchLayer
-from hierjax.train.patch_stack import (
+from hierjax.train.patches.clusters import ClusterLayer, one_step_layers
+from hierjax.train.patches.config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
+from hierjax.train.patches.descent import DescentPatchLayer
+from hierjax.train.patches.kernel import KernelPatchLayer
+from hierjax.train.patches.layer import PatchLayer
+from hierjax.train.patches.stack import (
     check_table,
     patch_layers,
     string_bounds,
     strings_of_layer,
 )
+from hierjax.train.patches.table import TableLayer
 from hierjax.train.probed import Probed, ProbedFit
 from hierjax.train.product_layer import FoundProducts, ProductLayer, product_supports
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.share_batch import share_batch
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
-from hierjax.train.table_layer import TableLayer
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
 from hierjax.train.validation import num_fitted

@@ -10,8 +10,8 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import make_split
 from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
 from hierjax.train.layerwise import forward, train_layerwise
-from hierjax.train.patch_config import PatchLayerConfig
-from hierjax.train.patch_stack import patch_layers
+from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.stack import patch_layers
 from tests.tasks.laws import take
 
 

@@ -8,8 +8,8 @@ import pytest
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.layerwise import forward, train_layerwise
-from hierjax.train.patch_config import PAPER, TARGETS, PatchLayerConfig
-from hierjax.train.patch_stack import patch_layers
+from hierjax.train.patches.config import PAPER, TARGETS, PatchLayerConfig
+from hierjax.train.patches.stack import patch_layers
 
 SPEC = RandomHierarchySpec(3, 4, 2, 2, 3)
 SMALL = PatchLayerConfig(num_features=32)
@@ -153,7 +153,7 @@ def test_class_scores_of_the_top_layer_are_its_outputs():
 
 
 def test_blocks_of_rows_do_not_matter(monkeypatch):
-    from hierjax.train import patch_layer
+    from hierjax.train.patches import layer as patch_layer
 
     batch = batch_of(300)
     layers, params = trained(batch)

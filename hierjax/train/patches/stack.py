@@ -16,12 +16,12 @@ from hierjax.models.patch_features import (
 )
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.kernel_layer import KernelPatchLayer
-from hierjax.train.patch_config import PatchLayerConfig
-from hierjax.train.patch_descent import DescentPatchLayer
-from hierjax.train.patch_layer import PatchLayer
+from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.descent import DescentPatchLayer
+from hierjax.train.patches.kernel import KernelPatchLayer
+from hierjax.train.patches.layer import PatchLayer
+from hierjax.train.patches.table import TableLayer
 from hierjax.train.solvers import DESCENTS
-from hierjax.train.table_layer import TableLayer
 
 _MAX_TABLE = 2**26
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Integer, Key, Shaped
 from hierjax.checks import one_hot
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
-from hierjax.train.patch_layer import PatchLayer
+from hierjax.train.patches.layer import PatchLayer
 from hierjax.train.solvers import DESCENTS
 
 PyTree = Any

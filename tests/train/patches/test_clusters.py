@@ -5,9 +5,9 @@ import pytest
 
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.cluster_layer import one_step_layers
 from hierjax.train.k_means import k_means
 from hierjax.train.layerwise import class_scores, train_layerwise
+from hierjax.train.patches.clusters import one_step_layers
 
 SPEC = RandomHierarchySpec(4, 4, 3, 2, 2)
 

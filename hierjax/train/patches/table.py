@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Integer
 
 from hierjax.checks import in_range, one_or_nan
-from hierjax.train.patch_layer import PatchLayer
+from hierjax.train.patches.layer import PatchLayer
 
 PyTree = Any
 

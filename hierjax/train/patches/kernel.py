@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from hierjax.checks import one_hot
-from hierjax.train.patch_layer import PatchLayer
+from hierjax.train.patches.layer import PatchLayer
 
 _TINY = 1e-6
 

@@ -23,7 +23,7 @@ from hierjax.checks import (
     require_shape,
 )
 from hierjax.train.layerwise import ScoringLayer
-from hierjax.train.patch_config import PatchLayerConfig
+from hierjax.train.patches.config import PatchLayerConfig
 from hierjax.train.solvers import SOLVERS
 
 PyTree = Any

@@ -18,9 +18,9 @@ from hierjax.models.patch_features import TupleCodes
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.k_means import k_means
 from hierjax.train.layerwise import ScoringLayer
-from hierjax.train.patch_config import PatchLayerConfig
-from hierjax.train.patch_stack import check_table
-from hierjax.train.table_layer import TableLayer
+from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.stack import check_table
+from hierjax.train.patches.table import TableLayer
 
 _WIDTH = 256
 

@@ -7,11 +7,11 @@ import pytest
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.layerwise import RoundsLayer, forward, layer_key
-from hierjax.train.patch_config import PatchLayerConfig
-from hierjax.train.patch_descent import DescentPatchLayer
-from hierjax.train.patch_stack import patch_layers
+from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.descent import DescentPatchLayer
+from hierjax.train.patches.stack import patch_layers
+from hierjax.train.patches.table import TableLayer
 from hierjax.train.solvers import DESCENTS
-from hierjax.train.table_layer import TableLayer
 
 SPEC = RandomHierarchySpec(3, 4, 2, 2, 3)
 SMALL = PatchLayerConfig(num_features=32)

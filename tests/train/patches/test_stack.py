@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.patch_config import PatchLayerConfig
-from hierjax.train.patch_stack import string_bounds, strings_of_layer
+from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.stack import string_bounds, strings_of_layer
 
 SPEC = RandomHierarchySpec(8, 8, (2, 3, 4), 2, 3)
 SPLIT = PatchLayerConfig(split_strings=True)

@@ -1,0 +1,1 @@
+"""Layers of stacks that are matched to a tree, patch by patch."""
