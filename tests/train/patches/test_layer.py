@@ -104,15 +104,15 @@ def test_a_layer_of_the_paper_is_ridge_regression_on_the_first_patch_divided_by_
     """Of the leaves, whose patches are indicators; the normal equations are solved in float64."""
     batch = batch_of(300)
     layer = patch_layers(SPEC, paper_config())[0]
-    params = layer.fit(jax.random.key(0), batch.inputs, batch.labels)
-    features = layer.features.apply(params["features"], batch.inputs)
+    params = jax.jit(layer.fit)(jax.random.key(0), batch.inputs, batch.labels)
+    features = jax.jit(layer.features.apply)(params["features"], batch.inputs)
     phi = np.asarray(features[:, 0], np.float64)
     np.testing.assert_allclose((phi**2).sum(axis=1), 1, rtol=1e-5)
     penalty = 1 / (4 * 2)
     moments = phi.T @ np.eye(3)[np.asarray(batch.labels)] / 300
     weights = np.linalg.solve(phi.T @ phi / 300 + penalty * np.eye(128), moments)
     np.testing.assert_allclose(params["readout"][0], weights, atol=1e-5)
-    outputs = np.asarray(layer.apply(params, batch.inputs))
+    outputs = np.asarray(jax.jit(layer.apply)(params, batch.inputs))
     scores = np.asarray(features, np.float64) @ weights
     np.testing.assert_allclose(outputs, scores / scores.sum(-1, keepdims=True), atol=1e-4)
 
@@ -120,7 +120,7 @@ def test_a_layer_of_the_paper_is_ridge_regression_on_the_first_patch_divided_by_
 def test_the_top_layer_of_the_paper_predicts_without_a_division():
     batch = batch_of(300)
     layers = patch_layers(SPEC, paper_config(solver="ridge"))
-    params = train_layerwise(layers, batch, jax.random.key(0))
+    params = jax.jit(lambda key: train_layerwise(layers, batch, key))(jax.random.key(0))
     hidden = forward(layers, params[:2], batch.inputs)
     np.testing.assert_allclose(hidden[:, 0].sum(axis=-1), 1, rtol=1e-4)
     np.testing.assert_allclose(
@@ -134,9 +134,12 @@ def test_many_pairs_come_to_the_kernel_limit_as_the_root_of_their_number():
 
     def outputs(**changes):
         layer = patch_layers(SPEC, paper_config(solver="ridge", **changes))[0]
-        params = jax.vmap(lambda key: layer.fit(key, batch.inputs, batch.labels))
-        keys = jax.random.split(key, 8)
-        return jax.jit(jax.vmap(layer.class_scores, (0, None)))(params(keys), batch.inputs)
+
+        def scores(key):
+            params = layer.fit(key, batch.inputs, batch.labels)
+            return layer.class_scores(params, batch.inputs)
+
+        return jax.jit(lambda keys: jax.lax.map(scores, keys))(jax.random.split(key, 8))
 
     limit = outputs(features="kernel")
     errors = [jnp.sqrt(((outputs(num_features=m) - limit) ** 2).mean()) for m in counts]
