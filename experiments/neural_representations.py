@@ -50,6 +50,8 @@ STREAM = 3
 """Number that is folded into the key of a seed for the key of its learners."""
 
 _LEAST_VARIANCE = 1e-8
+# The other second derivatives are even, and so would be the quadratic model of the input.
+_MIXED = {"rank": 4, "quad_activations": ("quadratic", "cosine", "squared_relu")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -266,7 +268,7 @@ EXPERIMENT = LayerwiseExperiment(
     name="neural_representations",
     doc=__doc__,
     request=Request,
-    follows={"target": {"mixed": {"rank": 4}}},
+    follows={"target": {"mixed": _MIXED}},
     require=require,
     options=options,
     draw=draw,

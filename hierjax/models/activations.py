@@ -47,6 +47,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
     "cosine": cosine,
     "quadratic": lambda u: u**2 - 1,
+    "squared_relu": lambda u: nn.relu(u) ** 2,
     "identity": lambda u: u,
     "indicator": lambda u: jnp.where(u > 0, 1.0, 0.0).astype(u.dtype),
 }
