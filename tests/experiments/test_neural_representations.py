@@ -1,5 +1,6 @@
 import numpy as np
 
+from experiments import neural_representations
 from hierjax.runs import POLYNOMIAL_LEARNERS
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of, lines_of, plain
@@ -12,7 +13,7 @@ BAD = {
     "--degree=0": "degree=0 must be from 1 to 12",
     "--input_dim=1": "input_dim=1 must be from 2 to",
     "--noise=-1": "noise=-1.0 must be",
-    "--target=cubic": "--target=cubic: value should be one of <hermite|monomial>",
+    "--target=cubic": "--target=cubic: value should be one of <hermite|monomial|mixed>",
     "--num_train=500,100": "num_train=500,100 must be numbers from 16 to 4194304 that ascend",
     "--num_train=100,100": "that ascend",
     "--num_train=many": "num_train=many must be whole numbers from 16",
@@ -116,3 +117,13 @@ class TestRepresentationThresholds(ExperimentLaws):
         sizes = summary["dimensions"]["4"]["num_train"]
         assert mark.get_xdata()[0] == 4
         assert mark.get_ydata()[0] == (value if value > sizes[0] else sizes[0])
+
+
+def test_mixed_targets_bring_their_width_and_an_activation_that_is_not_even():
+    request = neural_representations.EXPERIMENT.make_request(target="mixed")
+    assert (request.task.rank, request.width, request.num_directions) == (4, 16**2, 153)
+    assert "squared_relu" in request.quad.activations
+    fewer = neural_representations.EXPERIMENT.make_request(target="mixed", degree=3, rank=2)
+    assert (fewer.task.degrees, fewer.width, fewer.num_directions) == ((3, 2), 64, 64)
+    ours = neural_representations.EXPERIMENT.make_request()
+    assert (ours.width, ours.num_directions) == (306, 153)

@@ -22,7 +22,7 @@ def check_same_points(workdir, whole):
 
 
 BAD = {
-    "--learners=": "learners= must be different ones of layerwise, end_to_end",
+    "--learners=": "learners= must be different ones of layerwise, one_step, end_to_end",
     "--learners=layerwise,deep": "learners=layerwise,deep must be different ones",
     "--train_multiples=2,1": "train_multiples=2.0,1.0 must be numbers from",
     "--train_multiples=nan": "train_multiples=nan must be numbers from",
