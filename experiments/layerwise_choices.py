@@ -12,7 +12,7 @@ many pairs, the paper's penalty and 16 times C * M^L strings, in four to eight m
 import dataclasses
 import functools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,7 +85,8 @@ class Request(SweepRequest):
         ]
 
     def _cell(self, multiple: float, penalty: float, pairs: int | None) -> StringCell:
-        choices = PAPER | {
+        choices: dict[str, Any] = {
+            **PAPER,
             "solver": "ridge",
             "penalty": penalty,
             "split_strings": self.split_strings,

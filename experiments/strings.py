@@ -19,7 +19,7 @@ from hierjax.measure import (
     rank_correlation,
     squared_loss,
 )
-from hierjax.runs import ERROR, Result, StringData, measures
+from hierjax.runs import ERROR, Result, measures
 from hierjax.theory import first_patches
 from hierjax.train import ClusterLayer, Network, PatchLayer, class_scores, forward
 
@@ -65,7 +65,7 @@ def layer(layers, data, below, params):
     return dataclasses.asdict(layer_report(scores, embeddings, data.test, level, num_symbols))
 
 
-def _embeddings(outputs: jax.Array, data: StringData) -> jax.Array:
+def _embeddings(outputs: jax.Array, data) -> jax.Array:
     """Outputs of a layer, or indicators of the clusters that it puts out."""
     if jnp.issubdtype(outputs.dtype, jnp.integer):
         return one_hot(outputs, max(data.grammar.spec.vocab_size))

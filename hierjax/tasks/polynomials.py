@@ -9,6 +9,8 @@ spherical harmonics (see `tasks.harmonics`).
 import dataclasses
 import functools
 import itertools
+import operator
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +102,7 @@ class LowRankPolynomial(struct.PyTreeNode):
             cosines = inputs @ self.directions.T / self.spec.input_dim**0.5
             zonal = gegenbauer(self.spec.input_dim, self.spec.degree, cosines)
             return [
-                sum(c[k] * (q @ weights) for c, weights in self._by_degree())
+                _sum([c[k] * (q @ weights) for c, weights in self._by_degree()])
                 for k, q in enumerate(zonal)
             ]
 
@@ -114,7 +116,7 @@ class LowRankPolynomial(struct.PyTreeNode):
             pairs = list(itertools.product(self._by_degree(), repeat=2))
             return jnp.stack(
                 [
-                    sum(a[k] * b[k] / size * (v @ q @ w) for (a, v), (b, w) in pairs)
+                    _sum([a[k] * b[k] / size * (v @ q @ w) for (a, v), (b, w) in pairs])
                     for k, (size, q) in enumerate(zip(sizes, zonal, strict=True))
                 ]
             )
@@ -137,6 +139,10 @@ class LowRankPolynomial(struct.PyTreeNode):
             sizes = [num_harmonics(spec.input_dim, k) for k in range(degree + 1)]
             found = found / np.sqrt((found**2 / sizes).sum())
         return np.pad(found, (0, spec.degree - degree)).tolist()
+
+
+def _sum(arrays: Sequence[Array]) -> Array:
+    return functools.reduce(operator.add, arrays)
 
 
 def draw_low_rank_polynomial(key: Key[Array, ""], spec: PolynomialSpec) -> LowRankPolynomial:

@@ -6,7 +6,7 @@ are replaced by their clusters for the layer above.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +104,7 @@ class ClusterLayer(ScoringLayer):
         return scores * one_or_nan(valid)[:, None]
 
     def _codes(self, inputs: Integer[Array, "N P"]) -> Int[Array, "N patches"]:
-        return self.codes.apply({}, inputs)
+        return cast(Array, self.codes.apply({}, inputs))
 
 
 def one_step_layers(spec: RandomHierarchySpec) -> tuple[Any, ...]:

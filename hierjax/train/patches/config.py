@@ -1,6 +1,8 @@
 """Choices of the layers of the convolutional stack that is trained layer by layer."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from hierjax.models.patch_features import FEATURES
 from hierjax.settings import Config, setting
@@ -12,7 +14,7 @@ TARGETS = ("concat", "first", "pooled")
 NORMALIZERS = ("pca", "whiten", "rms", "sum")
 """What may be done to the outputs of a layer, see `PatchLayerConfig`."""
 
-PAPER = {
+PAPER: Mapping[str, Any] = {
     "targets": "first",
     "raw_targets": True,
     "leaves": "symbols",
