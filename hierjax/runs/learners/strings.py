@@ -113,8 +113,11 @@ def _layer_strings(
 def layerwise(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """The convolutional stack matched to the tree, trained layer by layer."""
     config = settings.config
-    if config.features == "kernel":
-        _check_kernel(num_train, MAX_KERNEL_TRAIN)
+    if config.features == "kernel" and num_train > MAX_KERNEL_TRAIN:
+        raise ValueError(
+            f"n = {num_train} is more than {MAX_KERNEL_TRAIN}, the most strings whose kernel is "
+            "held: lower n, or set features to pairs"
+        )
     if config.split_strings:
         string_bounds(spec, num_train)
     return patch_layers(spec, config)
@@ -141,13 +144,9 @@ def shallow(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings
 @STRING_LEARNERS.add("kernel", colour="tab:red", work=lambda n: (n / 2_000) ** 2, fills_cpu=True)
 def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """Kernel ridge regression on the one-hot string."""
-    _check_kernel(num_train, settings.kernel.most_train)
+    if num_train > settings.kernel.most_train:
+        raise ValueError(f"n = {num_train} is more than {settings.kernel.most_train}")
     return kernel_learner(spec, settings.kernel)
-
-
-def _check_kernel(num_train: int, most_train: int) -> None:
-    if num_train > most_train:
-        raise ValueError(f"n = {num_train} is more than {most_train}")
 
 
 def obstacle(name: str, spec: RandomHierarchySpec, num_train: int, settings: Any) -> str:
