@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int, Integer, Key
 
 from hierjax.checks import in_range, one_or_nan, require_examples, require_integers, require_shape
@@ -23,6 +22,7 @@ from hierjax.train.patches.stack import check_table
 from hierjax.train.patches.table import TableLayer
 
 _WIDTH = 256
+_TINY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class ClusterLayer(ScoringLayer):
 
         with jax.default_matmul_precision("highest"):
             gradient = -jax.grad(loss)(jnp.ones((counts.shape[0], _WIDTH)))
-        return gradient / jnp.maximum(optax.global_norm(gradient), 1e-30)
+        return gradient / jnp.maximum(jnp.linalg.norm(gradient), _TINY)
 
     def apply(
         self, params: dict[str, Array], inputs: Integer[Array, "N P"]
