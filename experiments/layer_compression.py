@@ -144,10 +144,8 @@ def summarize(request: Request, results: Results) -> dict:
     falls = [trend(np.log10(curve)) for curve in layer.measured["collapse"]["compression"]]
     discrimination = layer.measured["collapse"]["discrimination"].astype(np.float64)
     rise = trend(discrimination.mean(axis=0))
-    fields = [field.name for field in dataclasses.fields(Request)]
-    own = [name for name in fields if name not in RunRequest.__dataclass_fields__]
     return {
-        **{name: getattr(request, name) for name in (*own, "num_seeds", "seed")},
+        **request.own,
         "compression_slope": spread([line.slope for line in falls]),
         "compression_r2": spread([line.r2 for line in falls]),
         "discrimination_slope": rise.slope,

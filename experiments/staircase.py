@@ -226,10 +226,8 @@ def summarize(request: Request, results: Results) -> dict:
         return spread(layer.measured["test_error"])
 
     traces = {t: results[f"{t}_end_to_end"][0].measured["growth"] for t in request.tasks}
-    fields = [field.name for field in dataclasses.fields(Request)]
-    own = [name for name in fields if name not in RunRequest.__dataclass_fields__]
     return {
-        **{name: getattr(request, name) for name in (*own, "num_seeds", "seed")},
+        **request.own,
         "test_error": each(lambda layers: errors(layers[-1])),
         "test_error_by_block": {
             target: [errors(layer) for layer in results.get(f"{target}_layerwise", [])]

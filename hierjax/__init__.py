@@ -11,6 +11,7 @@ runs      the host's side: devices, seeds, sweeps, checkpoints, records.
 plots     figures, from the records alone; imports matplotlib, so `import hierjax` does not.
 settings  (a file) fields of configs that know their bounds.
 checks    (a file) what every function refuses of its arrays, and the one rule behind it.
+distances (a file) squared distances of points.
 
 Here stands what a first page needs:
 

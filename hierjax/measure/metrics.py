@@ -18,6 +18,7 @@ from hierjax.checks import (
     require_shape,
     wrong_classes,
 )
+from hierjax.distances import squared_distances
 
 _PLANE_RIDGE = 1e-6
 _TINY = 1e-12
@@ -149,10 +150,10 @@ def separation(
     centroids = sums / jnp.maximum(counts, 1)[:, None]
 
     occurs = counts > 0
-    gaps = jnp.sqrt(_squared_distances(centroids, centroids))
+    gaps = jnp.sqrt(squared_distances(centroids, centroids))
     gaps = jnp.where(jnp.triu(occurs[:, None] & occurs[None], k=1), gaps, jnp.nan)
 
-    squared = jnp.where(occurs[None], _squared_distances(points, centroids), jnp.inf)
+    squared = jnp.where(occurs[None], squared_distances(points, centroids), jnp.inf)
     own = jnp.sum((points - centroids[symbols]) ** 2, axis=-1)
     # Without the point itself the centroid of its symbol would be this much further away.
     count = counts[symbols]
@@ -177,16 +178,6 @@ def _require_embeddings(
     require_integers("symbols", symbols, num_symbols, "symbols")
     if not embeddings.size:
         raise ValueError(f"embeddings have shape {embeddings.shape}: give at least 1 of them")
-
-
-def _squared_distances(
-    points: Float[Array, "N E"], others: Float[Array, "V E"]
-) -> Float[Array, "N V"]:
-    """Returns squared distances (N, V) of points (N, E) to others (V, E)."""
-    with jax.default_matmul_precision("highest"):
-        products = points @ others.T
-    squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
-    return jnp.maximum(squares - 2 * products, 0)
 
 
 def symbol_plane(

@@ -17,8 +17,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
   taylor.py           Taylor expansions of a module in its parameters: linearize, quadratic,
                       empirical_ntk; Term, the type of what they return.
   activations.py      ACTIVATIONS by name; cosine, cosine_of_turns.
-  products.py         product: a matrix product whose gradient is fast on a CPU;
-                      squared_distances.
+  products.py         product: a matrix product whose gradient is fast on a CPU.
 """
 
 from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
@@ -32,7 +31,7 @@ from hierjax.models.patch_features import (
     SymbolFeatures,
     TupleCodes,
 )
-from hierjax.models.products import product, squared_distances
+from hierjax.models.products import product
 from hierjax.models.residual_net import ResidualNet
 from hierjax.models.residual_stack import (
     RandomUnits,
@@ -76,5 +75,4 @@ __all__ = [
     "product",
     "quadratic",
     "sparse_rows",
-    "squared_distances",
 ]

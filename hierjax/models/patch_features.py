@@ -13,10 +13,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int, Integer, Shaped
 
 from hierjax.checks import one_hot, require_integers, require_shape
+from hierjax.distances import squared_distances
 from hierjax.models.activations import cosine_of_turns
 from hierjax.models.bandwidths import RmsBandwidth
 from hierjax.models.conv_stack import PatchConv, merge_patches
-from hierjax.models.products import squared_distances
 
 FEATURES = ("fourier", "pairs", "relu")
 """Kinds of `RandomFeatures`."""

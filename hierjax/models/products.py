@@ -1,7 +1,6 @@
-"""Matrix products: one whose gradient suits the CPU, and one that gives squared distances."""
+"""A matrix product whose gradient suits the CPU."""
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -27,13 +26,3 @@ def _product_jvp(primals, tangents):
     (rows, kernel), (rows_dot, kernel_dot) = primals, tangents
     columns = jax.lax.optimization_barrier(rows.T)
     return _product(rows, kernel), _product(rows_dot, kernel) + columns.T @ kernel_dot
-
-
-def squared_distances(
-    points: Float[Array, "N E"], others: Float[Array, "M E"]
-) -> Float[Array, "N M"]:
-    """Returns squared distances (N, M) of points (N, E) to others (M, E), none below 0."""
-    with jax.default_matmul_precision("highest"):
-        products = points @ others.T
-    squares = jnp.sum(points**2, axis=-1)[:, None] + jnp.sum(others**2, axis=-1)[None]
-    return jnp.maximum(squares - 2 * products, 0)

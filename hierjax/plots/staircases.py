@@ -128,7 +128,7 @@ def _draw_errors(axis, summary: dict) -> None:
     axis.set(xscale="log", xlabel="steps, end to end", ylim=(-0.03, 1.2))
     axis.set_ylabel("test error / variance")
     axis.set_title(f"{summary['num_seeds']} seeds and their mean")
-    axis.legend(frameon=False, fontsize=7, loc="center left")
+    axis.legend(frameon=False, fontsize=7, loc="lower left")
 
 
 def _draw_blocks(axis, summary: dict) -> None:

@@ -40,6 +40,13 @@ class RunRequest(Config):
     num_devices: int | None = setting(None, identity=False)
     overwrite: bool = setting(False, identity=False)
 
+    @property
+    def own(self) -> dict[str, Any]:
+        """The fields that the experiment adds, and the seeds, by name; configs as they are."""
+        of_all = {field.name for field in dataclasses.fields(RunRequest)}
+        names = [field.name for field in dataclasses.fields(self) if field.name not in of_all]
+        return {name: getattr(self, name) for name in (*names, "num_seeds", "seed")}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SweepRequest(RunRequest):

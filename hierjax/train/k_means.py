@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from hierjax.checks import require_shape
-from hierjax.models.products import squared_distances
+from hierjax.distances import squared_distances
 
 _RESTARTS = 10
 _STEPS = 30

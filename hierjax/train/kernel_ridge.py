@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
 from hierjax.checks import as_floats, require_examples, require_shape
-from hierjax.models.products import squared_distances
+from hierjax.distances import squared_distances
 from hierjax.train.layerwise import ChoosingLayer
 from hierjax.train.losses import Loss, require_suited
 from hierjax.train.validation import num_fitted

@@ -8,7 +8,6 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
-from hierjax.checks import one_hot
 from hierjax.train.descent import Descent, DescentState, Objective
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.patches.layer import PatchLayer
@@ -97,7 +96,7 @@ class DescentPatchLayer(PatchLayer, RoundsLayer):
         def loss(readout, inputs, labels):
             features = self._apply(variables, inputs[:, : trained * self.features.branching])
             readout = jnp.broadcast_to(readout, (trained, *readout.shape[1:]))
-            targets = one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
+            targets = self._targets(labels, class_mean)
             residuals = jnp.einsum("npd,pdc->npc", features, readout) - targets[:, None]
             return 0.5 * (residuals**2).sum(axis=(1, 2)) * (num_maps / trained)
 

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from hierjax.checks import one_hot
 from hierjax.train.patches.layer import PatchLayer
 
 _TINY = 1e-6
@@ -31,7 +30,6 @@ class KernelPatchLayer(PatchLayer):
         labels: Integer[Array, " N"],
         class_mean: Float[Array, " C"],
     ) -> Float[Array, "N C"]:
-        targets = one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
-        count = features.shape[0]
+        targets, count = self._targets(labels, class_mean), features.shape[0]
         shift = count * (self.config.penalty / self.num_tuples + _TINY)
         return jax.scipy.linalg.solve(features + shift * jnp.eye(count), targets, assume_a="pos")

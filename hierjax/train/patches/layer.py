@@ -213,9 +213,13 @@ class PatchLayer(ScoringLayer):
         class_mean: Float[Array, " C"],
     ) -> Float[Array, "D C"]:
         """Fits a map (D, C) from features (N, D) to onehot(label) - class_mean."""
-        targets = one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
         penalty = self.config.penalty / self.num_tuples
-        return SOLVERS[self.config.solver](features, targets, penalty)
+        return SOLVERS[self.config.solver](features, self._targets(labels, class_mean), penalty)
+
+    def _targets(
+        self, labels: Integer[Array, " N"], class_mean: Float[Array, " C"]
+    ) -> Float[Array, "N C"]:
+        return one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
 
     def _scores(
         self, variables: PyTree, kernel: Float[Array, "D QC"], inputs: Shaped[Array, "N PS *E"]
