@@ -37,8 +37,10 @@ def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> 
         axes = left.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, learners, strict=False):
             _draw_curves(axis, summary, name)
-        for axis in axes.flat[len(learners) :]:
-            axis.remove()
+        for column, axis in enumerate(axes[-1]):
+            if (rows - 1) * columns + column >= len(learners):
+                axis.remove()
+                axes[0, column].tick_params(labelbottom=True)
         left.supxlabel("train strings n / (C M$^L$)", fontsize=9)
         left.supylabel("test error", fontsize=9)
         _draw_thresholds(right.subplots(), summary, colours)
