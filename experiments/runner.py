@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import cli, process
-from hierjax.runs import PINNED, LayerwiseRun, RunFolder, SweepRun, requests, under, xla_flags
+from hierjax.runs import (
+    PINNED,
+    LayerwiseRun,
+    RunFolder,
+    SweepRun,
+    conditions,
+    hosts,
+    requests,
+    under,
+    xla_flags,
+)
 from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -22,12 +32,15 @@ def run(experiment: Experiment) -> None:
         request, overruled = cli.read(
             experiment.doc, module, experiment.request, workdir, experiment.follows
         )
+        cli.join(request)
         cli.require_devices()
         stack.enter_context(cli.preparing())
+        hosts.require_same(requests.identity(request) | conditions())
         stack.enter_context(under(experiment.options(request)))
-        experiment.require(request)
         kind: Any = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
-        work = kind(experiment, request)
+        with hosts.together():
+            experiment.require(request)
+            work = kind(experiment, request)
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         stack.enter_context(contextlib.closing(folder))
@@ -44,7 +57,9 @@ def run(experiment: Experiment) -> None:
             folder.write_json("summary.json", summary)
         finally:  # A full disk takes no result away.
             print("\n".join([*work.table(results), *experiment.notes(summary)]))
-        _draw(experiment, folder, results)
+        with hosts.together():
+            if hosts.is_first():
+                _draw(experiment, folder, results)
         folder.log("finished")
         print(f"wrote summary.json and figure.png to {folder.path}")
 

@@ -9,13 +9,13 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from absl import flags as absl_flags
 
 from experiments.command import process
-from hierjax.runs import requests
+from hierjax.runs import hosts, requests
 from hierjax.settings import bounds
 
 _DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
@@ -143,13 +143,36 @@ def require_devices() -> None:
         process.end(f"JAX finds no devices by {' '.join(asked) or 'itself'}: {text[0]}", 2)
 
 
+def join(request: Any) -> None:
+    """Joins the other processes of a run, of which the first alone speaks to people."""
+    try:
+        hosts.join(request.coordinator, request.num_processes, request.process_id)
+    except ValueError as error:
+        process.end(str(error), 2)
+    if hosts.count() == 1:
+        process.listen()  # JAX may have taken SIGTERM for itself.
+    elif not hosts.is_first():
+        process.be_silent()
+
+
+def _end(error: BaseException, text: str, code: int) -> NoReturn:
+    """Ends the process with one line; where all processes end so, by that of the first."""
+    if isinstance(error, hosts.TogetherError | hosts.Preempted):
+        with contextlib.suppress(Exception):
+            hosts.part()
+        text = text if hosts.is_first() else ""
+    elif not hosts.is_first():
+        text = f"process {hosts.number()}: {text}"
+    process.end(text, code)
+
+
 @contextlib.contextmanager
 def preparing() -> Iterator[None]:
     """Around what precedes a run: an error is a bad request, told in one line, exit code 2."""
     try:
         yield
     except Exception as error:
-        process.end(process.cause(error), 2)
+        _end(error, process.cause(error), 2)
 
 
 @contextlib.contextmanager
@@ -162,12 +185,14 @@ def running(folder: Any) -> Iterator[None]:
     _cache_compilation()  # Not before: a request that is refused writes nothing.
     try:
         yield
+    except hosts.Preempted as stop:
+        _end(stop, "terminated" + process.KEPT, 143)
     except Exception as error:
         text = process.cause(error)
         with contextlib.suppress(OSError):  # The folder may be what failed.
-            folder.log("failed", error=str(error), traceback=traceback.format_exc())
+            folder.log_alone("failed", error=str(error), traceback=traceback.format_exc())
             text += f" (traceback in {folder.path / 'metrics.jsonl'})"
-        process.end(text, 1)
+        _end(error, text, 1)
 
 
 def _silence_libraries() -> None:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 _ENDS = {signal.SIGINT: ("interrupted", 130), signal.SIGTERM: ("terminated", 143)}
 _MOST_LETTERS = 400
+KEPT = ": what is finished is kept"
 
 
 def guard() -> None:
@@ -32,10 +33,20 @@ def guard() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for each in _ENDS:
-        signal.signal(each, _leave_to_thread)
+    listen()
     atexit.register(_ignore_signals)
     threading.Thread(target=_end_at_signal, args=(reader,), daemon=True).start()
+
+
+def listen() -> None:
+    """Hears of signals again, where a library has taken them for itself."""
+    for each in _ENDS:
+        signal.signal(each, _leave_to_thread)
+
+
+def be_silent() -> None:
+    """From now on drops what is printed; how the process ends is still told on stderr."""
+    sys.stdout = _Forgiving(open(os.devnull, "w"))  # noqa: SIM115
 
 
 def _leave_to_thread(*_: Any) -> None:
@@ -54,7 +65,7 @@ def _end_at_signal(reader: int) -> None:
     word, code = _ENDS[signal.Signals(number)]
     if sys.stderr.isatty():  # There may be a bar.
         sys.stderr.write("\r\033[K")
-    end(f"{word}: what is finished is kept", code)
+    end(f"{word}{KEPT}", code)
 
 
 class _Forgiving:
@@ -90,11 +101,12 @@ def end(message: str, code: int) -> NoReturn:
     At once: programs take minutes to compile, and what computes may crash while Python winds down.
 
     Args:
-      message: what to say.
+      message: what to say; nothing if it is empty.
       code: 2 for a bad request, 1 for a failure while running, and as a shell has it for signals.
     """
     sys.stdout.flush()
-    _say(message)
+    if message:
+        _say(message)
     os._exit(code)
 
 

@@ -22,6 +22,8 @@ Learners, each declared once for all commands, in learners/:
                              StaircaseData; relative_error.
 
 Layers for many seeds:
+  hosts.py          together, from_first, must_end, ...: processes that run one program, one on
+                    each host.
   parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
                     over seeds and devices; seed_chunks, compile_for, free_memory, IMPLS.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
@@ -45,7 +47,7 @@ Grids of points by seeds, in sweeps/:
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.conditions import PINNED, under, xla_flags
+from hierjax.runs.conditions import PINNED, conditions, under, xla_flags
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
@@ -145,6 +147,7 @@ __all__ = [
     "SweepRequest",
     "SweepRun",
     "build",
+    "conditions",
     "compile_for",
     "data_mesh",
     "described",

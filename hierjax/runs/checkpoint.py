@@ -12,7 +12,10 @@ from typing import Any, Self, cast
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
+
+from hierjax.runs import hosts
 
 PyTree = Any
 
@@ -50,8 +53,9 @@ class LayerCheckpoints:
         with _writing(self._directory):
             for checkpointer in (self._layers, *self._rounds.values()):
                 checkpointer.close()
-        for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
-            shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
+        if hosts.is_first():
+            for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
+                shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
 
     def save(self, index: int, params: PyTree, metadata: dict | None = None) -> None:
         """Saves a finished layer; it is on disk when this returns.
@@ -66,7 +70,9 @@ class LayerCheckpoints:
         """
         facts = self._facts(index, "layer", params, metadata or {})
         with _writing(self._directory):
-            self._layers.save_checkpointables(index, {"layer": params}, custom_metadata=facts)
+            self._layers.save_checkpointables(
+                index, {"layer": _shared_out(params)}, custom_metadata=facts
+            )
         self._digests[index] = facts["digest"]
 
     def metadata(self, index: int) -> dict:
@@ -74,14 +80,14 @@ class LayerCheckpoints:
         return _read_facts(self._layers, index)["facts"]
 
     def restore(self, num_layers: int, layout: Callable[[int], PyTree]) -> list[PyTree]:
-        """Reads the finished layers onto the first device, whatever device they were saved on.
+        """Reads the finished layers, whatever devices and processes they were saved by.
 
         Args:
           num_layers: number of layers of the stack.
           layout: index of a layer, from 0 -> the tree of `jax.ShapeDtypeStruct` of its parameters.
 
         Returns:
-          The parameters of layers 0 to k - 1, where k layers were finished.
+          The parameters of layers 0 to k - 1, where k layers were finished, numpy arrays.
 
         Raises:
           ValueError: steps are missing, damaged, or of another run.
@@ -111,17 +117,19 @@ class LayerCheckpoints:
         step = 0 if rounds.latest is None else rounds.latest.step + 1
         facts = self._facts(index, "rounds", state, {})
         with _writing(self._directory):
-            rounds.save_checkpointables_async(step, {"layer": state}, custom_metadata=facts)
+            rounds.save_checkpointables_async(
+                step, {"layer": _shared_out(state)}, custom_metadata=facts
+            )
 
     def restore_rounds(self, index: int, layout: Callable[[], PyTree]) -> PyTree | None:
-        """Reads the latest state of a layer that is not finished onto the first device.
+        """Reads the latest state of a layer that is not finished.
 
         Args:
           index: index of the layer, from 0.
           layout: makes the tree of `jax.ShapeDtypeStruct` of the state.
 
         Returns:
-          The state; None if none was saved.
+          The state, numpy arrays; None if none was saved.
 
         Raises:
           ValueError: the state is damaged or of another run.
@@ -138,7 +146,7 @@ class LayerCheckpoints:
         found = hashlib.sha256(
             json.dumps([self._run, index, kind, facts, self._digest_below(index)]).encode()
         )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(tree)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(hosts.to_host(tree)):
             array = np.asarray(leaf)
             found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}".encode())
             found.update(array.tobytes())  # Of bfloat16 there is no buffer.
@@ -159,12 +167,12 @@ class LayerCheckpoints:
         kind: str,
         index: int,
     ) -> PyTree:
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         layout = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device), layout
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_everywhere()), layout
         )
         try:
             tree = checkpointer.load_checkpointables(step, {"layer": layout})["layer"]
+            tree = hosts.to_host(tree)
             saved = _read_facts(checkpointer, step)
             if saved != self._facts(index, kind, tree, saved["facts"]):
                 raise ValueError("its digest is another")
@@ -204,6 +212,29 @@ def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
             f"a step of {_real(directory)} is damaged or of another run: remove the folder to "
             "train its layers again, or overwrite the run"
         ) from error
+
+
+def _everywhere() -> jax.sharding.Sharding:
+    """Where a step is read to: the first device, of several processes all devices."""
+    if hosts.count() == 1:
+        return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return NamedSharding(_all_devices(), PartitionSpec())
+
+
+def _shared_out(tree: PyTree) -> PyTree:
+    """Divides the rows of arrays between the processes, each of which then writes its own."""
+    if hosts.count() == 1:
+        return tree
+
+    def sharding(leaf):
+        divides = np.ndim(leaf) > 0 and leaf.shape[0] % _all_devices().size == 0
+        return NamedSharding(_all_devices(), PartitionSpec("row" if divides else None))
+
+    return hosts.to_devices(tree, jax.tree.map(sharding, tree))
+
+
+def _all_devices() -> Mesh:
+    return Mesh(jax.devices(), ("row",), axis_types=(AxisType.Auto,))
 
 
 def _real(path: Any) -> str:

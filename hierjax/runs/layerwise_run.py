@@ -7,6 +7,7 @@ import jax
 from jax.sharding import Mesh
 
 from hierjax.measure import spread
+from hierjax.runs import hosts
 from hierjax.runs.checkpoint import LayerCheckpoints
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import LayerwiseExperiment, Measure, Result, Results
@@ -68,7 +69,7 @@ class LayerwiseRun:
         """
         for name, trainer in self.trainers.items():
             with self._checkpoints(folder, name) as checkpoints:
-                layers = jax.device_get(checkpoints.restore(trainer.num_layers, trainer.layout))
+                layers = checkpoints.restore(trainer.num_layers, trainer.layout)
                 index = len(layers)
                 self._finished[name] = [
                     (params, checkpoints.metadata(layer)["seconds"])
@@ -76,7 +77,7 @@ class LayerwiseRun:
                 ]
                 if index < trainer.num_layers:
                     layout = functools.partial(trainer.rounds_layout, index)
-                    self._rounds[name] = jax.device_get(checkpoints.restore_rounds(index, layout))
+                    self._rounds[name] = checkpoints.restore_rounds(index, layout)
         begun = [each for each in self._rounds.values() if each is not None]
         folder.take_up(
             sum(self.finished.values()) + len(begun),
@@ -135,6 +136,8 @@ class LayerwiseRun:
                         folder.require_present()
                         checkpoints.save(index, params, {"seconds": seconds})
                         rounds = None
+                        if hosts.must_end():
+                            raise hosts.Preempted
                     measured = trainer.measure(below, params)
                     results[name].append(Result(params, measured, seconds))
                     if index >= finished[name]:

@@ -1,6 +1,6 @@
 """A pure function of one seed mapped over seeds and devices, or a batch shared by devices.
 
-The devices are those of this host.
+The devices are those of all processes of a run, see `hosts`.
 """
 
 import functools
@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
+
+from hierjax.runs import hosts
 
 PyTree = Any
 
@@ -68,10 +70,10 @@ def seed_mesh(num_devices: int | None = None) -> Mesh:
     """Makes a mesh of devices between which seeds are divided, with the axis "seed".
 
     Args:
-      num_devices: number of devices, the first ones of this host; None for all.
+      num_devices: number of devices, the first ones; None for all. Several processes use all.
 
     Raises:
-      ValueError: there are fewer devices.
+      ValueError: there are fewer devices, or some of those of several processes are left out.
     """
     return _mesh(num_devices, "seed")
 
@@ -82,20 +84,25 @@ def data_mesh(num_devices: int | None = None) -> Mesh:
     Functions that run on it divide their batches by `hierjax.train.share_batch`.
 
     Args:
-      num_devices: number of devices, the first ones of this host; None for all.
+      num_devices: number of devices, the first ones; None for all. Several processes use all.
 
     Raises:
-      ValueError: there are fewer devices.
+      ValueError: there are fewer devices, or some of those of several processes are left out.
     """
     return _mesh(num_devices, "data")
 
 
 def _mesh(num_devices: int | None, axis: str) -> Mesh:
-    devices = jax.local_devices()
+    devices = jax.devices()
     if num_devices is not None and not 1 <= num_devices <= len(devices):
         raise ValueError(
             f"num_devices={num_devices} is not between 1 and {len(devices)}, the number of "
             f"{devices[0].platform} devices here"
+        )
+    if hosts.count() > 1 and num_devices not in (None, len(devices)):
+        raise ValueError(
+            f"num_devices={num_devices}, but the {hosts.count()} processes have {len(devices)}: "
+            "leave it out, or start fewer processes"
         )
     return Mesh(devices[:num_devices], (axis,), axis_types=(AxisType.Auto,))
 
@@ -133,7 +140,7 @@ def map_seeds(
 
     def mapped(*args):
         num_seeds = _common_length(args)
-        used = Mesh(mesh.devices[:num_seeds], mesh.axis_names, axis_types=mesh.axis_types)
+        used = _used(mesh, num_seeds)
         on_each = num_seeds if together else -(-num_seeds // used.size)
         at_once = min(most, on_each)
         share = functools.partial(
@@ -149,6 +156,12 @@ def map_seeds(
 
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.jit(mapped, out_shardings=everywhere) if together else jax.jit(mapped)
+
+
+def _used(mesh: Mesh, num_seeds: int) -> Mesh:
+    """Returns the devices that have seeds to work on; of several processes all work."""
+    devices = mesh.devices if hosts.count() > 1 else mesh.devices[:num_seeds]
+    return Mesh(devices, mesh.axis_names, axis_types=mesh.axis_types)
 
 
 def _common_length(args: PyTree) -> int:
@@ -201,7 +214,7 @@ def call(compiled: jax.stages.Compiled, *args: PyTree) -> PyTree:
 
     They may be elsewhere: XLA chooses for arguments that a program takes and makes nothing of.
     """
-    return compiled(*jax.device_put(args, compiled.input_shardings[0]))
+    return compiled(*hosts.to_devices(args, compiled.input_shardings[0]))
 
 
 def bytes_of_call(compiled: jax.stages.Compiled, arguments: bool = True) -> int:
@@ -252,7 +265,7 @@ def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
       The indices of the seeds of a chunk, and how many of them are not padding: the last chunk is
       padded by repeating its end, so that every call has the same shapes.
     """
-    devices = 1 if _is_data_mesh(mesh) else min(mesh.size, num_seeds)
+    devices = 1 if _is_data_mesh(mesh) else _used(mesh, num_seeds).size
     size = devices * min(_lanes(mesh), -(-num_seeds // devices))
     for start in range(0, num_seeds, size):
         count = min(size, num_seeds - start)

@@ -14,13 +14,15 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from hierjax.runs import hosts
 from hierjax.runs.conditions import conditions
 from hierjax.runs.environment import environment, now
 from hierjax.runs.events import Events
@@ -50,7 +52,8 @@ class RunFolder:
     Raises:
       ValueError: the folder holds another run, or files of these names that no run wrote; or the
         path is none of a folder of this machine.
-      OSError: the folder cannot be made or written, or another process runs in it.
+      OSError: the folder cannot be made or written, another run is at work in it, or the processes
+        of this run do not share it.
     """
 
     def __init__(
@@ -60,12 +63,42 @@ class RunFolder:
         self._request = {"experiment": experiment, **_plain(request)}
         self.identity = json.dumps(self._request, sort_keys=True)
         self._events = Events(self.path / _EVENTS, self.identity)
+        self._opened = contextlib.ExitStack()
+        self._on_first(lambda: self._open_or_say_why_not(overwrite))
+        self._require_shared()
+
+    def _on_first(self, do: Callable[[], Any]) -> None:
+        """Lets the first process do it, and all of them know whether it could."""
+        with hosts.together():
+            if hosts.is_first():
+                do()
+
+    def _open_or_say_why_not(self, overwrite: bool) -> None:
         try:
             self._open(overwrite)
         except OSError as error:
             raise OSError(
                 f"workdir {self.path} cannot be used ({error.strerror or error}): choose another"
             ) from error
+
+    def _require_shared(self) -> None:
+        """Refuses a folder that is another one for other processes of the run."""
+        if hosts.count() == 1:
+            return
+        mark = hosts.from_first(self._leave_mark)
+        with hosts.together():
+            lock = self.path / _LOCK
+            if not lock.exists() or lock.read_text() != mark:
+                raise OSError(
+                    f"workdir {self.path} is another folder than that of process 0: name one that "
+                    "all processes share"
+                )
+
+    def _leave_mark(self) -> str:
+        mark = uuid.uuid4().hex
+        self._lock_file.write(mark)
+        self._lock_file.flush()
+        return mark
 
     def _open(self, overwrite: bool) -> None:
         self._holds_this_run(overwrite)  # Else it is refused before anything is written.
@@ -106,6 +139,9 @@ class RunFolder:
         Raises:
           ValueError: versions or options of JAX are others than when the run began.
         """
+        self._on_first(lambda: self._take_up(done, total))
+
+    def _take_up(self, done: float, total: float) -> None:
         begun, here = (self._earlier() or {}).get("conditions"), _plain(conditions())
         if begun == here or done >= total:
             return
@@ -127,6 +163,9 @@ class RunFolder:
         Raises:
           OSError: the folder was removed, moved or replaced.
         """
+        self._on_first(self._require_present)
+
+    def _require_present(self) -> None:
         own = os.fstat(self._lock_file.fileno())
         try:
             found = os.stat(self.path / _LOCK)
@@ -145,6 +184,8 @@ class RunFolder:
         Its path leads through the open folder, where the system has such paths: should the run's
         folder be moved or removed, nothing is written where it was.
         """
+        if hosts.count() > 1:  # They write into the same folder, and know it by one name.
+            return self.path / _CHECKPOINTS
         opened = Path(f"/proc/self/fd/{self._open_folder}")
         return (opened if opened.exists() else self.path) / _CHECKPOINTS
 
@@ -158,14 +199,19 @@ class RunFolder:
         Raises:
           OSError: the file cannot be written, for instance because the disk is full.
         """
-        self.require_present()
-        self._events.append({"time": now(), "event": event, **_plain(fields)})
+        self._on_first(lambda: self.log_alone(event, **fields))
+
+    def log_alone(self, event: str, **fields: Any) -> None:
+        """Does as `log` in the first process, whatever has become of the others."""
+        if hosts.is_first():
+            self._require_present()
+            self._events.append({"time": now(), "event": event, **_plain(fields)})
 
     def events(
         self, event: str, check: Callable[[dict], None] = lambda content: None
-    ) -> Iterator[dict]:
-        """Yields all events of a kind, see `Events.read`."""
-        return self._events.read(event, check)
+    ) -> list[dict]:
+        """Returns all events of a kind, see `Events.read`."""
+        return hosts.from_first(lambda: list(self._events.read(event, check)))
 
     def write_json(self, name: str, content: dict) -> None:
         """Writes a JSON file into the folder, whole or not at all.
@@ -194,7 +240,10 @@ class RunFolder:
         self._write(name, lambda path: figure.savefig(path, format="png"))
 
     def _write(self, name: str, write: Callable[[Path], Any]) -> None:
-        self.require_present()
+        self._on_first(lambda: self._replace(name, write))
+
+    def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
+        self._require_present()
         partial = self.path / f".{name}.partial"
         try:
             write(partial)
@@ -214,7 +263,6 @@ class RunFolder:
 
     def _lock(self) -> None:
         """Locks the folder until the process ends, however that ends."""
-        self._opened = contextlib.ExitStack()
         self._lock_file = self._opened.enter_context(open(self.path / _LOCK, "w"))  # noqa: SIM115
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

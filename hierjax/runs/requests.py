@@ -28,6 +28,10 @@ class RunRequest(Config):
       impl: how seeds are divided between devices.
       num_devices: number of devices to use; unset: all.
       overwrite: delete the run that is found in the workdir, and start anew.
+      coordinator: address of process 0, host:port, where several processes run one program and
+        JAX does not find the others by itself.
+      num_processes: number of these processes; --coordinator and --process_id belong to it.
+      process_id: number of this one of them, from 0.
 
     Raises:
       ValueError: a value is not allowed.
@@ -39,6 +43,9 @@ class RunRequest(Config):
     impl: str = setting(IMPLS[0], choices=IMPLS, identity=False)
     num_devices: int | None = setting(None, identity=False)
     overwrite: bool = setting(False, identity=False)
+    coordinator: str | None = setting(None, identity=False)
+    num_processes: int | None = setting(None, least=1, identity=False)
+    process_id: int | None = setting(None, least=0, identity=False)
 
     @property
     def own(self) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from hierjax.runs import hosts
+
 PyTree = Any
 
 _SECONDS_BETWEEN_SAVES = 10.0
@@ -25,15 +27,19 @@ class Rounds:
     def fit(self, advance, state, lanes, on_seeds) -> PyTree:
         """Returns the state of a chunk after its last round."""
         state = self._resume(state, lanes)
-        progress = np.asarray(state.progress)[: len(lanes)]
+        progress = _progress(state, lanes)
         while progress.min() < 1:
             state = advance(state)
-            before, progress = progress, np.asarray(state.progress)[: len(lanes)]
+            before, progress = progress, _progress(state, lanes)
             on_seeds(float((progress - before).sum()))
-            if time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES:
+            must_end = hosts.must_end()
+            late = time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES
+            if hosts.any_of(late) or must_end:
                 self._keep(state, lanes)
                 self._save(jax.tree.map(np.copy, self._rounds))
                 self._last_save = time.perf_counter()
+            if must_end:
+                raise hosts.Preempted
         self._keep(state, lanes)
         return state
 
@@ -47,7 +53,7 @@ class Rounds:
             new[: len(lanes)][started] = saved[lanes][started]
             return new
 
-        return jax.tree.map(take, self._rounds["state"], jax.device_get(state))
+        return jax.tree.map(take, self._rounds["state"], hosts.to_host(state))
 
     def _keep(self, state: PyTree, lanes: np.ndarray) -> None:
         self._rounds["started"][lanes] = True
@@ -55,4 +61,8 @@ class Rounds:
         def put(kept, new):
             kept[lanes] = new[: len(lanes)]
 
-        jax.tree.map(put, self._rounds["state"], jax.device_get(state))
+        jax.tree.map(put, self._rounds["state"], hosts.to_host(state))
+
+
+def _progress(state: PyTree, lanes: np.ndarray) -> np.ndarray:
+    return hosts.to_host(state.progress)[: len(lanes)]

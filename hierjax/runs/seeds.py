@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 from hierjax.runs.parallel import (
     Mapped,
     bytes_of_call,
+    call,
     compile_for,
     map_seeds,
     num_bytes,
@@ -68,7 +69,7 @@ class Seeds:
         """
         compiled = compile_for(self._mesh, traced, effort)
         on_cpu = self._mesh.devices.flat[0].platform == "cpu"
-        sharing = min(self._mesh.size, self.num_seeds) if on_cpu else 1
+        sharing = min(len(self._mesh.local_devices), self.num_seeds) if on_cpu else 1
         require_memory(sharing * bytes_of_call(compiled, arguments=False), self._name)
         return compiled
 
@@ -104,4 +105,4 @@ class Seeds:
     def data(self) -> Callable[[np.ndarray], PyTree]:
         """A function of the seeds of a chunk, by index, to their data, compiled at first use."""
         compiled = self.compile(self._traced, effort=0)
-        return lambda lanes: compiled(take_keys(self.keys, lanes))
+        return lambda lanes: call(compiled, take_keys(self.keys, lanes))

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from hierjax.runs import hosts
 from hierjax.runs.parallel import call, num_bytes, require_memory
 from hierjax.runs.rounds import Rounds
 from hierjax.runs.seeds import Seeds, take_keys
@@ -233,5 +234,5 @@ def _by_chunks(chunks, function: Callable[[np.ndarray, np.ndarray], PyTree]) -> 
     """
     parts = []
     for lanes, count in chunks:
-        parts.append(_rows(jax.device_get(function(lanes, lanes[:count])), slice(count)))
+        parts.append(_rows(hosts.to_host(function(lanes, lanes[:count])), slice(count)))
     return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
