@@ -41,6 +41,7 @@ from hierjax.runs import (
     data_mesh,
     described,
     draw_strings,
+    is_one_cpu,
     nested,
     obstacle,
     seed_mesh,
@@ -134,7 +135,7 @@ def learners(request: Request) -> dict[str, Stack]:
             continue
         mesh = request.mesh if name == "end_to_end" else None
         # On a CPU one factorisation has all cores already, and several get in each other's way.
-        if STRING_LEARNERS[name].fills_cpu and jax.default_backend() == "cpu":
+        if STRING_LEARNERS[name].fills_cpu and is_one_cpu():
             mesh = seed_mesh(1)
         layers = STRING_LEARNERS[name].make(request.spec, request.num_train, request)
         stacks[name] = Stack(layers, functools.partial(_examples, name, request), mesh=mesh)

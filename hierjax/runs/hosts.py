@@ -40,8 +40,8 @@ def join(
 ) -> None:
     """Joins the other processes of a run, before anything else is asked of JAX.
 
-    Without arguments, JAX finds the others by itself on a TPU slice, under `srun` of Slurm and under
-    `mpirun` of Open MPI; elsewhere this process is alone.
+    Without arguments, JAX finds the others by itself on a TPU slice, under `srun` of Slurm and
+    under `mpirun` of Open MPI; elsewhere this process is alone.
 
     Args:
       coordinator: host:port of process 0, a free port of it.

@@ -292,6 +292,11 @@ def _free_on_host() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def is_one_cpu() -> bool:
+    """Returns whether the devices are the cores of one machine, which a single one may fill."""
+    return jax.default_backend() == "cpu" and hosts.count() == 1
+
+
 def _is_data_mesh(mesh: Mesh) -> bool:
     return mesh.axis_names == ("data",)
 

@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from hierjax.runs import hosts
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import SweepExperiment
 from hierjax.runs.parallel import seed_keys, seed_mesh
@@ -22,6 +23,11 @@ class SweepRun:
 
     def __init__(self, experiment: SweepExperiment, request: Any):
         self._num_devices = seed_mesh(request.num_devices).size
+        if hosts.count() > 1 and (request.scheduler or request.workers):
+            raise ValueError(
+                f"--scheduler and --workers are for one process, and here are {hosts.count()}, "
+                "which measure together: leave them out"
+            )
         keys = seed_keys(request.seed, request.num_seeds)
         points = experiment.points(request)
         self._sweep = Sweep(points, keys, request.num_devices, request.impl)

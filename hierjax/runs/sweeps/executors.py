@@ -6,10 +6,11 @@ import importlib.util
 import os
 import pickle
 import queue
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent import futures
 
 from hierjax.runs.sweeps.points import Outcome, Point, Task
+from hierjax.runs.sweeps.programs import Programs
 
 _MOST_COMPILERS = 4
 
@@ -73,6 +74,34 @@ def outcomes(
     finally:
         for future in running:
             future.cancel()
+
+
+def outcomes_in_order(
+    threads: LocalThreads, programs: Programs, tasks: Sequence[Task]
+) -> Generator[tuple[Task, Outcome], None, None]:
+    """What comes of tasks where several processes run each program together, so in one order.
+
+    Args:
+      threads: compile the programs of the next tasks.
+      programs: what measures.
+      tasks: in their order, the same in all processes.
+    """
+    ahead = collections.deque(tasks)
+
+    def compile_next():
+        if ahead:
+            threads.submit(programs.compile, ahead.popleft())
+
+    for _ in range(threads.count):
+        compile_next()
+    for task in tasks:
+        compile_next()
+        while task.seeds:
+            outcome = programs.measure(task)
+            yield task, outcome
+            if outcome.skipped:
+                break
+            task = task.after(outcome.count)
 
 
 def check_sendable(points: Iterable[Point], executor: futures.Executor) -> None:

@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from hierjax.runs import hosts
 from hierjax.runs.conditions import under
-from hierjax.runs.parallel import bytes_of_call, call, compile_for, map_seeds
+from hierjax.runs.parallel import bytes_of_call, call, compile_for, is_one_cpu, map_seeds
 from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any
@@ -43,6 +44,7 @@ class Program(NamedTuple):
       draw: (count,) keys -> data.
       measure: (count,) keys and their data -> what is measured; of one seed if `alone`.
       alone: whether seeds are measured one after another.
+      costs: seconds to "compile" and "programs" compiled, until someone has recorded them.
     """
 
     count: int
@@ -50,12 +52,13 @@ class Program(NamedTuple):
     draw: Callable[..., PyTree]
     measure: jax.stages.Compiled
     alone: bool
+    costs: dict[str, float]
 
     def __call__(self, keys: jax.Array, wanted: int) -> dict[str, np.ndarray]:
         """What is measured for the first `wanted` of (count,) keys."""
         data = self.draw(keys)
         if not self.alone:
-            found = jax.device_get(call(self.measure, keys, data))
+            found = hosts.to_host(call(self.measure, keys, data))
             return {name: values[:wanted] for name, values in found.items()}
         data = jax.device_get(data)  # It comes from all devices, and goes to one.
         rows = [slice(row, row + 1) for row in range(wanted)]
@@ -85,19 +88,24 @@ class Programs:
     def measure(self, task: Task) -> Outcome:
         """Measures seeds of the task in batches, in order, until its time is over."""
         with under(task.terms.options):
-            costs: dict[str, float] = {}
-            key = task.terms.sweep, task.point.name, task.most
-            program = self._points.get(key, lambda: self._compile(task, costs))
+            program = self.compile(task)
+            costs = dict(program.costs)
+            program.costs.clear()
             if program.count == 0:
                 return Outcome(0, {}, costs, worker_name(), self._too_large(program))
             with self._devices:
                 return _run(program, task, costs)
 
-    def _compile(self, task: Task, costs: dict[str, float]) -> Program:
-        """The program for as many seeds as the memory allows; adds to the costs."""
-        start = time.perf_counter()
-        costs["programs"] = 0
-        alone = self._on_cpu and task.point.fills_cpu
+    def compile(self, task: Task) -> Program:
+        """The program of a task, which is compiled once and kept for a while."""
+        key = task.terms.sweep, task.point.name, task.most
+        with under(task.terms.options):
+            return self._points.get(key, lambda: self._compile(task))
+
+    def _compile(self, task: Task) -> Program:
+        """The program for as many seeds as the memory allows."""
+        start, costs = time.perf_counter(), {"programs": 0.0}
+        alone = task.point.fills_cpu and is_one_cpu()
         devices = min(self._mesh.size, task.most)
         lanes = _LANES_ON_CPU if self._on_cpu else min(_MOST_LANES, -(-task.most // devices))
         while True:
@@ -115,7 +123,7 @@ class Programs:
                 count = 0
                 break
         costs["compile"] = time.perf_counter() - start
-        return Program(count, num_bytes, draw, measure, alone)
+        return Program(count, num_bytes, draw, measure, alone, costs)
 
     def _compile_for(self, count: int, lanes: int, alone: bool, task: Task, costs) -> tuple:
         """The programs that draw and measure so many seeds."""

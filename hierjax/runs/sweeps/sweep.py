@@ -16,10 +16,16 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hierjax.runs import hosts
 from hierjax.runs.conditions import options_here, versions
 from hierjax.runs.parallel import seed_mesh
 from hierjax.runs.record import RunFolder
-from hierjax.runs.sweeps.executors import LocalThreads, check_sendable, outcomes
+from hierjax.runs.sweeps.executors import (
+    LocalThreads,
+    check_sendable,
+    outcomes,
+    outcomes_in_order,
+)
 from hierjax.runs.sweeps.points import Outcome, Point, Task, Terms
 from hierjax.runs.sweeps.programs import Programs
 from hierjax.runs.sweeps.workers import measure_seeds, usable_memory
@@ -151,14 +157,20 @@ class Sweep:
             for task, outcome in results:
                 self._record(task, outcome, folder)
                 advance(task.point.work * (len(task.seeds) if outcome.skipped else outcome.count))
+                if hosts.must_end():
+                    raise hosts.Preempted
         return {point.name: self._measured(point.name) for point in self._points}
 
     def _measured_here(self) -> Generator[tuple[Task, Outcome], None, None]:
         """A task comes back after each batch of seeds, to be recorded, and its rest goes next."""
-        programs = Programs(self._mesh, self._impl, self._memory or usable_memory())
+        memory = hosts.least(self._memory or usable_memory())
+        programs = Programs(self._mesh, self._impl, memory)
         tasks = self._tasks(len(self._keys), seconds=0)
         with LocalThreads() as threads:
-            yield from outcomes(threads, programs.measure, tasks, at_once=threads.count)
+            if hosts.count() == 1:
+                yield from outcomes(threads, programs.measure, tasks, at_once=threads.count)
+            else:
+                yield from outcomes_in_order(threads, programs, tasks)
         del programs
         gc.collect()  # See `Programs`.
 
