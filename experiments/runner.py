@@ -32,7 +32,6 @@ def run(experiment: Experiment) -> None:
         request, overruled = cli.read(
             experiment.doc, module, experiment.request, workdir, experiment.follows
         )
-        cli.join(request)
         cli.require_devices()
         stack.enter_context(cli.preparing())
         hosts.require_same(requests.identity(request) | conditions())

@@ -18,6 +18,7 @@ from experiments.command import process
 from hierjax.runs import hosts, requests
 from hierjax.settings import bounds
 
+_PROCESSES = ("coordinator", "num_processes", "process_id")
 _DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
@@ -51,6 +52,7 @@ def read(
             raise ValueError(f"unexpected argument {rest[0]!r}: flags begin with --")
         given = dict(defaults) | _given(request, values)
         follows = follows or {}
+        _join({name: given.get(name) for name in _PROCESSES})
         return requests.build(request, follows, given), requests.overruled(follows, given)
     except UnicodeDecodeError as error:
         process.end(f"a file that --flagfile names is no text of UTF-8 ({error})", 2)
@@ -59,6 +61,16 @@ def read(
     except Exception as error:
         require_devices()
         process.end(process.cause(error), 2)
+
+
+def _join(given: Mapping[str, Any]) -> None:
+    """Joins the other processes of a run, of which the first alone speaks to people."""
+    if not hosts.join(**given):
+        return
+    if hosts.count() == 1:
+        process.listen()  # JAX has taken SIGTERM for itself.
+    elif not hosts.is_first():
+        process.be_silent()
 
 
 def _define(
@@ -141,18 +153,6 @@ def require_devices() -> None:
         asked = [f"{name}={os.environ[name]}" for name in _DEVICES if name in os.environ]
         text = str(error).splitlines() or ["there are none"]
         process.end(f"JAX finds no devices by {' '.join(asked) or 'itself'}: {text[0]}", 2)
-
-
-def join(request: Any) -> None:
-    """Joins the other processes of a run, of which the first alone speaks to people."""
-    try:
-        hosts.join(request.coordinator, request.num_processes, request.process_id)
-    except ValueError as error:
-        process.end(str(error), 2)
-    if hosts.count() == 1:
-        process.listen()  # JAX may have taken SIGTERM for itself.
-    elif not hosts.is_first():
-        process.be_silent()
 
 
 def _end(error: BaseException, text: str, code: int) -> NoReturn:

@@ -37,7 +37,7 @@ class Preempted(BaseException):
 
 def join(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
-) -> None:
+) -> bool:
     """Joins the other processes of a run, before anything else is asked of JAX.
 
     Without arguments, JAX finds the others by itself on a TPU slice, under `srun` of Slurm and
@@ -47,6 +47,9 @@ def join(
       coordinator: host:port of process 0, a free port of it.
       num_processes: number of processes.
       process_id: number of this one, from 0.
+
+    Returns:
+      Whether there is a run to join, be it of this process alone.
 
     Raises:
       ValueError: only some of the three are given, or the others were not found.
@@ -69,11 +72,12 @@ def join(
         )
     except Exception as error:
         if missing and "coordinator_address should be defined" in str(error):
-            return
+            return False
         raise ValueError(
             f"the other processes were not found ({error}): start all of them within "
             f"{_SECONDS_TO_MEET} seconds, with the same address"
         ) from error
+    return True
 
 
 def part() -> None:

@@ -130,10 +130,16 @@ def map_seeds(
       A function of pytrees whose arrays have one row for each seed, to a pytree of such arrays.
 
     Raises:
-      ValueError: an unknown impl; in a call, arguments of different lengths.
+      ValueError: an unknown impl, or "pmap" with several processes, each of which it shows its own
+        part of arrays alone; in a call, arguments of different lengths.
     """
     if impl not in IMPLS:
         raise ValueError(f"impl={impl!r} is unknown: choose one of {', '.join(IMPLS)}")
+    if impl == "pmap" and hosts.count() > 1:
+        raise ValueError(
+            f"impl=pmap divides seeds between the devices of one process, and here are "
+            f"{hosts.count()}: leave it out"
+        )
     mesh = seed_mesh() if mesh is None else mesh
     together = _is_data_mesh(mesh)
     most = lanes or _lanes(mesh)
