@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from hierjax.runs import hosts, requests
 from hierjax.settings import bounds
 
 _PROCESSES = ("coordinator", "num_processes", "process_id")
+_SECONDS_FOR_OTHERS = 5
 _DEVICES = ("JAX_PLATFORMS", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
 
@@ -161,8 +163,12 @@ def _end(error: BaseException, text: str, code: int) -> NoReturn:
         with contextlib.suppress(Exception):
             hosts.part()
         text = text if hosts.is_first() else ""
-    elif not hosts.is_first():
+    elif hosts.count() > 1:
         text = f"process {hosts.number()}: {text}"
+        process.say(text)
+        # Others may come to the same end by themselves; without the first one they are aborted.
+        time.sleep(_SECONDS_FOR_OTHERS * hosts.is_first())
+        text = ""
     process.end(text, code)
 
 

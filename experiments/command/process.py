@@ -106,11 +106,12 @@ def end(message: str, code: int) -> NoReturn:
     """
     sys.stdout.flush()
     if message:
-        _say(message)
+        say(message)
     os._exit(code)
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Writes one line to stderr, after the name of the command."""
     line = " ".join(message.split())
     if len(line) > _MOST_LETTERS:
         line = f"{line[:_MOST_LETTERS]} ..."
