@@ -13,6 +13,7 @@ from hierjax.runs import (
     conditions,
     hosts,
     requests,
+    require_trackers,
     under,
     xla_flags,
 )
@@ -39,10 +40,13 @@ def run(experiment: Experiment) -> None:
         kind: Any = LayerwiseRun if isinstance(experiment, LayerwiseExperiment) else SweepRun
         with hosts.together():
             experiment.require(request)
+            require_trackers(request.log_to or ())
             work = kind(experiment, request)
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         stack.enter_context(contextlib.closing(folder))
+        with hosts.together():
+            folder.report_to(request.log_to or ())
         work.restore(folder)
         stack.enter_context(cli.running(folder))
         print("\n".join([f"{experiment.headline(request)}, into {folder.path}", *overruled]))

@@ -34,7 +34,9 @@ Layers for many seeds:
   record.py         RunFolder: the request, events, summary and figure of a run.
   events.py         Events: lines of JSON, checked when they are read.
   conditions.py     PINNED, under, xla_flags: what numbers depend on beside the request.
-  environment.py    device_name: where a run runs.
+  environment.py    device_name, peak_memory: where a run runs.
+  trackers.py       TRACKERS, require_trackers: TensorBoard and Weights & Biases, told of events.
+  profile.py        Profile: a trace of some rounds.
 
 Grids of points by seeds, in sweeps/:
   sweeps/sweep.py          Sweep, Measured: the points that are missing are measured and recorded.
@@ -107,6 +109,7 @@ from hierjax.runs.sweep_run import SweepRun
 from hierjax.runs.sweeps.dask_workers import workers_of
 from hierjax.runs.sweeps.points import Point
 from hierjax.runs.sweeps.sweep import Measured, Sweep
+from hierjax.runs.trackers import TRACKERS, require_trackers
 
 __all__ = [
     "ERROR",
@@ -117,6 +120,7 @@ __all__ = [
     "POLYNOMIAL_LEARNERS",
     "PRESETS",
     "STRING_LEARNERS",
+    "TRACKERS",
     "FittedLayer",
     "LabelData",
     "LayerCheckpoints",
@@ -167,6 +171,7 @@ __all__ = [
     "nested",
     "obstacle",
     "relative_error",
+    "require_trackers",
     "root_key",
     "seed_chunks",
     "seed_keys",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jax
 
+from hierjax.runs import hosts
+
 
 def environment() -> dict:
     """Describes where a run runs: versions, devices and commit, values that JSON can hold."""
@@ -39,6 +41,16 @@ def device_name() -> str:
         return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def peak_memory() -> list[int | None]:
+    """Returns the most bytes that each device has held; None for those that do not count them.
+
+    Those of all processes come in the order of `jax.devices()`.
+    """
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = hosts.from_all([each.get("peak_bytes_in_use") for each in stats])
+    return [peak for process in peaks for peak in process]
 
 
 def _commit() -> str | None:

@@ -18,7 +18,7 @@ PyTree = Any
 Said = TypeVar("Said")
 
 # Hosts are started at about the same time.
-_SECONDS_TO_MEET = 60
+_SECONDS_TO_MEET = 45
 # After so long without a sign of life a host is given up; those that compile give signs, too.
 _SECONDS_OF_SILENCE = 20
 # The first host draws the figure while the others wait.
@@ -122,7 +122,7 @@ def together() -> Iterator[None]:
         own = error
     finally:
         _within.clear()
-    for process, text in enumerate(_gather("" if own is None else _named(own))):
+    for process, text in enumerate(from_all("" if own is None else _named(own))):
         if text:
             raise TogetherError(f"process {process}: {text}" if process else text) from own
 
@@ -143,8 +143,20 @@ def from_first(say: Callable[[], Said]) -> Said:
         return say()
     said = None
     with together():
-        said = json.dumps(say()) if is_first() else ""
-    return json.loads(_gather(said)[0])
+        said = say() if is_first() else None
+    return from_all(said)[0]
+
+
+def from_all(mine: Said) -> list[Said]:
+    """Returns in all processes what each of them says, values that JSON can hold."""
+    if count() == 1:
+        return [mine]
+    octets = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(octets.size)).ravel()
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: octets.size] = octets
+    rows = multihost_utils.process_allgather(padded)
+    return [json.loads(bytes(row[:size])) for row, size in zip(rows, sizes, strict=True)]
 
 
 def require_same(facts: Mapping[str, Any]) -> None:
@@ -156,10 +168,7 @@ def require_same(facts: Mapping[str, Any]) -> None:
     Raises:
       TogetherError: a fact differs.
     """
-    if count() == 1:
-        return
-    own = {name: str(value) for name, value in facts.items()}
-    first, *others = (json.loads(text) for text in _gather(json.dumps(own)))
+    first, *others = from_all({name: str(value) for name, value in facts.items()})
     with together():
         for process, found in enumerate(others, 1):
             for name in {**first, **found}:
@@ -174,11 +183,6 @@ def require_same(facts: Mapping[str, Any]) -> None:
 def any_of(mine: bool) -> bool:
     """Returns in all processes whether it is true in one of them."""
     return mine if count() == 1 else bool(multihost_utils.process_allgather(np.bool_(mine)).any())
-
-
-def least(mine: int) -> int:
-    """Returns in all processes the least number of theirs."""
-    return mine if count() == 1 else min(map(int, _gather(str(mine))))
 
 
 def must_end() -> bool:
@@ -219,13 +223,3 @@ def _put(leaf: Any, sharding: jax.sharding.Sharding | None) -> Any:
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     whole = leaf if is_key else np.asarray(leaf)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
-
-
-def _gather(text: str) -> list[str]:
-    """Returns the texts of all processes, in their order."""
-    octets = np.frombuffer(text.encode(), np.uint8)
-    sizes = multihost_utils.process_allgather(np.int32(octets.size)).ravel()
-    padded = np.zeros(max(sizes.max(), 1), np.uint8)
-    padded[: octets.size] = octets
-    rows = multihost_utils.process_allgather(padded)
-    return [bytes(row[:size]).decode() for row, size in zip(rows, sizes, strict=True)]

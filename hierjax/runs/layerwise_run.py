@@ -9,11 +9,12 @@ from jax.sharding import Mesh
 from hierjax.measure import spread
 from hierjax.runs import hosts
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.environment import device_name
+from hierjax.runs.environment import device_name, peak_memory
 from hierjax.runs.experiment import LayerwiseExperiment, Measure, Result, Results
 from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.profile import Profile
 from hierjax.runs.progress import Progress
-from hierjax.runs.record import RunFolder
+from hierjax.runs.record import PROFILE, RunFolder
 from hierjax.runs.seeds import Seeds
 from hierjax.runs.seeds_trainer import SeedsTrainer
 from hierjax.runs.stages import layer_stages
@@ -112,9 +113,12 @@ class LayerwiseRun:
         Raises:
           FloatingPointError: parameters of a layer are not finite; the layers below are kept.
         """
-        finished = self.finished
-        folder.log("started", finished_layers=finished)
-        results = {}
+        folder.log("started", finished_layers=self.finished)
+        with Profile(folder.path / PROFILE, self._request.profile) as profile:
+            return self._carry_out(folder, profile)
+
+    def _carry_out(self, folder: RunFolder, profile: Profile) -> Results:
+        finished, results = self.finished, {}
         for name, trainer in self.trainers.items():
             results[name] = []
             rounds, num_seeds = self._rounds.get(name), self._request.num_seeds
@@ -126,13 +130,18 @@ class LayerwiseRun:
                 self._checkpoints(folder, name) as checkpoints,
                 Progress(total, f"{name} fits", done) as progress,
             ):
+
+                def on_seeds(count, progress=progress):
+                    progress.advance(count)
+                    profile.after_piece()
+
                 for index in range(trainer.num_layers):
                     below = [layer.params for layer in results[name]]
                     if index < finished[name]:
                         params, seconds = self._finished[name][index]
                     else:
                         keep = functools.partial(_save_rounds, folder, checkpoints, index)
-                        params, seconds = trainer.fit_layer(below, progress.advance, rounds, keep)
+                        params, seconds = trainer.fit_layer(below, on_seeds, rounds, keep)
                         folder.require_present()
                         checkpoints.save(index, params, {"seconds": seconds})
                         rounds = None
@@ -165,6 +174,7 @@ class LayerwiseRun:
         return {
             "device": device_name(),
             "num_devices": self._num_devices,
+            "peak_memory": peak_memory(),
             "measures": {
                 learner: [
                     {

@@ -6,6 +6,8 @@ summary.json    the result
 embeddings.npz  points for the figure, of some experiments
 figure.png      the figure
 checkpoints/    parameters of the finished layers, of experiments that save them
+profile/        a trace for TensorBoard and Perfetto, where it was asked for
+tensorboard/    numbers of events for TensorBoard, where they were asked for
 """
 
 import contextlib
@@ -15,7 +17,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,10 @@ from hierjax.runs import hosts
 from hierjax.runs.conditions import conditions
 from hierjax.runs.environment import environment, now
 from hierjax.runs.events import Events
+from hierjax.runs.trackers import Trackers
 
-_CHECKPOINTS = "checkpoints"
+_CHECKPOINTS, PROFILE = "checkpoints", "profile"
+_FOLDERS = (_CHECKPOINTS, PROFILE, "tensorboard", "wandb")
 _EVENTS, _LOCK = "metrics.jsonl", ".lock"
 _FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "figure.png")
 _ABSENT = "absent"
@@ -64,6 +68,7 @@ class RunFolder:
         self.identity = json.dumps(self._request, sort_keys=True)
         self._events = Events(self.path / _EVENTS, self.identity)
         self._opened = contextlib.ExitStack()
+        self._trackers: Trackers | None = None
         self._on_first(lambda: self._open_or_say_why_not(overwrite))
         self._require_shared()
 
@@ -205,7 +210,20 @@ class RunFolder:
         """Does as `log` in the first process, whatever has become of the others."""
         if hosts.is_first():
             self._require_present()
-            self._events.append({"time": now(), "event": event, **_plain(fields)})
+            fields = _plain(fields)
+            self._events.append({"time": now(), "event": event, **fields})
+            if self._trackers is not None:
+                self._trackers.tell(event, fields)
+
+    def report_to(self, names: Sequence[str]) -> None:
+        """From now on the first process tells trackers of events, too.
+
+        Args:
+          names: some of `hierjax.runs.TRACKERS`.
+        """
+        if hosts.is_first():
+            self._trackers = Trackers(names, self.path, self._request)
+            self._opened.callback(self._trackers.close)
 
     def events(
         self, event: str, check: Callable[[dict], None] = lambda content: None
@@ -256,8 +274,9 @@ class RunFolder:
             partial.unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        if self.checkpoints.exists():
-            shutil.rmtree(self.checkpoints)
+        for name in _FOLDERS:
+            if (self.path / name).exists():
+                shutil.rmtree(self.path / name)
         for name in reversed(_FILES):  # The config goes last: until then the files have an owner.
             (self.path / name).unlink(missing_ok=True)
 
@@ -273,7 +292,7 @@ class RunFolder:
 
     def _earlier(self) -> dict | None:
         """Returns the config of the run that the folder belongs to, None for a new folder."""
-        taken = [name for name in (*_FILES, _CHECKPOINTS) if (self.path / name).exists()]
+        taken = [name for name in (*_FILES, *_FOLDERS) if (self.path / name).exists()]
         if not taken:
             return None
         try:

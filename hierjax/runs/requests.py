@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from hierjax.runs.parallel import IMPLS
+from hierjax.runs.trackers import TRACKERS
 from hierjax.settings import Config, check, explanations, setting
 
 
@@ -28,6 +29,10 @@ class RunRequest(Config):
       impl: how seeds are divided between devices.
       num_devices: number of devices to use; unset: all.
       overwrite: delete the run that is found in the workdir, and start anew.
+      log_to: trackers that show the numbers of the run while it is under way, besides
+        metrics.jsonl; each is a package of its own.
+      profile: number of rounds of training, or batches of seeds, of which a trace for TensorBoard
+        and Perfetto is written to profile/ in the workdir, the first one left out.
       coordinator: address of process 0, host:port, where several processes run one program and
         JAX does not find the others by itself.
       num_processes: number of these processes; --coordinator and --process_id belong to it.
@@ -43,6 +48,8 @@ class RunRequest(Config):
     impl: str = setting(IMPLS[0], choices=IMPLS, identity=False)
     num_devices: int | None = setting(None, identity=False)
     overwrite: bool = setting(False, identity=False)
+    log_to: tuple[str, ...] | None = setting(None, choices=TRACKERS, identity=False)
+    profile: int = setting(0, least=0, identity=False)
     coordinator: str | None = setting(None, identity=False)
     num_processes: int | None = setting(None, least=1, identity=False)
     process_id: int | None = setting(None, least=0, identity=False)

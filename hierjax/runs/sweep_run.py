@@ -4,11 +4,12 @@ import contextlib
 from typing import Any
 
 from hierjax.runs import hosts
-from hierjax.runs.environment import device_name
+from hierjax.runs.environment import device_name, peak_memory
 from hierjax.runs.experiment import SweepExperiment
 from hierjax.runs.parallel import seed_keys, seed_mesh
+from hierjax.runs.profile import Profile
 from hierjax.runs.progress import Progress
-from hierjax.runs.record import RunFolder
+from hierjax.runs.record import PROFILE, RunFolder
 from hierjax.runs.sweeps.dask_workers import workers_of
 from hierjax.runs.sweeps.sweep import Measured, Sweep
 
@@ -22,6 +23,7 @@ class SweepRun:
     """
 
     def __init__(self, experiment: SweepExperiment, request: Any):
+        self._request = request
         self._num_devices = seed_mesh(request.num_devices).size
         if hosts.count() > 1 and (request.scheduler or request.workers):
             raise ValueError(
@@ -67,8 +69,14 @@ class SweepRun:
         with (
             self._stack,
             Progress(round(self._sweep.work), "units of work", self._done) as bar,
+            Profile(folder.path / PROFILE, self._request.profile) as profile,
         ):
-            results = self._sweep.run(folder, bar.advance, self._workers.executor)
+
+            def advance(work):
+                bar.advance(work)
+                profile.after_piece()
+
+            results = self._sweep.run(folder, advance, self._workers.executor)
         workers = (event.get("worker", "") for event in folder.events("chunk"))
         self._machines = {worker.partition(":")[0] for worker in workers}
         return results
@@ -83,6 +91,7 @@ class SweepRun:
             },
             "programs_compiled": sum(each.num_compiled for each in results.values()),
             "devices": self._num_devices,
+            "peak_memory": peak_memory(),
             "hosts": max(1, len(self._machines)),
         }
 

@@ -163,7 +163,7 @@ class Sweep:
 
     def _measured_here(self) -> Generator[tuple[Task, Outcome], None, None]:
         """A task comes back after each batch of seeds, to be recorded, and its rest goes next."""
-        memory = hosts.least(self._memory or usable_memory())
+        memory = min(hosts.from_all(self._memory or usable_memory()))
         programs = Programs(self._mesh, self._impl, memory)
         tasks = self._tasks(len(self._keys), seconds=0)
         with LocalThreads() as threads:
