@@ -55,7 +55,10 @@ def read(
         given = dict(defaults) | _given(request, values)
         follows = follows or {}
         _join({name: given.get(name) for name in _PROCESSES})
-        return requests.build(request, follows, given), requests.overruled(follows, given)
+        with hosts.together():
+            return requests.build(request, follows, given), requests.overruled(follows, given)
+    except hosts.TogetherError as error:
+        _end(error, str(error), 2)
     except UnicodeDecodeError as error:
         process.end(f"a file that --flagfile names is no text of UTF-8 ({error})", 2)
     except (absl_flags.Error, ValueError, OSError) as error:

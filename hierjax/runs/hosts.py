@@ -23,6 +23,8 @@ _SECONDS_TO_MEET = 45
 _SECONDS_OF_SILENCE = 20
 # The first host draws the figure while the others wait.
 _SECONDS_TO_PART = 300
+# What JAX says where it knows of no others, or has computed before.
+_ALONE = ("coordinator_address should be defined", "must be called before")
 _polls = itertools.count(1)
 _within: list[bool] = []
 
@@ -71,7 +73,7 @@ def join(
             shutdown_timeout_seconds=_SECONDS_TO_PART,
         )
     except Exception as error:
-        if missing and "coordinator_address should be defined" in str(error):
+        if missing and any(words in str(error) for words in _ALONE):
             return False
         raise ValueError(
             f"the other processes were not found ({error}): start all of them within "
