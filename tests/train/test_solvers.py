@@ -62,3 +62,19 @@ def test_descent_starts_from_a_direction_that_is_there():
     features = jnp.array([[1.0, -1.0], [2.0, -2.0]])
     weights = solvers.gradient_descent(features, jnp.array([[1.0], [2.0]]))
     np.testing.assert_allclose(features @ weights, [[1.0], [2.0]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("num_squarings", [0, 1, 3, 8])
+def test_squarings_save_steps_and_change_nothing(num_squarings):
+    """As an accelerator takes them: the oracle iterates one by one, in float64."""
+    features, targets = problem()
+    gram, moments = features.T @ features / 200, features.T @ targets / 200
+    matrix = np.eye(12) - gram / np.linalg.eigvalsh(gram).max()
+    weights, vector = np.zeros_like(moments), moments[:, :1]
+    for _ in range(300):
+        weights, vector = matrix @ weights + moments, gram @ vector
+        vector /= np.linalg.norm(vector)
+    args = (num_squarings, 300, jnp.float32(matrix), jnp.float32(moments))
+    np.testing.assert_allclose(solvers._iterate(*args), weights, rtol=1e-3)
+    args = (num_squarings, 300, jnp.float32(gram), jnp.float32(moments[:, :1]))
+    np.testing.assert_allclose(solvers._power(*args), vector, atol=1e-5)
