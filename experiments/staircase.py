@@ -81,7 +81,7 @@ class Request(RunRequest, StaircaseSettings):
         step takes fresh examples.
       steps_per_halving: steps after which the learning rate is halved, again and again; unset: it
         falls to zero by a cosine.
-      steps_per_look: steps between two looks at the coefficients.
+      steps_per_look: largest number of steps between two looks at the coefficients.
       num_probes: fresh examples on which errors and coefficients are measured at each look.
       layerwise: also train the residual network one block at a time.
       steps_per_block: share of num_steps that each block takes when it is trained alone.
@@ -255,7 +255,7 @@ def _growth(request: Request, trace: dict[str, np.ndarray]) -> dict:
 
 def _steps(request: Request, trace: np.ndarray) -> np.ndarray:
     looks = np.arange(1, trace.shape[1] + 1)
-    return np.minimum(request.steps_per_look * looks, request.num_steps)
+    return np.minimum(request.descent_of(request.num_steps).round_steps * looks, request.num_steps)
 
 
 def _order(request: Request, trace: np.ndarray) -> dict:

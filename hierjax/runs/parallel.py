@@ -112,6 +112,7 @@ def map_seeds(
     mesh: Mesh | None = None,
     impl: str = "shard_map",
     lanes: int | None = None,
+    donate: tuple[int, ...] = (),
 ) -> Mapped:
     """Maps a function of one seed over the leading axis of all its arguments, and jits it.
 
@@ -125,6 +126,7 @@ def map_seeds(
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
       lanes: largest number of seeds that a device works on at once; by default 1 on a CPU, 32
         elsewhere.
+      donate: positions of the arguments whose memory results may take; a call deletes them.
 
     Returns:
       A function of pytrees whose arrays have one row for each seed, to a pytree of such arrays.
@@ -160,8 +162,8 @@ def map_seeds(
         divide = _by_pmap if impl == "pmap" else _by_shard_map
         return jax.tree.map(lambda x: x[:num_seeds], divide(share, used)(filled))
 
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(mapped, out_shardings=everywhere) if together else jax.jit(mapped)
+    everywhere = NamedSharding(mesh, PartitionSpec()) if together else None
+    return jax.jit(mapped, out_shardings=everywhere, donate_argnums=donate)
 
 
 def _used(mesh: Mesh, num_seeds: int) -> Mesh:

@@ -24,24 +24,31 @@ class Rounds:
         self._save = save
         self._last_save = -np.inf
 
-    def fit(self, advance, state, lanes, on_seeds) -> PyTree:
-        """Returns the state of a chunk after its last round."""
+    def fit(self, one_round, state, lanes, on_seeds) -> PyTree:
+        """Returns the state of a chunk after its last round.
+
+        The states of seeds that have ended are kept here, whatever rounds make of them while
+        others of the chunk go on. The memory of a state may be gone after the next round.
+        """
         state = self._resume(state, lanes)
         progress = _progress(state, lanes)
         while progress.min() < 1:
-            state = advance(state)
+            going = progress < 1
+            state = one_round(state)
             before, progress = progress, _progress(state, lanes)
+            progress[~going] = 1
             on_seeds(float((progress - before).sum()))
             must_end = hosts.must_end()
             late = time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES
-            if hosts.any_of(late) or must_end:
-                self._keep(state, lanes)
+            due = hosts.any_of(late) or must_end
+            if due or (progress[going] >= 1).any():
+                self._keep(state, lanes, going)
+            if due:
                 self._save(jax.tree.map(np.copy, self._rounds))
                 self._last_save = time.perf_counter()
             if must_end:
                 raise hosts.Preempted
-        self._keep(state, lanes)
-        return state
+        return self._resume(state, lanes)
 
     def _resume(self, state: PyTree, lanes: np.ndarray) -> PyTree:
         started = self._rounds["started"][lanes]
@@ -55,14 +62,14 @@ class Rounds:
 
         return jax.tree.map(take, self._rounds["state"], hosts.to_host(state))
 
-    def _keep(self, state: PyTree, lanes: np.ndarray) -> None:
+    def _keep(self, state: PyTree, lanes: np.ndarray, going: np.ndarray) -> None:
         self._rounds["started"][lanes] = True
 
         def put(kept, new):
-            kept[lanes] = new[: len(lanes)]
+            kept[lanes[going]] = new[: len(lanes)][going]
 
         jax.tree.map(put, self._rounds["state"], hosts.to_host(state))
 
 
 def _progress(state: PyTree, lanes: np.ndarray) -> np.ndarray:
-    return hosts.to_host(state.progress)[: len(lanes)]
+    return np.array(hosts.to_host(state.progress))[: len(lanes)]

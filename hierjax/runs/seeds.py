@@ -57,9 +57,9 @@ class Seeds:
         """Divides the seeds into chunks that run in one call each, see `seed_chunks`."""
         return seed_chunks(self.num_seeds, self._mesh)
 
-    def map(self, function: Callable[..., PyTree]) -> Mapped:
+    def map(self, function: Callable[..., PyTree], donate: tuple[int, ...] = ()) -> Mapped:
         """Maps a function of one seed over those of a chunk, and jits it; see `map_seeds`."""
-        return map_seeds(function, self._mesh, self._impl)
+        return map_seeds(function, self._mesh, self._impl, donate=donate)
 
     def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
         """Compiles a program for the devices of these seeds, see `compile_for`.

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
+
 from hierjax.tasks.batch import Batch
+from hierjax.train.lanes import any_lane
 from hierjax.train.layerwise import Layer, RoundsLayer, forward, layer_key
 
 PyTree = Any
@@ -15,13 +18,16 @@ class Stage(NamedTuple):
     Attributes:
       start: (key, data, parameters of the layers below) -> parameters of the layer or, if it is
         fitted in rounds, (context, state); the context is what all rounds need and leave alone.
-      advance: (key, context, state) -> state after one more round, whose scalar `progress` is 1
+      advance: (key, context, state) -> state after the steps of one more round; None for a fit
+        without rounds.
+      decide: (key, context, state) -> state before the next round, whose scalar `progress` is 1
         when no more rounds are needed; None for a fit without rounds.
       finish: (context, state) -> parameters of the layer; None for a fit without rounds.
     """
 
     start: Callable[..., PyTree]
     advance: Callable[..., PyTree] | None = None
+    decide: Callable[..., PyTree] | None = None
     finish: Callable[..., PyTree] | None = None
 
 
@@ -55,10 +61,21 @@ def _layer_stage(layers, index: int, examples) -> Stage:
         context = see(data, below)
         return context, layer.start(layer_key(key, index), *context)
 
-    def advance(key, context, state):
-        return layer.advance(layer_key(key, index), state, *context)
+    def go_on(step):
+        def one(key, context, state):
+            # A fit that has ended then costs nothing where seeds run one by one, as on a CPU.
+            return jax.lax.cond(
+                any_lane(state.progress < 1),
+                lambda state: step(layer_key(key, index), state, *context),
+                lambda state: state,
+                state,
+            )
+
+        return one
 
     def finish(context, state):
         return layer.finish(state, *context)
 
-    return Stage(start, advance, finish) if isinstance(layer, RoundsLayer) else Stage(fit)
+    if not isinstance(layer, RoundsLayer):
+        return Stage(fit)
+    return Stage(start, go_on(layer.advance), go_on(layer.decide), finish)

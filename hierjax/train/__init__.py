@@ -53,6 +53,7 @@ How parameters are fitted:
   losses.py             Loss, CROSS_ENTROPY, SQUARED, SQUARED_CLASSES, label_loss,
                         LABEL_LOSSES.
   validation.py         num_fitted: how many examples are fitted while others are held out.
+  lanes.py              Branches that are taken for all lanes of a vmap together.
   share_batch.py        share_batch: a batch divided between devices.
 """
 

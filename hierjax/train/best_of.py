@@ -5,6 +5,7 @@ It makes choices that change shapes, such as a width, which no index into a grid
 
 import abc
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key, Shaped
 
+from hierjax.train.lanes import change_where
 from hierjax.train.layerwise import ChoosingLayer, RoundsLayer
 
 PyTree = Any
@@ -82,13 +84,25 @@ class BestOf(RoundsLayer, ChoosingLayer):
         labels: Shaped[Array, "N ..."],
     ) -> BestOfState:
         """Advances the candidates that have not ended by one round; see `RoundsLayer.advance`."""
+        return self._go_on("advance", key, state, inputs, labels)
+
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: BestOfState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
+    ) -> BestOfState:
+        """Lets the candidates that have not ended decide; see `RoundsLayer.decide`."""
+        return self._go_on("decide", key, state, inputs, labels)
+
+    def _go_on(self, method: str, key, state, inputs, labels) -> BestOfState:
+        def changed(index, layer, own):
+            change = functools.partial(getattr(layer, method), jax.random.fold_in(key, index))
+            return change_where(own.progress < 1, lambda own: change(own, inputs, labels), own)
+
         pairs = zip(self.candidates, state.states, strict=True)
-        return BestOfState(
-            tuple(
-                each.advance(jax.random.fold_in(key, i), own, inputs, labels)
-                for i, (each, own) in enumerate(pairs)
-            )
-        )
+        return BestOfState(tuple(changed(index, *pair) for index, pair in enumerate(pairs)))
 
     def finish(
         self, state: BestOfState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]

@@ -69,11 +69,23 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
         labels: Float[Array, "N *G K"],
     ) -> BlockFit:
         """Takes the steps of one round; see `RoundsLayer.advance`."""
-        with jax.default_matmul_precision("highest"):
-            rows, targets = self._train_rows(inputs, labels)
-            objective = self._objective(state.features)
-            descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
-            return state.replace(descent=descent)
+        rows, targets = self._train_rows(inputs, labels)
+        objective = self._objective(state.features)
+        descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
+        return state.replace(descent=descent)
+
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: BlockFit,
+        inputs: Float[Array, "N *G D"],
+        labels: Float[Array, "N *G K"],
+    ) -> BlockFit:
+        """Ends the fit when all steps are taken; see `RoundsLayer.decide`."""
+        rows, targets = self._train_rows(inputs, labels)
+        objective = self._objective(state.features)
+        descent = self._descent(rows).decide(objective, key, state.descent, rows, targets)
+        return state.replace(descent=descent)
 
     def finish(
         self, state: BlockFit, inputs: Float[Array, "N *G D"], labels: Float[Array, "N *G K"]

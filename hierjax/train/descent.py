@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
 from hierjax.checks import require_examples
+from hierjax.train.lanes import change_where
 from hierjax.train.share_batch import share_batch
 from hierjax.train.validation import num_fitted
 
@@ -95,8 +96,8 @@ class Descent:
         given up; None for no early stopping.
       in_order: whether examples are taken one after another, over and over, in place of
         independent draws; of num_steps * batch_size examples each is then seen once.
-      steps_per_round: number of steps between two measurements, and between two states that can
-        be saved.
+      steps_per_round: largest number of steps between two measurements, and between two states
+        that can be saved; all rounds have as many, but for the last, which may have fewer.
 
     Raises:
       ValueError: a number out of bounds, or a batch that the devices do not divide.
@@ -133,6 +134,16 @@ class Descent:
     def grid(self) -> tuple[tuple[float, float], ...]:
         """Learning rate and penalty of each choice, in the order in which they are tried."""
         return tuple(itertools.product(self.learning_rates, self.penalties))
+
+    @property
+    def round_steps(self) -> int:
+        """Number of steps of every round; of those of the last, some may change nothing."""
+        num_rounds = -(-self.num_steps // self.steps_per_round)
+        return -(-self.num_steps // num_rounds)
+
+    @property
+    def _has_spare_steps(self) -> bool:
+        return self.num_steps % self.round_steps != 0
 
     @property
     def _compares(self) -> bool:
@@ -172,7 +183,10 @@ class Descent:
         inputs: Shaped[Array, "N ..."],
         targets: Shaped[Array, "N ..."],
     ) -> DescentState:
-        """Takes the steps of one round, or those that are left; none once a fit has ended.
+        """Takes the steps of one round of a fit that has not ended.
+
+        Their number is the same in every round and every lane of a `jax.vmap`: a loop that ran on
+        in some lanes alone would choose between old and new parameters at every step.
 
         Args:
           objective: what is minimised.
@@ -182,21 +196,13 @@ class Descent:
           targets: (N, ...) targets of all examples.
 
         Returns:
-          The state after the round.
+          The state after the round, from which `decide` makes that before the next one.
 
         Raises:
           ValueError: there are no examples, not as many targets as inputs, or choices are to be
             compared and there are fewer than two examples.
         """
         require_examples(inputs, targets)
-
-        def one_round(state):
-            state = self._round(objective, key, state, inputs, targets)
-            return self._end_round(objective, key, state, inputs, targets)
-
-        return jax.lax.cond(state.progress < 1, one_round, lambda state: state, state)
-
-    def _round(self, objective, key, state, inputs, targets) -> DescentState:
         rate, penalty = self._choice(state.choice)
         optimizer = self.optimizer(rate)
         num_examples = inputs.shape[0]
@@ -204,27 +210,34 @@ class Descent:
             num_examples = jnp.where(state.final, num_examples, num_fitted(num_examples))
 
         # Drawn at once: in a step of its own each draw is dozens of small operations.
-        steps = state.step + jnp.arange(self.steps_per_round)
+        steps = state.step + jnp.arange(self.round_steps)
         rows = jax.vmap(lambda index: self._rows(key, index, num_examples))(steps)
+        wanted = steps < self.num_steps
 
         def objective_of(params, batch):
             return objective.loss(params, *batch).mean() + penalty * objective.penalty(params)
 
-        def step(index, carry):
+        def step(carry, now):
             params, opt_state, total = carry
-            batch_rows = rows[index - state.step]
+            batch_rows, wanted = now
             batch = inputs[batch_rows], targets[batch_rows]
             if self.mesh is not None:
                 batch = share_batch(batch, self.mesh)
             loss, gradient = jax.value_and_grad(objective_of)(params, batch)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return optax.apply_updates(params, updates), opt_state, total + loss.astype(jnp.float32)
+            if self._has_spare_steps:
+                # A factor costs nothing; a choice would read and write all parameters once more.
+                updates = jax.tree.map(lambda u: u * wanted.astype(u.dtype), updates)
+            total += jnp.where(wanted, loss, 0).astype(jnp.float32)
+            return (optax.apply_updates(params, updates), opt_state, total), None
 
-        stop = jnp.minimum(state.step + self.steps_per_round, self.num_steps)
         carry = state.params, state.opt_state, jnp.float32(0)
-        params, opt_state, total = jax.lax.fori_loop(state.step, stop, step, carry)
+        (params, opt_state, total), _ = jax.lax.scan(step, carry, (rows, wanted))
         return state.replace(
-            params=params, opt_state=opt_state, step=stop, loss=total / (stop - state.step)
+            params=params,
+            opt_state=opt_state,
+            step=jnp.minimum(state.step + self.round_steps, self.num_steps),
+            loss=total / wanted.sum(),
         )
 
     def _rows(
@@ -237,26 +250,40 @@ class Descent:
             jax.random.fold_in(key, index), (self.batch_size,), 0, num_examples, jnp.int32
         )
 
-    def _end_round(self, objective, key, state, inputs, targets) -> DescentState:
-        """Measures, and goes on to the next choice, or to the best, or ends."""
+    def decide(
+        self,
+        objective: Objective,
+        key: Key[Array, ""],
+        state: DescentState,
+        inputs: Shaped[Array, "N ..."],
+        targets: Shaped[Array, "N ..."],
+    ) -> DescentState:
+        """Decides after a round: measures, and goes on to the next choice, or to the best, or ends.
+
+        Args:
+          objective: what is minimised.
+          key: the key with which the fit was started.
+          state: the state that `advance` returned.
+          inputs: (N, ...) inputs of all examples, held-out ones included.
+          targets: (N, ...) targets of all examples.
+
+        Returns:
+          The state before the next round.
+        """
         ended = state.step >= self.num_steps
         ended |= (state.loss < self.stop_loss) | ~jnp.isfinite(state.loss)
         phase = self._phase(state)
         if self._compares:
             held_out = slice(num_fitted(inputs.shape[0]), None)
-            state = jax.lax.cond(
+            state = change_where(
                 ~state.final & (ended | self._stops_early),
                 lambda state: self._measure(objective, state, inputs[held_out], targets[held_out]),
-                lambda state: state,
                 state,
             )
-            if self._stops_early:
+            if self.patience is not None:
                 ended |= state.step - state.improved >= self.patience
-            state = jax.lax.cond(
-                ended & ~state.final,
-                lambda state: self._next_choice(objective, key, state),
-                lambda state: state,
-                state,
+            state = change_where(
+                ended & ~state.final, lambda state: self._next_choice(objective, key, state), state
             )
         ended &= phase == self._num_phases - 1
         reached = (self._phase(state) + state.step / self.num_steps) / self._num_phases

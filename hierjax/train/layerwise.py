@@ -48,7 +48,8 @@ class Layer(Protocol):
 class RoundsLayer(abc.ABC):
     """A layer whose fit is long: it goes in rounds, between which it can be saved.
 
-    The state of a fit is a pytree with a scalar `progress`, which is 1 when the fit has ended.
+    The state of a fit is a pytree with a scalar `progress`, which is 1 when the fit has ended. Then
+    it is not to go on: who drives many fits at once keeps the states of those that have ended.
     """
 
     @abc.abstractmethod
@@ -65,7 +66,7 @@ class RoundsLayer(abc.ABC):
         inputs: Shaped[Array, "N ..."],
         labels: Shaped[Array, "N ..."],
     ) -> FitState:
-        """Goes on with a fit by one round.
+        """Takes the steps of one round of a fit, as many in all fits.
 
         Args:
           key: the key with which the fit was started.
@@ -76,6 +77,26 @@ class RoundsLayer(abc.ABC):
         Returns:
           The state after the round.
         """
+
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: FitState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
+    ) -> FitState:
+        """Decides after a round how the fit goes on, and whether it has ended.
+
+        Args:
+          key: the key with which the fit was started.
+          state: the state that `advance` returned.
+          inputs: (N, ...) inputs of the layer, those with which the fit was started.
+          labels: (N, ...) labels, those with which the fit was started.
+
+        Returns:
+          The state before the next round; by default the state as it is.
+        """
+        return state
 
     @abc.abstractmethod
     def finish(
@@ -100,11 +121,13 @@ class RoundsLayer(abc.ABC):
         Returns:
           The parameters of the layer, a pytree of arrays.
         """
-        state = jax.lax.while_loop(
-            lambda state: state.progress < 1,
-            lambda state: self.advance(key, state, inputs, labels),
-            self.start(key, inputs, labels),
-        )
+
+        def one_round(state):
+            state = self.advance(key, state, inputs, labels)
+            return self.decide(key, state, inputs, labels)
+
+        start = self.start(key, inputs, labels)
+        state = jax.lax.while_loop(lambda state: state.progress < 1, one_round, start)
         return self.finish(state, inputs, labels)
 
 

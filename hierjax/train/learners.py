@@ -6,6 +6,8 @@ How each of them is tuned stands in a config, so that a run can record it.
 import dataclasses
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Integer
@@ -167,7 +169,7 @@ def end_to_end_learner(
             rate = optax.cosine_decay_schedule(rate, num_steps)
         chosen = OPTIMIZERS[config.optimizer](rate)
         if config.optimizer == "momentum":
-            return optax.chain(optax.clip_by_global_norm(config.clip), chosen)
+            return optax.chain(_clip(config.clip), chosen)
         return chosen
 
     descent = Descent(
@@ -175,6 +177,16 @@ def end_to_end_learner(
     )
     module = ConvStack(spec.branching[::-1], vocab_size, spec.num_classes, width)
     return (Network(module, descent),)
+
+
+def _clip(most: float) -> optax.GradientTransformation:
+    """Clips the norm of gradients by a factor, where optax chooses between whole gradients."""
+
+    def clipped(updates, _):
+        excess = jnp.maximum(optax.tree.norm(updates) / most, 1)
+        return jax.tree.map(lambda u: u / excess.astype(u.dtype), updates)
+
+    return optax.stateless(clipped)
 
 
 def shallow_learner(

@@ -86,6 +86,16 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
         """
         return self.descent.advance(self._objective(inputs), key, state, inputs, labels)
 
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: DescentState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
+    ) -> DescentState:
+        """Goes on to the next learning rate, or ends; see `RoundsLayer.decide`."""
+        return self.descent.decide(self._objective(inputs), key, state, inputs, labels)
+
     def finish(
         self, state: DescentState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
     ) -> TrainedNetwork:

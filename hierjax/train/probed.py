@@ -81,18 +81,21 @@ class Probed(RoundsLayer):
         inputs: Shaped[Array, "N ..."],
         labels: Shaped[Array, "N ..."],
     ) -> ProbedState:
-        """Goes on by one round and records what it made, if the fit has not ended.
+        """Takes the steps of one round; see `RoundsLayer.advance`."""
+        return state.replace(fit=self.layer.advance(key, state.fit, inputs, labels))
 
-        The arguments are those of `RoundsLayer.advance`.
-        """
-
-        def look(state):
-            fit = self.layer.advance(key, state.fit, inputs, labels)
-            seen = self.probe(self.layer.finish(fit, inputs, labels))
-            trace = jax.tree.map(lambda all, new: all.at[state.round].set(new), state.trace, seen)
-            return ProbedState(fit, trace, state.round + 1)
-
-        return jax.lax.cond(state.progress < 1, look, lambda state: state, state)
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: ProbedState,
+        inputs: Shaped[Array, "N ..."],
+        labels: Shaped[Array, "N ..."],
+    ) -> ProbedState:
+        """Lets the layer decide, and records what has come of it; see `RoundsLayer.decide`."""
+        fit = self.layer.decide(key, state.fit, inputs, labels)
+        seen = self.probe(self.layer.finish(fit, inputs, labels))
+        trace = jax.tree.map(lambda all, new: all.at[state.round].set(new), state.trace, seen)
+        return ProbedState(fit, trace, state.round + 1)
 
     def finish(
         self, state: ProbedState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]

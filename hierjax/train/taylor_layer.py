@@ -110,6 +110,19 @@ class TaylorLayer(Candidate):
             descent=self.descent.advance(objective, key, state.descent, inputs, labels)
         )
 
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: TaylorState,
+        inputs: Float[Array, "N d"],
+        labels: Float[Array, " N"],
+    ) -> TaylorState:
+        """Goes on to the next choice, or ends; see `RoundsLayer.decide`."""
+        objective = self._objective(state.initial, inputs, labels)
+        return state.replace(
+            descent=self.descent.decide(objective, key, state.descent, inputs, labels)
+        )
+
     def finish(
         self, state: TaylorState, inputs: Float[Array, "N d"], labels: Float[Array, " N"]
     ) -> TrainedTaylor:

@@ -46,16 +46,17 @@ def walk_stage():
         return (data, num_rounds), Walk(jnp.zeros(()), jnp.zeros(()))
 
     def advance(key, context, walk):
-        data, num_rounds = context
-        step = data[0] + jax.random.normal(key) * walk.position
-        stay = walk.progress >= 1
-        progress = jnp.minimum(walk.progress + 1 / num_rounds + 1e-3, 1)
-        return Walk(jnp.where(stay, walk.position, walk.position + step), progress)
+        """Goes on after the end, too: who drives the walk has to keep where it ended."""
+        step = context[0][0] + jax.random.normal(key) * walk.position
+        return walk.replace(position=walk.position + step)
+
+    def decide(key, context, walk):
+        return walk.replace(progress=jnp.minimum(walk.progress + 1 / context[1] + 1e-3, 1))
 
     def finish(context, walk):
         return {"position": walk.position, "rounds": context[1]}
 
-    return Stage(start, advance, finish)
+    return Stage(start, advance, decide, finish)
 
 
 def fit_all(trainer, num_layers=3):
@@ -123,7 +124,7 @@ def test_each_program_is_traced_once():
     trainer = SeedsTrainer(Seeds(seed_keys(0, 3), data, ONE), [*stages, walk])
     assert not traces
     fit_all(trainer, 4)
-    names = ["data", 0, 1, 2, "start", "advance", "finish"]
+    names = ["data", 0, 1, 2, "start", "advance", "decide", "finish"]
     assert traces == dict.fromkeys(names, 1)
 
 

@@ -35,8 +35,10 @@ class Counter(Candidate):
         return Count(jax.random.key_data(key), jnp.int32(0), jnp.float32(0))
 
     def advance(self, key, state, inputs, labels):
-        rounds = jnp.minimum(state.rounds + 1, self.num_rounds)
-        return state.replace(rounds=rounds, progress=rounds / self.num_rounds)
+        return state.replace(rounds=state.rounds + 1)
+
+    def decide(self, key, state, inputs, labels):
+        return state.replace(progress=state.rounds / self.num_rounds)
 
     def finish(self, state, inputs, labels):
         return {"key": state.key, "rounds": state.rounds}
@@ -66,10 +68,17 @@ def test_progress_is_one_when_all_have_ended_and_not_before():
     """Many candidates: their mean may round to less than one."""
     best_of = BestOf((*[Counter(1)] * 40, Counter(4)))
     state = best_of.start(KEY, jnp.zeros(4), jnp.zeros(4))
-    for _ in range(3):
+
+    def one_round(state):
         state = best_of.advance(KEY, state, jnp.zeros(4), jnp.zeros(4))
+        return best_of.decide(KEY, state, jnp.zeros(4), jnp.zeros(4))
+
+    for _ in range(3):
+        state = one_round(state)
         assert state.progress < 1
-    assert best_of.advance(KEY, state, jnp.zeros(4), jnp.zeros(4)).progress == 1
+    ended = one_round(state)
+    assert ended.progress == 1
+    assert [each.rounds for each in ended.states] == [1] * 40 + [4]
 
 
 def test_the_right_width_is_found_for_each_seed():

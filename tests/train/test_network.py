@@ -106,10 +106,11 @@ def test_a_shared_batch_trains_the_same_network(batch):
     losses = []
     for mesh in (None, data_mesh(4)):
         layer = Network(STACK, Descent(optax.adam, (0.003,), 500, 32, mesh=mesh))
-        advance = jax.jit(layer.advance)
+        advance, decide = jax.jit(layer.advance), jax.jit(layer.decide)
         state, seen = layer.start(KEY, batch.inputs, batch.labels), []
         while state.progress < 1:
             state = advance(KEY, state, batch.inputs, batch.labels)
+            state = decide(KEY, state, batch.inputs, batch.labels)
             seen.append(float(state.loss))
         losses.append(seen)
     assert losses[0][-1] < losses[0][0]

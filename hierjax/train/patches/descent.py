@@ -66,10 +66,21 @@ class DescentPatchLayer(PatchLayer, RoundsLayer):
         labels: Integer[Array, " N"],
     ) -> PatchFit:
         """Takes the steps of one round; see `RoundsLayer.advance`."""
-        with jax.default_matmul_precision("highest"):
-            objective = self._objective(state.variables, state.class_mean, inputs)
-            descent = self._descent.advance(objective, key, state.descent, inputs, labels)
-            return state.replace(descent=descent)
+        objective = self._objective(state.variables, state.class_mean, inputs)
+        descent = self._descent.advance(objective, key, state.descent, inputs, labels)
+        return state.replace(descent=descent)
+
+    def decide(
+        self,
+        key: Key[Array, ""],
+        state: PatchFit,
+        inputs: Shaped[Array, "N PS *E"],
+        labels: Integer[Array, " N"],
+    ) -> PatchFit:
+        """Ends the fit when all steps are taken; see `RoundsLayer.decide`."""
+        objective = self._objective(state.variables, state.class_mean, inputs)
+        descent = self._descent.decide(objective, key, state.descent, inputs, labels)
+        return state.replace(descent=descent)
 
     def finish(
         self, state: PatchFit, inputs: Shaped[Array, "N PS *E"], labels: Integer[Array, " N"]
