@@ -2,12 +2,14 @@
 
 import math
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Integer, Shaped
 
 from hierjax.checks import one_hot, require_shape
 from hierjax.models.activations import ACTIVATIONS
-from hierjax.models.products import product
+from hierjax.models.products import contract
+from hierjax.sharding import divide_hidden
 
 _READOUT_POWER = {"ntk": 0.5, "mean_field": 1.0}
 
@@ -47,22 +49,27 @@ class PatchConv(nn.Module):
       branching: number of positions of a patch, S.
       kernel_init: initializer of the kernel (S, D, W).
       bias_init: initializer of the bias (W,).
+      precision: one of `PRECISIONS`, the type of what is multiplied; sums are float32.
+      divides_outputs: whether devices that share a layer divide its outputs, not its inputs.
     """
 
     width: int
     branching: int
     kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
     bias_init: nn.initializers.Initializer = nn.initializers.zeros_init()
+    precision: str = "float32"
+    divides_outputs: bool = True
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N P D"]) -> Float[Array, "*N patches W"]:
         """Returns features (..., P/S, W) of the patches of inputs (..., P, D)."""
         patches = merge_patches(inputs, self.branching)
         shape = (self.branching, inputs.shape[-1], self.width)
-        kernel = self.param("kernel", self.kernel_init, shape).reshape(-1, self.width)
+        kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.width,))
-        outputs = product(patches.reshape(-1, kernel.shape[0]), kernel) + bias[None]
-        return outputs.reshape(*patches.shape[:-1], self.width)
+        patches = patches.reshape(*patches.shape[:-1], *shape[:2])
+        outputs = contract(patches, kernel, self.precision, self.divides_outputs)
+        return outputs + bias.reshape((1,) * (outputs.ndim - 1) + (-1,))
 
 
 class ConvStack(nn.Module):
@@ -75,6 +82,9 @@ class ConvStack(nn.Module):
       width: number of features of every layer, W.
       activation: one of `ACTIVATIONS`.
       scaling: "ntk" divides a read-out of unit-variance weights by sqrt(W), "mean_field" by W.
+      precision: type of the outputs of layers, and of what they multiply, one of `PRECISIONS`;
+        parameters, sums and class scores are float32.
+      remat: whether the derivative computes layers anew, in place of keeping all that they made.
     """
 
     branching: tuple[int, ...]
@@ -83,6 +93,8 @@ class ConvStack(nn.Module):
     width: int
     activation: str = "relu"
     scaling: str = "ntk"
+    precision: str = "float32"
+    remat: bool = False
 
     @property
     def num_layers(self) -> int:
@@ -90,7 +102,10 @@ class ConvStack(nn.Module):
         return len(self.branching)
 
     def setup(self):
-        self.layers = [PatchConv(self.width, size) for size in self.branching]
+        self.layers = [
+            PatchConv(self.width, size, precision=self.precision, divides_outputs=index % 2 == 0)
+            for index, size in enumerate(self.branching)
+        ]
         self.head = nn.Dense(self.num_classes, kernel_init=nn.initializers.normal(1.0))
 
     def embed(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N d V"]:
@@ -105,11 +120,14 @@ class ConvStack(nn.Module):
 
     def layer(self, hidden: Float[Array, "N P D"], index: int) -> Float[Array, "N patches W"]:
         """Applies layer `index`, 0 at the leaves, to features (N, P, D); returns (N, P/S, W)."""
-        return ACTIVATIONS[self.activation](self.layers[index](hidden))
+        outputs = ACTIVATIONS[self.activation](self.layers[index](hidden))
+        return divide_hidden(outputs.astype(self.precision), index % 2 == 0)
 
     def readout(self, hidden: Float[Array, "N 1 W"]) -> Float[Array, "N C"]:
         """Returns class scores (N, C) of the features of the top layer, (N, 1, W)."""
-        return self.head(hidden[:, 0] / self.width ** _READOUT_POWER[self.scaling])
+        return self.head(
+            hidden[:, 0].astype(jnp.float32) / self.width ** _READOUT_POWER[self.scaling]
+        )
 
     def __call__(self, tokens: Integer[Array, "N d"]) -> Float[Array, "N C"]:
         """Returns class scores (N, C) of strings (N, d) of integers.
@@ -124,6 +142,9 @@ class ConvStack(nn.Module):
                 f"{self.branching}: their product is {math.prod(self.branching)}"
             )
         hidden = self.embed(tokens)
+        layer = ConvStack.layer
+        if self.remat:
+            layer = nn.remat(layer, static_argnums=2)
         for index in range(len(self.branching)):
-            hidden = self.layer(hidden, index)
+            hidden = layer(self, hidden, index)
         return self.readout(hidden)

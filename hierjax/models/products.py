@@ -1,14 +1,20 @@
-"""A matrix product whose gradient suits the CPU."""
+"""Matrix products: their precision, and gradients that suit the platform."""
+
+import functools
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from hierjax.sharding import gather_weights, is_divided
+
+PRECISIONS = ("float32", "bfloat16")
+"""Types of the factors of products; their sums are float32."""
 
 
 def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
     """Returns rows (N, D) @ kernel (D, W); it has derivatives of all orders and both modes."""
-    if jax.default_backend() == "cpu":
-        return _product(rows, kernel)
-    return rows @ kernel
+    return _product(rows, kernel)
 
 
 @jax.custom_jvp
@@ -18,11 +24,76 @@ def _product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Ar
 
 @_product.defjvp
 def _product_jvp(primals, tangents):
-    """Differentiates so that the kernel's gradient becomes a product columns @ cotangent.
+    """Differentiates so that on a CPU the kernel's gradient is a product columns @ cotangent.
 
     With columns that lie in memory this product takes two thirds of the time that it takes with
     rows read as columns; the barrier keeps XLA from reading them so.
     """
     (rows, kernel), (rows_dot, kernel_dot) = primals, tangents
-    columns = jax.lax.optimization_barrier(rows.T)
+    columns = jax.lax.platform_dependent(
+        rows, cpu=lambda rows: jax.lax.optimization_barrier(rows.T), default=lambda rows: rows.T
+    )
     return _product(rows, kernel), _product(rows_dot, kernel) + columns.T @ kernel_dot
+
+
+def contract(
+    inputs: Float[Array, "*N S D"],
+    kernel: Float[Array, "S D W"],
+    precision: str = "float32",
+    divides_outputs: bool = True,
+) -> Float[Array, "*N W"]:
+    """Multiplies patches of inputs by a kernel, on one device or on those of `model_on`.
+
+    Args:
+      inputs: (..., S, D) patches.
+      kernel: (S, D, W) float32.
+      precision: one of `PRECISIONS`; with "bfloat16" both factors are rounded to it, here and in
+        the derivative, which is of first order and in reverse mode alone.
+      divides_outputs: whether devices divide the outputs, not the inputs, see `hierjax.sharding`.
+
+    Returns:
+      (..., W) sums, float32.
+    """
+    if precision == "bfloat16":
+        return _half(divides_outputs, inputs.astype(jnp.bfloat16), kernel)
+    if is_divided():
+        return _dot(inputs, gather_weights(kernel, divides_outputs), 2)
+    rows = product(inputs.reshape(-1, kernel.shape[0] * kernel.shape[1]), _as_matrix(kernel))
+    return rows.reshape(*inputs.shape[:-2], -1)
+
+
+def _as_matrix(kernel: Float[Array, "S D W"]) -> Float[Array, "SD W"]:
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _half(divides_outputs, inputs, kernel):
+    return _half_forwards(divides_outputs, inputs, kernel)[0]
+
+
+def _half_forwards(divides_outputs, inputs, kernel):
+    # Rounded before devices gather it: half the bytes.
+    rounded = gather_weights(kernel.astype(jnp.bfloat16), divides_outputs)
+    return _dot(inputs, rounded, 2), (inputs, rounded)
+
+
+def _half_backwards(divides_outputs, kept, cotangent):
+    inputs, kernel = kept
+    cotangent = cotangent.astype(jnp.bfloat16)
+    of_inputs = _dot(cotangent, jnp.moveaxis(kernel, -1, 0), 1).astype(inputs.dtype)
+    examples = tuple(range(inputs.ndim - 2))
+    dimensions = ((examples, examples), ((), ()))
+    of_kernel = jax.lax.dot_general(
+        inputs, cotangent, dimensions, preferred_element_type=jnp.float32
+    )
+    return of_inputs, of_kernel
+
+
+_half.defvjp(_half_forwards, _half_backwards)
+
+
+def _dot(inputs: Float[Array, "..."], kernel: Float[Array, "..."], count: int) -> Array:
+    """Sums over the last dimensions of inputs and the first of a kernel, `count` many."""
+    own = tuple(range(inputs.ndim - count, inputs.ndim))
+    dimensions = ((own, tuple(range(count))), ((), ()))
+    return jax.lax.dot_general(inputs, kernel, dimensions, preferred_element_type=jnp.float32)

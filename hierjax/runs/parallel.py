@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Key
 
 from hierjax.runs import hosts
@@ -78,18 +78,26 @@ def seed_mesh(num_devices: int | None = None) -> Mesh:
     return _mesh(num_devices, "seed")
 
 
-def data_mesh(num_devices: int | None = None) -> Mesh:
-    """Makes a mesh of devices that share the batches of one seed at a time, with the axis "data".
+def data_mesh(num_devices: int | None = None, model_parallel: int = 1) -> Mesh:
+    """Makes a mesh of devices that work on one seed at a time, with the axes "data" and "model".
 
-    Functions that run on it divide their batches by `hierjax.train.share_batch`.
+    Functions that run on it divide batches and parameters by `hierjax.sharding`.
 
     Args:
       num_devices: number of devices, the first ones; None for all. Several processes use all.
+      model_parallel: number of devices that share the weights of every layer, those along "model".
 
     Raises:
-      ValueError: there are fewer devices, or some of those of several processes are left out.
+      ValueError: there are fewer devices, or as many cannot share the weights; or some of those of
+        several processes are left out.
     """
-    return _mesh(num_devices, "data")
+    devices = _mesh(num_devices, "data").devices
+    if model_parallel < 1 or devices.size % model_parallel:
+        raise ValueError(
+            f"model_parallel={model_parallel} does not divide the number of devices, {devices.size}"
+        )
+    shape = (devices.size // model_parallel, model_parallel)
+    return Mesh(devices.reshape(shape), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
 def _mesh(num_devices: int | None, axis: str) -> Mesh:
@@ -122,7 +130,7 @@ def map_seeds(
     Args:
       function: a pure function of one seed.
       mesh: a `seed_mesh`, by default of all devices; or a `data_mesh`, whose devices work on
-        all seeds together: there the function divides its batches by `share_batch`.
+        all seeds together: there the function divides its batches by `hierjax.sharding`.
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
       lanes: largest number of seeds that a device works on at once; by default 1 on a CPU, 32
         elsewhere.
@@ -162,8 +170,7 @@ def map_seeds(
         divide = _by_pmap if impl == "pmap" else _by_shard_map
         return jax.tree.map(lambda x: x[:num_seeds], divide(share, used)(filled))
 
-    everywhere = NamedSharding(mesh, PartitionSpec()) if together else None
-    return jax.jit(mapped, out_shardings=everywhere, donate_argnums=donate)
+    return jax.jit(mapped, donate_argnums=donate)
 
 
 def _used(mesh: Mesh, num_seeds: int) -> Mesh:
@@ -306,7 +313,7 @@ def is_one_cpu() -> bool:
 
 
 def _is_data_mesh(mesh: Mesh) -> bool:
-    return mesh.axis_names == ("data",)
+    return "data" in mesh.axis_names
 
 
 def _lanes(mesh: Mesh) -> int:

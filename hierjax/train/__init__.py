@@ -54,7 +54,6 @@ How parameters are fitted:
                         LABEL_LOSSES.
   validation.py         num_fitted: how many examples are fitted while others are held out.
   lanes.py              Branches that are taken for all lanes of a vmap together.
-  share_batch.py        share_batch: a batch divided between devices.
 """
 
 from hierjax.train.best_of import Best, BestOf, Candidate
@@ -135,7 +134,6 @@ from hierjax.train.probed import Probed, ProbedFit
 from hierjax.train.product_layer import FoundProducts, ProductLayer, product_supports
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
-from hierjax.train.share_batch import share_batch
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
@@ -227,7 +225,6 @@ __all__ = [
     "ridge_descent",
     "shallow_label_learner",
     "shallow_learner",
-    "share_batch",
     "string_bounds",
     "strings_of_layer",
     "train_layerwise",

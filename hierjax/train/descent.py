@@ -16,8 +16,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
 from hierjax.checks import require_examples
+from hierjax.sharding import divide, model_on, require_divided, share_batch
 from hierjax.train.lanes import change_where
-from hierjax.train.share_batch import share_batch
 from hierjax.train.validation import num_fitted
 
 PyTree = Any
@@ -90,12 +90,15 @@ class Descent:
       num_steps: largest number of steps for each choice.
       batch_size: number of examples of a step, B.
       stop_loss: mean loss of a round's minibatches below which a fit ends.
-      mesh: the devices that share every batch, see `share_batch`; None for one device.
+      mesh: the devices that share every batch, and the parameters, see `hierjax.sharding`; None
+        for one device.
       penalties: factors of `Objective.penalty` that are tried, each with each learning rate.
       patience: for early stopping, number of steps without improvement after which a choice is
         given up; None for no early stopping.
       in_order: whether examples are taken one after another, over and over, in place of
         independent draws; of num_steps * batch_size examples each is then seen once.
+      parts: number of parts of a batch whose gradients are computed one after another, and added
+        up; more of them take less memory.
       steps_per_round: largest number of steps between two measurements, and between two states
         that can be saved; all rounds have as many, but for the last, which may have fewer.
 
@@ -112,6 +115,7 @@ class Descent:
     penalties: tuple[float, ...] = (0.0,)
     patience: int | None = None
     in_order: bool = False
+    parts: int = 1
     steps_per_round: int = 100
 
     def __post_init__(self):
@@ -121,14 +125,16 @@ class Descent:
             raise ValueError(f"learning_rates={self.learning_rates} must be positive numbers")
         if not self.penalties or not all(0 <= each < float("inf") for each in self.penalties):
             raise ValueError(f"penalties={self.penalties} must be numbers that are not negative")
-        for name in ("num_steps", "batch_size", "steps_per_round", "patience"):
+        for name in ("num_steps", "batch_size", "steps_per_round", "parts", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.mesh is not None and self.batch_size % self.mesh.size:
+        if self.batch_size % self.parts:
             raise ValueError(
-                f"batch_size={self.batch_size} cannot be divided between {self.mesh.size} "
-                f"devices: make it a multiple of {self.mesh.size}"
+                f"batch_size={self.batch_size} cannot be cut into parts={self.parts}: make it a "
+                f"multiple of {self.parts}"
             )
+        if self.mesh is not None:
+            require_divided(self.batch_size // self.parts, self.mesh)
 
     @property
     def grid(self) -> tuple[tuple[float, float], ...]:
@@ -214,24 +220,36 @@ class Descent:
         rows = jax.vmap(lambda index: self._rows(key, index, num_examples))(steps)
         wanted = steps < self.num_steps
 
-        def objective_of(params, batch):
-            return objective.loss(params, *batch).mean() + penalty * objective.penalty(params)
+        def objective_of(params, batch_rows):
+            batch = share_batch((inputs[batch_rows], targets[batch_rows]), self.mesh)
+            with model_on(self.mesh):
+                losses = objective.loss(params, *batch)
+            return losses.mean() + penalty * objective.penalty(params)
+
+        def gradient_of(params, batch_rows):
+            def part(total, rows):
+                found = jax.value_and_grad(objective_of)(params, rows)
+                found = jax.tree.map(lambda x: x / self.parts, divide(found, self.mesh))
+                return jax.tree.map(jnp.add, total, found), None
+
+            if self.parts == 1:
+                return divide(jax.value_and_grad(objective_of)(params, batch_rows), self.mesh)
+            nothing = jax.tree.map(jnp.zeros_like, (jnp.float32(0), params))
+            return jax.lax.scan(part, nothing, batch_rows.reshape(self.parts, -1))[0]
 
         def step(carry, now):
             params, opt_state, total = carry
             batch_rows, wanted = now
-            batch = inputs[batch_rows], targets[batch_rows]
-            if self.mesh is not None:
-                batch = share_batch(batch, self.mesh)
-            loss, gradient = jax.value_and_grad(objective_of)(params, batch)
+            loss, gradient = gradient_of(params, batch_rows)
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             if self._has_spare_steps:
                 # A factor costs nothing; a choice would read and write all parameters once more.
                 updates = jax.tree.map(lambda u: u * wanted.astype(u.dtype), updates)
             total += jnp.where(wanted, loss, 0).astype(jnp.float32)
-            return (optax.apply_updates(params, updates), opt_state, total), None
+            params = optax.apply_updates(params, updates)
+            return (*divide((params, opt_state), self.mesh), total), None
 
-        carry = state.params, state.opt_state, jnp.float32(0)
+        carry = *divide((state.params, state.opt_state), self.mesh), jnp.float32(0)
         (params, opt_state, total), _ = jax.lax.scan(step, carry, (rows, wanted))
         return state.replace(
             params=params,

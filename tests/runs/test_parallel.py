@@ -15,7 +15,7 @@ from hierjax.runs.parallel import (
     seed_keys,
     seed_mesh,
 )
-from hierjax.train.share_batch import share_batch
+from hierjax.sharding import share_batch
 
 
 def solve(key, data):

@@ -142,6 +142,15 @@ def test_a_shared_batch_gives_the_same_steps():
     chex.assert_trees_all_close(shared, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("mesh", [None, data_mesh(4)])
+def test_parts_of_a_batch_give_the_same_steps(mesh):
+    whole, cut = (
+        fit(Descent(optax.adam, (0.01,), 100, 16, mesh=mesh, parts=parts), LINEAR, *linear_data())
+        for parts in (1, 4)
+    )
+    chex.assert_trees_all_close(cut, whole, atol=1e-5)
+
+
 def test_the_penalty_is_part_of_what_is_minimised():
     """With |w|^2 / 2 of weight p, ridge regression."""
     inputs, targets = linear_data()
@@ -244,7 +253,8 @@ def test_spare_steps_of_the_last_round_change_nothing(make):
         ({"learning_rates": (0.1, 0.0)}, "must be positive"),
         ({"num_steps": 0}, "num_steps=0 must be at least 1"),
         ({"batch_size": -1}, "batch_size=-1"),
-        ({"batch_size": 10, "mesh": 4}, "batch_size=10 cannot be divided between 4 devices"),
+        ({"batch_size": 10, "parts": 4}, "batch_size=10 cannot be cut into parts=4"),
+        ({"batch_size": 10, "mesh": 4}, "a batch of 10 cannot be divided between 4 devices"),
     ],
 )
 def test_bad_numbers_are_refused(change, words):
