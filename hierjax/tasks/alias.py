@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, UInt32
 
+from hierjax.tasks.tables import look_up, search
+
 _WORD_BITS = 32
 _UNITS = 2.0**30
 # Roundings of float32 stay below the 2^-21 that this leaves out.
@@ -59,7 +61,7 @@ def choose(
     shift, mask = _layout(tables.shape[1])
     column = words >> shift
     row = rows.astype(jnp.int32) * tables.shape[1] + column.astype(jnp.int32)
-    entry = tables.ravel().at[row].get(mode="promise_in_bounds")
+    (entry,) = look_up(tables.reshape(-1, 1), row)
     return jnp.where(words & mask < entry & mask, column, entry >> shift)
 
 
@@ -82,10 +84,10 @@ def _alias_table(probabilities: Float[Array, " columns"]) -> UInt32[Array, " col
     excess = jnp.where((masses > share) & ~largest, masses - share, 0)
     excess = jnp.where(largest, lack.sum() - excess.sum(), excess)
     lent, owned = jnp.cumsum(lack), jnp.cumsum(excess)
-    overdrawn = lent[jnp.searchsorted(lent, owned)] - owned
-    borrows = jnp.where(excess > 0, overdrawn, lack)
+    (lent_then,) = look_up(lent[:, None], search(lent, owned))
+    borrows = jnp.where(excess > 0, lent_then - owned, lack)
     served = jnp.where(excess > 0, owned, lent - lack)
-    alias = jnp.searchsorted(owned, served, side="right").astype(jnp.uint32)
+    alias = search(owned, served, side="right").astype(jnp.uint32)
     whole = borrows == 0
     return jnp.where(whole, index << shift, alias << shift | share - borrows)
 

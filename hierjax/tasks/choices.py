@@ -68,11 +68,12 @@ def read_choices(
       choices of its word have powers of two, else with a relative bias of at most 2^-16.
     """
     layout = word_layout(options)
-    word_of = [word for word, held in enumerate(layout) for _ in held]
     # What is left of a word once the choices before are read off: its fraction times these. Of a
     # word read to its last bit nothing is left, and only choices of one option may follow.
     read = [math.prod(held[:place]) % _WORD for held in layout for place in range(len(held))]
-    own = words.at[np.array(word_of, np.int32)].get(mode="promise_in_bounds")
+    # Not by index, which a TPU would gather.
+    own = [jnp.broadcast_to(words[w], (len(held), words.shape[1])) for w, held in enumerate(layout)]
+    own = jnp.concatenate([words[:0], *own])
     return _multiply_high(
         own * np.array(read, np.uint32)[:, None], np.array(options, np.uint32)[:, None]
     )

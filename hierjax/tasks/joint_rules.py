@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, UInt32
+from jaxtyping import Array, Float, Int, Integer, UInt32
 
 from hierjax.tasks import alias
 from hierjax.tasks.choices import MAX_JOINT
+from hierjax.tasks.tables import look_up
 
 if TYPE_CHECKING:
     from hierjax.tasks.random_hierarchy import RandomHierarchySpec
@@ -96,11 +97,7 @@ class JointRules(NamedTuple):
     ) -> UInt32[Array, "P W N"]:
         """Returns the words (P, W, N) that symbols (P, N) and their joint choices (P, N) make."""
         row = symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
-        columns = [
-            self.words[..., word].ravel().at[row].get(mode="promise_in_bounds")
-            for word in range(self.words.shape[-1])
-        ]
-        return jnp.stack(columns, axis=1)
+        return jnp.stack(look_up(self.words.reshape(-1, self.words.shape[-1]), row), axis=1)
 
     def unpack(self, words: UInt32[Array, "P W N"]) -> UInt32[Array, "made N"]:
         """Unpacks words (P, W, N) into symbols (P * num_made, N), from the lowest bits up."""
@@ -161,7 +158,8 @@ def joint_probabilities(
     joint, *below = probabilities
     num_symbols = joint.shape[0]
     for child in range(rules[0].shape[-1] if below else 0):
-        taken = below[0][rules[0][..., child]]
+        row = _rows(rules[0][..., child], below[0].shape[1])
+        (taken,) = look_up(below[0].reshape(-1, 1), row)
         taken = taken.reshape(num_symbols, -1, *(1,) * child, taken.shape[-1])
         joint = joint[..., None] * taken
     return joint.reshape(num_symbols, -1)
@@ -172,10 +170,22 @@ def _two_levels(
 ) -> Integer[Array, "K made"]:
     """Returns symbols (K, S * S') two levels below a symbol of rules (M, S), by joint choice."""
     num_rules, branching = own.shape
-    shape = (num_rules, *(below.shape[1],) * branching)
-    first, *others = np.unravel_index(np.arange(math.prod(shape)), shape)
-    return jnp.concatenate(
-        [below[own[first, child], rule] for child, rule in enumerate(others)], axis=-1
+    num_below, num_made = below.shape[1:]
+    parts = []
+    for child in range(branching):
+        row = _rows(own[:, child], num_below)
+        made = jnp.stack(look_up(below.reshape(-1, num_made), row), axis=-1)
+        others = (1,) * child, (1,) * (branching - 1 - child)
+        made = made.reshape(num_rules, *others[0], num_below, *others[1], num_made)
+        parts.append(jnp.broadcast_to(made, (num_rules, *(num_below,) * branching, num_made)))
+    return jnp.concatenate(parts, axis=-1).reshape(-1, branching * num_made)
+
+
+def _rows(symbols: Integer[Array, "*shape"], num_rules: int) -> Int[Array, "*shape M"]:
+    """Returns the rows, in a table of all rules, of the M rules of symbols."""
+    first = symbols.astype(jnp.int32) * num_rules
+    return first[..., None] + jax.lax.broadcasted_iota(
+        jnp.int32, (*first.shape, num_rules), first.ndim
     )
 
 

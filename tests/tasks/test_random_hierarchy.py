@@ -111,7 +111,7 @@ def test_strings_are_the_same_in_blocks_of_any_size(monkeypatch):
     """The blocks of a CPU are not seen, nor that other devices have none."""
     grammar, key = draw_random_hierarchy(jax.random.key(0), SPECS["plain"]), jax.random.key(1)
     whole = grammar.sample(key, 100)
-    monkeypatch.setattr(random_hierarchy, "_STRINGS_AT_ONCE", 32)
+    monkeypatch.setattr(random_hierarchy, "_STRINGS_AT_ONCE", {"cpu": 32})
     blocks = jax.jit(lambda: grammar.sample.__wrapped__(grammar, key, 100))()
     jax.tree.map(np.testing.assert_array_equal, whole, blocks)
 
