@@ -224,16 +224,16 @@ class RandomHierarchy(struct.PyTreeNode):
             name, shape = f"choices of level {index}", (labels.shape[0], self.spec.nodes(index))
             require_shape(name, choice, shape, "give the rule of each node, (N, P)")
             require_integers(name, choice, self.spec.num_rules[index], "rules")
-        level = labels[:, None].astype(symbol_dtype(self.spec.num_classes))
-        levels = [level]
+        level = labels[None].astype(symbol_dtype(self.spec.num_classes))
+        levels = [level.T]
         for rules, choice in zip(self.rules, chosen, strict=True):
             num_rules, branching = rules.shape[1:]
-            rule = level.astype(jnp.int32) * num_rules + choice.astype(jnp.int32)
+            rule = level.astype(jnp.int32) * num_rules + choice.T.astype(jnp.int32)
             table = rules.reshape(-1, branching)
             children = look_up(table, rule.clip(0, table.shape[0] - 1))
-            level = jnp.stack(children, axis=-1).reshape(level.shape[0], -1)
-            levels.append(level)
-        return Batch(inputs=level, labels=levels[0][:, 0], latents=tuple(levels))
+            level = jnp.stack(children, axis=1).reshape(-1, level.shape[1])
+            levels.append(level.T)
+        return Batch(inputs=levels[-1], labels=levels[0][:, 0], latents=tuple(levels))
 
     def require_tables(self) -> None:
         """Refuses a grammar whose tables are not of the sizes of its spec, such as a batch of them.
