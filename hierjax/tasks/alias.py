@@ -5,12 +5,11 @@ one option: the words in its lower part choose that option, those in the rest of
 the column's alias.
 """
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, UInt32
 
-from hierjax.tasks.tables import look_up, search
+from hierjax.tasks.tables import for_each_row, look_up, search
 
 _WORD_BITS = 32
 _UNITS = 2.0**30
@@ -39,8 +38,7 @@ def alias_tables(probabilities: Float[Array, "rows options"]) -> UInt32[Array, "
     """
     missing = num_columns(probabilities.shape[1]) - probabilities.shape[1]
     padded = jnp.pad(probabilities, ((0, 0), (0, missing)))
-    # In a loop, because a table that was fused with what reads it would be made each time.
-    return jax.lax.map(_alias_table, padded)
+    return for_each_row(_alias_table, padded)
 
 
 def choose(

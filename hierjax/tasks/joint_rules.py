@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Integer, UInt32
 
 from hierjax.tasks import alias
 from hierjax.tasks.choices import MAX_JOINT
-from hierjax.tasks.tables import look_up
+from hierjax.tasks.tables import by_products_or_not, for_each_row, gathered, look_up, multiplied
 
 if TYPE_CHECKING:
     from hierjax.tasks.random_hierarchy import RandomHierarchySpec
@@ -92,27 +92,56 @@ class JointRules(NamedTuple):
         """
         return draws if self.aliases is None else alias.choose(self.aliases, symbols, draws)
 
-    def look_up(
+    def made(
         self, symbols: Integer[Array, "P N"], choices: Integer[Array, "P N"]
-    ) -> UInt32[Array, "P W N"]:
-        """Returns the words (P, W, N) that symbols (P, N) and their joint choices (P, N) make."""
-        row = symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
-        return jnp.stack(look_up(self.words.reshape(-1, self.words.shape[-1]), row), axis=1)
+    ) -> Integer[Array, "made N"]:
+        """Returns the symbols (P * num_made, N) that symbols and their joint choices make."""
+        return by_products_or_not(
+            self._num_rows,
+            self._multiplied,
+            self._unpacked,
+            self.words,
+            self._rows(symbols, choices),
+        )
 
-    def unpack(self, words: UInt32[Array, "P W N"]) -> UInt32[Array, "made N"]:
-        """Unpacks words (P, W, N) into symbols (P * num_made, N), from the lowest bits up."""
+    def made_in_rows(
+        self, symbols: Integer[Array, "P N"], choices: Integer[Array, "P N"]
+    ) -> Integer[Array, "N made"]:
+        """Returns the same as rows (N, P * num_made) of type `dtype`."""
+
+        def multiplied(words, row):
+            return self._multiplied(words, row).T
+
+        return by_products_or_not(
+            self._num_rows, multiplied, self._in_a_row, self.words, self._rows(symbols, choices)
+        )
+
+    @property
+    def _num_rows(self) -> int:
+        return self.words.shape[0] * self.words.shape[1]
+
+    def _rows(self, symbols, choices):
+        return symbols.astype(jnp.int32) * self.words.shape[1] + choices.astype(jnp.int32)
+
+    def _multiplied(self, words: UInt32[Array, "V K W"], row: Int[Array, "P N"]) -> Array:
+        symbols = _unpacked(words.reshape(-1, words.shape[-1]), self.dtype)[:, : self.num_made]
+        return jnp.stack(multiplied(symbols, row), axis=1).reshape(-1, row.shape[1])
+
+    def _gathered(self, words: UInt32[Array, "V K W"], row: Int[Array, "P N"]) -> Array:
+        return jnp.stack(gathered(words.reshape(-1, words.shape[-1]), row), axis=1)
+
+    def _unpacked(self, words: UInt32[Array, "V K W"], row: Int[Array, "P N"]) -> Array:
+        found = self._gathered(words, row)
         bits = 8 * self.dtype.itemsize
         # By a vector of shifts: stacked symbols would keep what reads them from being vectorised.
         shifts = np.arange(0, 32, bits, dtype=np.uint32)
-        symbols = words[:, :, None] >> shifts[None, None, :, None] & np.uint32(2**bits - 1)
-        symbols = symbols.reshape(words.shape[0], -1, words.shape[2])[:, : self.num_made]
-        return symbols.reshape(-1, words.shape[2])
+        symbols = found[:, :, None] >> shifts[None, None, :, None] & np.uint32(2**bits - 1)
+        symbols = symbols.reshape(found.shape[0], -1, found.shape[2])[:, : self.num_made]
+        return symbols.reshape(-1, found.shape[2]).astype(self.dtype)
 
-    def in_a_row(self, words: UInt32[Array, "P W N"]) -> Integer[Array, "N made"]:
-        """Unpacks words (P, W, N) into rows of symbols (N, P * num_made) of type `dtype`."""
-        symbols = jax.lax.bitcast_convert_type(words.transpose(2, 0, 1), self.dtype)
-        symbols = symbols.reshape(*symbols.shape[:2], -1)[..., : self.num_made]
-        return symbols.reshape(words.shape[2], -1)
+    def _in_a_row(self, words: UInt32[Array, "V K W"], row: Int[Array, "P N"]) -> Array:
+        found = self._gathered(words, row).transpose(2, 0, 1)
+        return _unpacked(found, self.dtype)[..., : self.num_made].reshape(found.shape[0], -1)
 
 
 def joint_rules(
@@ -134,8 +163,7 @@ def joint_rules(
     def packed(own):
         return _packed(_two_levels(own, below[0]) if below else own)
 
-    # In a loop, because a table that was fused with what reads it would be made each time.
-    words = jax.lax.map(packed, top)
+    words = for_each_row(packed, top)
     num_made, dtype = math.prod(each.shape[-1] for each in rules), np.dtype(rules[-1].dtype)
     aliases = None
     if probabilities is not None:
@@ -187,6 +215,12 @@ def _rows(symbols: Integer[Array, "*shape"], num_rules: int) -> Int[Array, "*sha
     return first[..., None] + jax.lax.broadcasted_iota(
         jnp.int32, (*first.shape, num_rules), first.ndim
     )
+
+
+def _unpacked(words: UInt32[Array, "*shape W"], dtype: np.dtype) -> Integer[Array, "*shape S"]:
+    """Unpacks words (..., W) into symbols (..., S), as many as they hold."""
+    symbols = jax.lax.bitcast_convert_type(words, dtype)
+    return symbols.reshape(*words.shape[:-1], -1)
 
 
 def _packed(tuples: Integer[Array, "K S"]) -> UInt32[Array, "K W"]:

@@ -264,9 +264,9 @@ class RandomHierarchy(struct.PyTreeNode):
         symbols, chosen = labels[None], []
         for step, draw in zip(steps, draws, strict=True):
             chosen.append(step.choose(symbols, draw))
-            made = step.look_up(symbols, chosen[-1])
-            symbols = step.unpack(made)
-        leaves = step.in_a_row(made)  # pyrefly: ignore[unbound-name]: there is a step.
+            if step is not steps[-1]:
+                symbols = step.made(symbols, chosen[-1])
+        leaves = steps[-1].made_in_rows(symbols, chosen[-1])
         batch = self.expand(labels, self._split(chosen))
         return batch.replace(inputs=leaves, latents=(*batch.latents[:-1], leaves))
 

@@ -7,6 +7,8 @@ made when a program is lowered for its platform, by `jax.lax.platform_dependent`
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +32,24 @@ def look_up(table: Shaped[Array, "R W"], index: Integer[Array, "*shape"]) -> tup
     Returns:
       W arrays (...), one for each column, of the type of the table.
     """
-    if table.shape[0] > MOST_ROWS:
-        return gathered(table, index)
-    return jax.lax.platform_dependent(table, index, tpu=multiplied, default=gathered)
+    return by_products_or_not(table.shape[0], multiplied, gathered, table, index)
+
+
+def by_products_or_not(num_rows: int, by_products: Callable, otherwise: Callable, *args) -> Any:
+    """Looks up in a table of `num_rows` in one of two ways, of which the first is for a TPU."""
+    if num_rows > MOST_ROWS:
+        return otherwise(*args)
+    return jax.lax.platform_dependent(*args, tpu=by_products, default=otherwise)
+
+
+def for_each_row(make: Callable[[Array], Array], table: Shaped[Array, "R ..."]) -> Array:
+    """Maps a function over the rows of a table, to make another one.
+
+    On a TPU over all of them at once. Elsewhere in a loop, because a table that was fused with what
+    reads it would be made each time.
+    """
+    in_a_loop = functools.partial(jax.lax.map, make)
+    return jax.lax.platform_dependent(table, tpu=jax.vmap(make), default=in_a_loop)
 
 
 def search(
