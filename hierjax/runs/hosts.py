@@ -143,7 +143,7 @@ def from_first(say: Callable[[], Said]) -> Said:
     """
     if count() == 1:
         return say()
-    said = None
+    said: Any = None
     with together():
         said = say() if is_first() else None
     return from_all(said)[0]

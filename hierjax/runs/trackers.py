@@ -102,7 +102,7 @@ class _WandB:
     """A run of Weights & Biases, in the project of the experiment's name."""
 
     def __init__(self, folder: Path, request: Mapping[str, Any]):
-        import wandb
+        import wandb  # pyrefly: ignore[missing-import]: few have it.
 
         project = request["experiment"]
         self._run = wandb.init(
