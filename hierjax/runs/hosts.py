@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -146,7 +146,7 @@ def from_first(say: Callable[[], Said]) -> Said:
     said: Any = None
     with together():
         said = say() if is_first() else None
-    return from_all(said)[0]
+    return cast(Said, from_all(said)[0])
 
 
 def from_all(mine: Said) -> list[Said]:
