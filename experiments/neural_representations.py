@@ -36,9 +36,9 @@ from hierjax.runs import (
     free_memory,
     measures,
     nested,
-    seed_chunks,
     seed_keys,
     seed_mesh,
+    sharing_memory,
     total_seconds,
 )
 from hierjax.settings import setting
@@ -125,7 +125,7 @@ def options(request: Request) -> dict:
 
 def require(request: Request) -> None:
     """Refuses sizes for whose seeds, as many as are worked on at once, there is no room."""
-    lanes = next(seed_chunks(request.num_seeds, seed_mesh(request.num_devices)))[0].size
+    lanes = sharing_memory(request.num_seeds, seed_mesh(request.num_devices))
     most, num_test = request.num_train[-1], request.num_test
     of_data = 8 * (most + num_test) * (request.task.input_dim + request.task.degree + 2)
     of_fits = [request.num_bytes(name, most, num_test) for name in request.learners]

@@ -25,7 +25,8 @@ Layers for many seeds:
   hosts.py          together, from_first, must_end, ...: processes that run one program, one on
                     each host.
   parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
-                    over seeds and devices; seed_chunks, compile_for, free_memory, IMPLS.
+                    over seeds and devices; compile_for, free_memory, sharing_memory,
+                    is_one_cpu, IMPLS.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
   seeds.py          Seeds: what each draws, and the devices that work on them.
   seeds_trainer.py  SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
@@ -33,7 +34,8 @@ Layers for many seeds:
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run.
   events.py         Events: lines of JSON, checked when they are read.
-  conditions.py     PINNED, under, xla_flags: what numbers depend on beside the request.
+  conditions.py     PINNED, under, xla_flags, conditions: what numbers depend on beside the
+                    request.
   environment.py    device_name, peak_memory: where a run runs.
   trackers.py       TRACKERS, require_trackers: TensorBoard and Weights & Biases, told of events.
   profile.py        Profile: a trace of some rounds.
@@ -95,9 +97,9 @@ from hierjax.runs.parallel import (
     is_one_cpu,
     map_seeds,
     root_key,
-    seed_chunks,
     seed_keys,
     seed_mesh,
+    sharing_memory,
 )
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder
@@ -173,9 +175,9 @@ __all__ = [
     "relative_error",
     "require_trackers",
     "root_key",
-    "seed_chunks",
     "seed_keys",
     "seed_mesh",
+    "sharing_memory",
     "spec_name",
     "task_key",
     "total_seconds",

@@ -23,9 +23,10 @@ PyTree = Any
 IMPLS = ("shard_map", "pmap")
 """How seeds may be divided between devices, see `map_seeds`."""
 
-# Seeds that a device works on at once. On a CPU more of them are no faster than one by one.
-_LANES = {"cpu": 1}
-_LANES_ON_ACCELERATOR = 32
+# Most seeds that a device works on at once; fewer where memory is short. On a CPU more of them are
+# no faster than one by one, and one by one they get the same bits whatever the number of devices.
+_MOST_LANES = {"cpu": 1}
+_MOST_ON_ACCELERATOR = 256
 
 
 @runtime_checkable
@@ -132,8 +133,7 @@ def map_seeds(
       mesh: a `seed_mesh`, by default of all devices; or a `data_mesh`, whose devices work on
         all seeds together: there the function divides its batches by `hierjax.sharding`.
       impl: one of `IMPLS`, for a `seed_mesh`. JAX advises "shard_map"; "pmap" agrees to rounding.
-      lanes: largest number of seeds that a device works on at once; by default 1 on a CPU, 32
-        elsewhere.
+      lanes: largest number of seeds that a device works on at once; by default `most_lanes`.
       donate: positions of the arguments whose memory results may take; a call deletes them.
 
     Returns:
@@ -151,8 +151,8 @@ def map_seeds(
             f"{hosts.count()}: leave it out"
         )
     mesh = seed_mesh() if mesh is None else mesh
-    together = _is_data_mesh(mesh)
-    most = lanes or _lanes(mesh)
+    together = is_data_mesh(mesh)
+    most = lanes or most_lanes(mesh)
 
     def mapped(*args):
         num_seeds = _common_length(args)
@@ -269,19 +269,20 @@ def require_memory(needed: float, what: str, on_host: bool = False) -> None:
         )
 
 
-def seed_chunks(num_seeds: int, mesh: Mesh) -> Iterator[tuple[np.ndarray, int]]:
+def seed_chunks(num_seeds: int, mesh: Mesh, lanes: int) -> Iterator[tuple[np.ndarray, int]]:
     """Divides seeds into chunks that run in one call each, so that memory does not grow.
 
     Args:
       num_seeds: number of all seeds.
       mesh: the devices on which they run.
+      lanes: largest number of seeds that a device works on at once.
 
     Yields:
       The indices of the seeds of a chunk, and how many of them are not padding: the last chunk is
       padded by repeating its end, so that every call has the same shapes.
     """
-    devices = 1 if _is_data_mesh(mesh) else _used(mesh, num_seeds).size
-    size = devices * min(_lanes(mesh), -(-num_seeds // devices))
+    devices = 1 if is_data_mesh(mesh) else _used(mesh, num_seeds).size
+    size = devices * min(lanes, -(-num_seeds // devices))
     for start in range(0, num_seeds, size):
         count = min(size, num_seeds - start)
         yield np.minimum(np.arange(start, start + size), num_seeds - 1), count
@@ -312,12 +313,29 @@ def is_one_cpu() -> bool:
     return jax.default_backend() == "cpu" and hosts.count() == 1
 
 
-def _is_data_mesh(mesh: Mesh) -> bool:
+def is_data_mesh(mesh: Mesh) -> bool:
     return "data" in mesh.axis_names
 
 
-def _lanes(mesh: Mesh) -> int:
-    """Returns the number of seeds that a device works on at once."""
-    if _is_data_mesh(mesh):
+def most_lanes(mesh: Mesh) -> int:
+    """Returns the largest number of seeds that a device works on at once, if memory is enough."""
+    if is_data_mesh(mesh):
         return 1
-    return _LANES.get(mesh.devices.flat[0].platform, _LANES_ON_ACCELERATOR)
+    return _MOST_LANES.get(mesh.devices.flat[0].platform, _MOST_ON_ACCELERATOR)
+
+
+def fewer_lanes(lanes: int, needed: int, free: int) -> int:
+    """Returns the number of seeds at once, at least 1, for which memory is likely to be enough.
+
+    Args:
+      lanes: number for which it is not, at least 2.
+      needed: bytes that it takes.
+      free: bytes that there are.
+    """
+    return max(1, min(lanes - 1, lanes * free // needed))
+
+
+def sharing_memory(num_seeds: int, mesh: Mesh) -> int:
+    """Returns how many devices at work on seeds share one memory: on a CPU those of a process."""
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    return min(len(mesh.local_devices), num_seeds) if on_cpu else 1

@@ -1,6 +1,5 @@
 """Seeds of a run: the data that each draws, and the devices that they are divided between."""
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,16 +9,22 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
+from hierjax.runs import hosts
 from hierjax.runs.parallel import (
     Mapped,
     bytes_of_call,
     call,
     compile_for,
+    fewer_lanes,
+    free_memory,
+    is_data_mesh,
     map_seeds,
+    most_lanes,
     num_bytes,
     require_memory,
     seed_chunks,
     seed_mesh,
+    sharing_memory,
 )
 
 PyTree = Any
@@ -36,6 +41,11 @@ class Seeds:
       make_data: key of a seed -> the data that its stages need, a pytree of arrays.
       mesh: devices that the seeds are divided between, by default all; see `map_seeds`.
       impl: how seeds are divided between devices, "shard_map" or "pmap".
+
+    Attributes:
+      keys: those of the seeds.
+      num_seeds: their number.
+      lanes: number of seeds that a device works on at once; it falls where memory is short.
     """
 
     def __init__(
@@ -49,38 +59,55 @@ class Seeds:
         self.num_seeds = keys.shape[0]
         self._mesh = seed_mesh() if mesh is None else mesh
         self._impl = impl
-        lanes, _ = next(self.chunks())
-        self.lane_keys = jax.eval_shape(lambda: keys[lanes])
         self._make_data = make_data
+        self._traced: dict[int, jax.stages.Traced] = {}
+        self._draw: dict[int, jax.stages.Compiled] = {}
+        devices = 1 if is_data_mesh(self._mesh) else self._mesh.size
+        self.lanes = min(most_lanes(self._mesh), -(-self.num_seeds // devices))
 
     def chunks(self) -> Iterator[tuple[np.ndarray, int]]:
         """Divides the seeds into chunks that run in one call each, see `seed_chunks`."""
-        return seed_chunks(self.num_seeds, self._mesh)
+        return seed_chunks(self.num_seeds, self._mesh, self.lanes)
+
+    @property
+    def lane_keys(self) -> jax.ShapeDtypeStruct:
+        """Shape of the keys of a chunk."""
+        lanes, _ = next(self.chunks())
+        return jax.eval_shape(lambda: self.keys[lanes])
 
     def map(self, function: Callable[..., PyTree], donate: tuple[int, ...] = ()) -> Mapped:
         """Maps a function of one seed over those of a chunk, and jits it; see `map_seeds`."""
-        return map_seeds(function, self._mesh, self._impl, donate=donate)
+        return map_seeds(function, self._mesh, self._impl, self.lanes, donate)
 
-    def compile(self, traced: jax.stages.Traced, effort: int = 1) -> jax.stages.Compiled:
-        """Compiles a program for the devices of these seeds, see `compile_for`.
+    def compile(
+        self, trace: Callable[[], dict[str, jax.stages.Traced]], effort: int = 1
+    ) -> dict[str, jax.stages.Compiled]:
+        """Compiles programs for as many seeds at once as the memory of the devices has room for.
+
+        Args:
+          trace: makes the programs by name, for `lanes` seeds on each device; it is called again
+            for fewer of them where memory is short.
+          effort: see `compile_for`.
 
         Raises:
-          ValueError: there is no memory for a call.
+          ValueError: there is no memory for one seed at once.
         """
-        compiled = compile_for(self._mesh, traced, effort)
-        on_cpu = self._mesh.devices.flat[0].platform == "cpu"
-        sharing = min(len(self._mesh.local_devices), self.num_seeds) if on_cpu else 1
-        require_memory(sharing * bytes_of_call(compiled, arguments=False), self._name)
-        return compiled
+        while True:
+            programs = {
+                name: compile_for(self._mesh, traced, effort) for name, traced in trace().items()
+            }
+            needed, free = max(map(bytes_of_call, programs.values())), free_memory()
+            if self.lanes == 1 or not hosts.any_of(needed > free):
+                break
+            self.lanes = min(hosts.from_all(fewer_lanes(self.lanes, needed, free)))
+        of_calls = [bytes_of_call(program, arguments=False) for program in programs.values()]
+        require_memory(sharing_memory(self.num_seeds, self._mesh) * max(of_calls), self._name)
+        return programs
 
     @property
     def _name(self) -> str:
         lanes, _ = next(self.chunks())
         return f"seeds, {lanes.size} at once,"
-
-    @functools.cached_property
-    def _traced(self) -> jax.stages.Traced:
-        return self.map(self._make_data).trace(self.lane_keys)
 
     def require_memory(self) -> None:
         """Refuses seeds whose data alone do not fit into memory, as many as run at once.
@@ -94,15 +121,26 @@ class Seeds:
                     f"the data of a seed have an array of shape {leaf.shape[1:]}, but arrays have "
                     "at most 2147483647 entries: lower the sizes"
                 )
-        require_memory(num_bytes(self.data_layout), f"the data of {self._name}")
+        of_one = num_bytes(self.data_layout) // self.lane_keys.shape[0]
+        sharing = sharing_memory(self.num_seeds, self._mesh)
+        require_memory(sharing * of_one, f"the data of {self._name}")
 
     @property
     def data_layout(self) -> PyTree:
         """Shapes of the data of a chunk, a tree of `jax.ShapeDtypeStruct`."""
-        return self._traced.out_info
+        return self._trace().out_info
 
-    @functools.cached_property
-    def data(self) -> Callable[[np.ndarray], PyTree]:
-        """A function of the seeds of a chunk, by index, to their data, compiled at first use."""
-        compiled = self.compile(self._traced, effort=0)
-        return lambda lanes: call(compiled, take_keys(self.keys, lanes))
+    def data(self, lanes: np.ndarray) -> PyTree:
+        """Draws the data of the seeds of a chunk.
+
+        Args:
+          lanes: their indices.
+        """
+        if self.lanes not in self._draw:
+            self._draw[self.lanes] = self.compile(lambda: {"draw": self._trace()}, 0)["draw"]
+        return call(self._draw[self.lanes], take_keys(self.keys, lanes))
+
+    def _trace(self) -> jax.stages.Traced:
+        if self.lanes not in self._traced:
+            self._traced[self.lanes] = self.map(self._make_data).trace(self.lane_keys)
+        return self._traced[self.lanes]

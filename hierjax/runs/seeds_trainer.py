@@ -63,6 +63,7 @@ class SeedsTrainer:
         self._params: dict[int, PyTree] = {}
         self._traced: dict[int, dict[str, jax.stages.Traced]] = {}
         self._tracing_seconds = 0.0
+        self._lanes = seeds.lanes
 
     @property
     def num_layers(self) -> int:
@@ -121,25 +122,22 @@ class SeedsTrainer:
           ValueError: there is no memory for the parameters of all seeds, or for a call.
         """
         index, below = len(below), tuple(below)
-        traced = self._programs(index)
         needed = num_bytes(self.layout(index))
         require_memory(needed, f"parameters of {self._seeds.num_seeds} seeds", on_host=True)
         layout = self.rounds_layout(index)
         rounds = None if layout is None else Rounds(layout, saved_rounds, save_rounds)
-        # Once it is compiled, what was traced only takes memory.
-        del self._traced[index]
-        layer = self._run(traced, below, rounds, on_seeds)
-        del traced
+        layer = self._run(index, below, rounds, on_seeds)
         # In reference cycles, which Python may leave: hundreds exhaust the maps of a process.
         gc.collect()
         self._require_finite(index, layer.params)
         return layer
 
-    def _run(self, traced, below, rounds: Rounds | None, on_seeds) -> FittedLayer:
+    def _run(self, index: int, below, rounds: Rounds | None, on_seeds) -> FittedLayer:
         """Compiles the programs of a layer, and runs them for all seeds."""
         start = time.perf_counter() - self._tracing_seconds
         self._tracing_seconds = 0.0
-        programs = {name: self._seeds.compile(each) for name, each in traced.items()}
+        programs = self._seeds.compile(lambda: self._programs(index))
+        del self._traced[index]  # Now it only takes memory.
         draw = self._seeds.data
         compiled = time.perf_counter()
 
@@ -177,9 +175,13 @@ class SeedsTrainer:
 
     def _measure_chunks(self, trained: tuple[tuple[PyTree, ...], PyTree]) -> PyTree:
         seeds = self._seeds
-        lanes, _ = next(seeds.chunks())
-        layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
-        program = seeds.compile(seeds.map(self._measure).trace(seeds.data_layout, *layouts))
+
+        def trace():
+            lanes, _ = next(seeds.chunks())
+            layouts = jax.eval_shape(lambda tree: tree, _rows(trained, lanes))
+            return {"measure": seeds.map(self._measure).trace(seeds.data_layout, *layouts)}
+
+        program = seeds.compile(trace)["measure"]
         return _by_chunks(
             seeds.chunks(),
             lambda lanes, _: call(program, seeds.data(lanes), *_rows(trained, lanes)),
@@ -187,6 +189,10 @@ class SeedsTrainer:
 
     def _programs(self, index: int) -> dict[str, jax.stages.Traced]:
         """Returns the programs that fit a layer, traced for the shapes of the layers below."""
+        if self._lanes != self._seeds.lanes:  # Memory was short.
+            self._params.clear()
+            self._traced.clear()
+            self._lanes = self._seeds.lanes
         if index not in self._traced:
             seeds, key, data = self._seeds, self._seeds.lane_keys, self._seeds.data_layout
             below = tuple(self._lane_params(layer) for layer in range(index))

@@ -43,6 +43,7 @@ What all tasks share:
 What the sampler of strings is made of, not re-exported here:
   choices.py             Many choices from one random word: random_words, word_layout,
                          read_choices, split_choices.
+  tables.py              Look-ups in tables, as each platform does them fastest.
   alias.py               Unequal choices: alias_tables, choose, num_columns.
   joint_rules.py         Two levels of rules in one look-up: JointRules, joint_rules, joint_steps,
                          joint_options, joint_probabilities.

@@ -120,7 +120,7 @@ def test_unknown_requests_are_refused():
 
 @pytest.mark.parametrize(("num_seeds", "num_devices"), [(1, 1), (5, 1), (5, 2), (3, 8), (16, 8)])
 def test_chunks_hold_every_seed_once(num_seeds, num_devices):
-    chunks = list(seed_chunks(num_seeds, seed_mesh(num_devices)))
+    chunks = list(seed_chunks(num_seeds, seed_mesh(num_devices), 1))
     assert {len(lanes) for lanes, _ in chunks} == {min(num_devices, num_seeds)}
     kept = np.concatenate([lanes[:count] for lanes, count in chunks])
     np.testing.assert_array_equal(kept, np.arange(num_seeds))

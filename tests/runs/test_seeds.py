@@ -135,7 +135,7 @@ def one_by_one():
 
 @pytest.mark.parametrize(("num_devices", "impl"), [(1, "shard_map"), (2, "shard_map"), (2, "pmap")])
 def test_padding_is_dropped(monkeypatch, one_by_one, num_devices, impl):
-    monkeypatch.setattr(parallel, "_LANES", {"cpu": 3})
+    monkeypatch.setattr(parallel, "_MOST_LANES", {"cpu": 3})
     trainer = trainer_of(7, [STAGES[0], walk_stage()], seed_mesh(num_devices), impl)
     in_chunks, calls = fit_all(trainer, 2)
     assert sum(calls) == pytest.approx(2 * 7)
@@ -232,12 +232,26 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
     with pytest.raises(ValueError, match=r"data of seeds, 1 at once, need .* GiB of memory, and"):
         large.require_memory()
     traced = small.map(lambda x: jnp.sort(jnp.tile(x, 100))).trace(
-        jax.ShapeDtypeStruct((1, 1000), float)
+        jax.ShapeDtypeStruct((1, 1000), jnp.float32)
     )
     with pytest.raises(
         ValueError, match=r"seeds, 1 at once, need .* lower the sizes, or use fewer"
     ):
-        small.compile(traced)
+        small.compile(lambda: {"sort": traced})
+
+
+def test_fewer_seeds_run_at_once_where_memory_is_short(monkeypatch, one_by_one):
+    """Of seven at once on a device; what memory there is falls to that of a few."""
+    monkeypatch.setattr(parallel, "_MOST_LANES", {"cpu": 7})
+    trainer = trainer_of(7, [STAGES[0], walk_stage()], ONE)
+    calls = []
+    first = trainer.fit_layer([], calls.append)
+    assert calls == [7]
+    monkeypatch.setattr("hierjax.runs.seeds.free_memory", lambda: 150)
+    monkeypatch.setattr(parallel, "free_memory", lambda: 10_000)
+    second = trainer.fit_layer([first.params], calls.append)
+    assert sum(calls) == pytest.approx(14)
+    chex.assert_trees_all_close([first.params, second.params], one_by_one, rtol=1e-6)
 
 
 @pytest.mark.parametrize("impl", ["shard_map", "pmap"])

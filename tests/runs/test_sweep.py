@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hierjax.runs import parallel
 from hierjax.runs.parallel import seed_keys
 from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps import programs
@@ -81,7 +82,7 @@ def folder(tmp_path):
     [(1, 1, "shard_map"), (8, 1, "shard_map"), (2, 3, "shard_map"), (2, 3, "pmap")],
 )
 def test_a_sweep_equals_its_points_one_by_one(monkeypatch, num_devices, lanes, impl):
-    monkeypatch.setattr(programs, "_LANES_ON_CPU", lanes)
+    monkeypatch.setattr(parallel, "_MOST_LANES", {"cpu": lanes})
     check(sweep(num_devices, impl=impl).run())
 
 

@@ -21,15 +21,18 @@ from jax.sharding import Mesh
 
 from hierjax.runs import hosts
 from hierjax.runs.conditions import under
-from hierjax.runs.parallel import bytes_of_call, call, compile_for, is_one_cpu, map_seeds
+from hierjax.runs.parallel import (
+    bytes_of_call,
+    call,
+    compile_for,
+    fewer_lanes,
+    is_one_cpu,
+    map_seeds,
+    most_lanes,
+)
 from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any
-
-# Seeds that a device works on at once. On a CPU more of them are no faster than one by one, and
-# one by one they get the same bits whatever the number of devices.
-_LANES_ON_CPU = 1
-_MOST_LANES = 256
 
 # More than the threads of a process that may be at work on different points.
 _MOST_KEPT = 8
@@ -107,7 +110,7 @@ class Programs:
         start, costs = time.perf_counter(), {"programs": 0.0}
         alone = task.point.fills_cpu and is_one_cpu()
         devices = min(self._mesh.size, task.most)
-        lanes = _LANES_ON_CPU if self._on_cpu else min(_MOST_LANES, -(-task.most // devices))
+        lanes = min(most_lanes(self._mesh), -(-task.most // devices))
         while True:
             count = min(devices * lanes, task.most)
             draw, measure = self._compile_for(count, lanes, alone, task, costs)
@@ -116,9 +119,9 @@ class Programs:
             if num_bytes <= self._memory:
                 break
             if lanes > 1:
-                lanes = max(1, min(lanes - 1, lanes * self._memory // num_bytes))
+                lanes = fewer_lanes(lanes, num_bytes, self._memory)
             elif sharing > 1:
-                devices = max(1, min(devices - 1, devices * self._memory // num_bytes))
+                devices = fewer_lanes(devices, num_bytes, self._memory)
             else:
                 count = 0
                 break
