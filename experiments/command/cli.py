@@ -61,6 +61,8 @@ def read(
         _end(error, str(error), 2)
     except UnicodeDecodeError as error:
         process.end(f"a file that --flagfile names is no text of UTF-8 ({error})", 2)
+    except ConnectionError as error:  # The same command may find the others another time.
+        process.end(str(error), 1)
     except (absl_flags.Error, ValueError, OSError) as error:
         process.end(str(error), 2)
     except Exception as error:

@@ -54,7 +54,8 @@ def join(
       Whether there is a run to join, be it of this process alone.
 
     Raises:
-      ValueError: only some of the three are given, or the others were not found.
+      ValueError: only some of the three are given.
+      ConnectionError: the others were not found.
     """
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     missing = [f"--{name}" for name, value in given.items() if value is None]
@@ -75,7 +76,7 @@ def join(
     except Exception as error:
         if missing and any(words in str(error) for words in _ALONE):
             return False
-        raise ValueError(
+        raise ConnectionError(
             f"the other processes were not found ({error}): start all of them within "
             f"{_SECONDS_TO_MEET} seconds, with the same address"
         ) from error
