@@ -3,6 +3,7 @@
 Data flows one way through the packages; each of them tells in which of its files a name lives.
 
 tasks     where data comes from: grammars, label hierarchies, polynomials; splits.
+exact     exact posteriors of grammars, given evidence of any kind.
 theory    what is predicted in closed form.
 models    Flax Linen modules, Taylor expansions, neural tangent kernels.
 train     layers and learners, the layerwise loop, descent; pure functions.
@@ -26,7 +27,7 @@ Here stands what a first page needs:
 import warnings
 from typing import Any
 
-from hierjax import measure, models, runs, tasks, theory, train
+from hierjax import exact, measure, models, runs, tasks, theory, train
 from hierjax.measure import error_rate
 from hierjax.models import PatchConv
 from hierjax.runs import map_seeds, seed_keys
@@ -49,6 +50,7 @@ __all__ = [
     "RandomHierarchySpec",
     "draw_random_hierarchy",
     "error_rate",
+    "exact",
     "forward",
     "make_split",
     "map_seeds",

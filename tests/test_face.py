@@ -10,7 +10,7 @@ import pytest
 import hierjax as hj
 
 ROOT = Path(__file__).resolve().parents[1] / "hierjax"
-PACKAGES = ("tasks", "theory", "models", "train", "measure", "runs", "plots")
+PACKAGES = ("tasks", "exact", "theory", "models", "train", "measure", "runs", "plots")
 
 
 def package(name):

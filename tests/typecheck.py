@@ -7,6 +7,7 @@ from beartype import BeartypeConf, beartype
 
 PACKAGES = (
     "hierjax.tasks",
+    "hierjax.exact",
     "hierjax.theory",
     "hierjax.models",
     "hierjax.measure",

@@ -1,0 +1,57 @@
+"""Exact inference: what is known of a string's tree, given evidence of any kind.
+
+evidence.py       Evidence of leaves and latents: observe (strings that are seen whole, in part or
+                  through noise), weigh (weights given by hand), require_evidence; NEVER, the
+                  logarithm of zero.
+inside.py         likelihood of evidence, and of the class given it: a Likelihood; require_possible
+                  refuses evidence of probability zero.
+posteriors.py     posteriors of every node (Posteriors); sample_derivations, best_derivations: trees
+                  (Derivations).
+conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
+entropies.py      entropies of nodes and of levels given evidence (Entropies).
+enumeration.py    All strings of a small language, the oracle: enumerate_language (a Language),
+                  enumerate_posteriors.
+recursion.py      The inside recursion that all of these run; not re-exported.
+semirings.py      Its sums: log_sum, largest, drawn.
+"""
+
+from hierjax.exact.conditionals import Conditionals, next_tokens, other_tokens
+from hierjax.exact.entropies import Entropies, entropies
+from hierjax.exact.enumeration import Language, enumerate_language, enumerate_posteriors
+from hierjax.exact.evidence import NEVER, Evidence, observe, require_evidence, weigh
+from hierjax.exact.inside import Likelihood, likelihood, require_possible
+from hierjax.exact.posteriors import (
+    Derivations,
+    Posteriors,
+    best_derivations,
+    posteriors,
+    sample_derivations,
+)
+from hierjax.exact.semirings import drawn, largest, log_sum
+
+__all__ = [
+    "NEVER",
+    "Conditionals",
+    "Derivations",
+    "Entropies",
+    "Evidence",
+    "Language",
+    "Likelihood",
+    "Posteriors",
+    "best_derivations",
+    "drawn",
+    "entropies",
+    "enumerate_language",
+    "enumerate_posteriors",
+    "largest",
+    "likelihood",
+    "log_sum",
+    "next_tokens",
+    "observe",
+    "other_tokens",
+    "posteriors",
+    "require_evidence",
+    "require_possible",
+    "sample_derivations",
+    "weigh",
+]
