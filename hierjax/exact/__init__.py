@@ -8,6 +8,7 @@ inside.py         likelihood of evidence, and of the class given it: a Likelihoo
 posteriors.py     posteriors of every node (Posteriors); sample_derivations, best_derivations: trees
                   (Derivations).
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
+parsing.py        parse of complete strings without noise, by looking tuples up: a Parse.
 entropies.py      entropies of nodes and of levels given evidence (Entropies).
 enumeration.py    All strings of a small language, the oracle: enumerate_language (a Language),
                   enumerate_posteriors.
@@ -20,6 +21,7 @@ from hierjax.exact.entropies import Entropies, entropies
 from hierjax.exact.enumeration import Language, enumerate_language, enumerate_posteriors
 from hierjax.exact.evidence import NEVER, Evidence, observe, require_evidence, weigh
 from hierjax.exact.inside import Likelihood, likelihood, require_possible
+from hierjax.exact.parsing import Parse, parse
 from hierjax.exact.posteriors import (
     Derivations,
     Posteriors,
@@ -37,6 +39,7 @@ __all__ = [
     "Evidence",
     "Language",
     "Likelihood",
+    "Parse",
     "Posteriors",
     "best_derivations",
     "drawn",
@@ -49,6 +52,7 @@ __all__ = [
     "next_tokens",
     "observe",
     "other_tokens",
+    "parse",
     "posteriors",
     "require_evidence",
     "require_possible",

@@ -180,12 +180,12 @@ def _prior(tables: Tables, level: int) -> Float[Array, "V P"]:
     return log(jnp.einsum("c,cvp->vp", shares, given, precision="highest"))
 
 
-def _apart(logs: Float[Array, "S *rest"], both: bool) -> Float[Array, "S *rest"]:
+def _apart(logs: Float[Array, "S ..."], both: bool) -> Float[Array, "S ..."]:
     """Returns for each entry of the first axis the sum of those before it, or of all others."""
     before = _before(logs)
     return before + _before(logs[::-1])[::-1] if both else before
 
 
-def _before(logs: Float[Array, "S *rest"]) -> Float[Array, "S *rest"]:
+def _before(logs: Float[Array, "S ..."]) -> Float[Array, "S ..."]:
     sums = jnp.cumsum(logs[:-1], axis=0)
     return jnp.concatenate([jnp.zeros_like(logs[:1]), sums])

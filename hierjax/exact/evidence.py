@@ -72,7 +72,7 @@ def observe(
         require_shape("hidden", hidden, strings.shape, "say of each leaf whether it is hidden")
         strings = jnp.where(hidden, 0, strings)
     require_integers("strings", strings, num_seen, "symbols")
-    seen = jnp.asarray(strings)[..., None] == jnp.arange(num_seen)
+    seen = jnp.asarray(strings)[..., None] == jnp.arange(num_seen)[None, None]
     if kernel is None:
         logs = jnp.where(seen, 0.0, NEVER)
     else:
@@ -168,8 +168,8 @@ def log(weights: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(positive, jnp.maximum(jnp.log(jnp.where(positive, weights, 1)), NEVER), NEVER)
 
 
-def levels_of(spec: RandomHierarchySpec, evidence: Evidence) -> list[Array | None]:
-    """Returns the logarithms of each level from the root to the leaves, None where there are none."""
+def levels_of(spec: RandomHierarchySpec, evidence: Evidence) -> list[Any]:
+    """Returns the logarithms of each level, root side first; None where nothing is known."""
     latents = evidence.latents or (None,) * spec.depth
     dtype = jnp.result_type(evidence.leaves.dtype, jnp.float32)
     levels = (*latents, evidence.leaves)

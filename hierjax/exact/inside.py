@@ -1,6 +1,7 @@
 """The log-likelihood of evidence, its classes, and where it is impossible."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Int
 
 from hierjax.checks import known
-from hierjax.exact.evidence import Evidence, levels_of, strings_last, require_evidence
+from hierjax.exact.evidence import Evidence, levels_of, require_evidence, strings_last
 from hierjax.exact.recursion import Inside, climb, in_blocks, tables
 from hierjax.exact.semirings import log_sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
@@ -83,8 +84,8 @@ def require_request(spec: RandomHierarchySpec, evidence: Evidence, filtered: int
         )
 
 
-def logs_of(logs: list[Array | None]) -> list[Array | None]:
-    """Returns what `climb` takes, of what `levels_of` gives."""
+def logs_of(logs: list[Any]) -> list[Any]:
+    """Returns what `climb` takes of a block, of what `levels_of` gives."""
     return [None if each is None else strings_last(each) for each in logs]
 
 

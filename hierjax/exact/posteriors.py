@@ -1,7 +1,7 @@
 """Posteriors of every node, random derivations and the best one: gradients of one recursion."""
 
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -162,7 +162,7 @@ def _derivations(
 def _shares(
     spec: RandomHierarchySpec,
     rules: Tables,
-    logs: list[Array | None],
+    logs: list[Any],
     add: Sum,
     levels: tuple[int, ...],
     filtered: int,

@@ -54,7 +54,7 @@ class Inside(NamedTuple):
 
     total: Array
     classes: Array
-    messages: tuple[Array | None, ...]
+    messages: tuple[Any, ...]
     fails_at: Array
 
 
@@ -78,7 +78,7 @@ def tables(grammar: RandomHierarchy, dtype: Any) -> Tables:
 
 def climb(
     tables: Tables,
-    logs: Sequence[Float[Array, "V P N"] | None],
+    logs: Sequence[Any],
     add: Sum,
     filtered: int = 0,
 ) -> Inside:
@@ -96,7 +96,7 @@ def climb(
     message = logs[lowest]
     total, failed = jnp.zeros(message.shape[-1], message.dtype), _failed(message.max(axis=0))
     fails_at = jnp.where(failed, lowest, -1)
-    messages = [message]
+    messages: list[Any] = [message]
     for level in range(lowest - 1, -1, -1):
         if level and level < filtered:
             messages.append(None)
@@ -139,7 +139,7 @@ def symbols_given_class(tables: Tables, level: int) -> Float[Array, "C V P"]:
     num_classes = tables.classes.shape[0]
     given = jnp.eye(num_classes, dtype=tables.classes.dtype)[..., None]
     for rules, children in zip(tables.rules[:level], tables.children[:level], strict=True):
-        weighted = children * jnp.exp(rules)[..., None]
+        weighted = children * jnp.exp(rules)[None, ..., None]
         given = jnp.einsum("cap,sakb->cbps", given, weighted, precision="highest")
         given = given.reshape(num_classes, given.shape[1], -1)
     return given
@@ -150,7 +150,7 @@ def _log_symbols(tables: Tables, level: int) -> Float[Array, "C V P"]:
 
 
 def _scaled(message: Float[Array, "V P N"]) -> tuple[Array, Array, Array]:
-    """Returns a message less its largest, what was taken off in all, and whether nothing is left."""
+    """Returns a message less its largest, what was taken off in all, and whether it failed."""
     largest = jax.lax.stop_gradient(message.max(axis=0))
     # A node that can be no symbol stays so.
     taken = jnp.where(largest >= _IMPOSSIBLE, largest, 0)

@@ -9,6 +9,8 @@ Strings of a random hierarchy model (arXiv 2307.02129):
                          latin_square_top, check_latin_square, RULE_DRAWS,
                          check_rule_draw.
   grammar_files.py       save_grammar, load_grammar.
+  noise.py               Noise (rates), NoisyHierarchy (the task), corrupt, check_noise;
+                         leaf_kernel, label_kernel.
 
 Labels that form a hierarchy (arXiv 2601.00455):
   label_hierarchy.py     LabelHierarchy (the task), LabelLevel, draw_signs, walsh_monomials,
@@ -89,6 +91,14 @@ from hierjax.tasks.lattice import (
     window_size,
     window_table,
 )
+from hierjax.tasks.noise import (
+    Noise,
+    NoisyHierarchy,
+    check_noise,
+    corrupt,
+    label_kernel,
+    leaf_kernel,
+)
 from hierjax.tasks.orthonormal_classes import OrthonormalClasses
 from hierjax.tasks.polynomials import (
     LowRankPolynomial,
@@ -129,6 +139,8 @@ __all__ = [
     "LabelHierarchy",
     "LabelLevel",
     "LowRankPolynomial",
+    "Noise",
+    "NoisyHierarchy",
     "OrthonormalClasses",
     "PTFSpec",
     "PolynomialSpec",
@@ -138,9 +150,11 @@ __all__ = [
     "automaton",
     "check_latin_square",
     "check_lattice",
+    "check_noise",
     "check_rule_draw",
     "check_split",
     "contains",
+    "corrupt",
     "deep_quadratic",
     "draw_brain_dump",
     "draw_circuit",
@@ -156,7 +170,9 @@ __all__ = [
     "from_rules",
     "gather_windows",
     "gegenbauer",
+    "label_kernel",
     "latin_square_top",
+    "leaf_kernel",
     "leap",
     "load_grammar",
     "make_split",

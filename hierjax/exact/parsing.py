@@ -1,0 +1,110 @@
+"""Parsing whole strings by looking up tuples: as no two rules make one tuple, there is no choice.
+
+A level's tuples are looked up child by child: the first children so far have a number, and a table
+of (numbers, symbols) gives that of one child more; the last table gives the parent.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Int, Integer
+
+from hierjax.checks import AnyArray, in_range, require_integers, require_shape
+from hierjax.tasks.random_hierarchy import RandomHierarchy, symbol_dtype
+from hierjax.tasks.rows import first_occurrence
+
+_MOST_ENTRIES = 2**28
+
+
+class Parse(struct.PyTreeNode):
+    """The trees of N strings.
+
+    Attributes:
+      levels: for each level l from 0 to L, (N, P_l) symbols of its nodes, as `Batch.latents`. Those
+        of nodes above a tuple that no rule makes mean nothing.
+      fails_at: (N,) int32, -1 for strings of the language; else the lowest level, nearest to the
+        leaves, with a node that can be no symbol, for `require_possible`.
+    """
+
+    levels: tuple[Array, ...]
+    fails_at: Array
+
+    @property
+    def possible(self) -> Bool[Array, " N"]:
+        """(N,) bool: whether the string is of the language."""
+        return self.fails_at < 0
+
+
+def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
+    """Parses complete strings that are seen without noise.
+
+    Rules and classes of probability zero count as any others. The function may be jitted, and
+    mapped over grammars and strings by `jax.vmap`.
+
+    Args:
+      grammar: the grammar.
+      strings: (N, d) symbols of the leaves.
+
+    Returns:
+      The trees. Inside `jax.jit` and `jax.vmap`, a string with a symbol that is out of range fails
+      at the leaves.
+
+    Raises:
+      ValueError: shapes or types do not match the grammar, a symbol is known and out of range, or
+        a table of the grammar would have more than 2^28 entries.
+    """
+    spec = grammar.spec
+    grammar.require_tables()
+    require_shape("strings", strings, (None, spec.num_leaves), "give the leaves of N strings")
+    require_integers("strings", strings, spec.symbols(spec.depth), "symbols")
+    for level in range(spec.depth):
+        entries = spec.symbols(level) * spec.num_rules[level] * spec.symbols(level + 1)
+        if entries > _MOST_ENTRIES:
+            raise ValueError(
+                f"the tuples of level {level} need a table of {entries} entries, more than "
+                f"{_MOST_ENTRIES}: use best_derivations"
+            )
+    return _parse(grammar, jnp.asarray(strings))
+
+
+@jax.jit
+def _parse(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Parse:
+    spec = grammar.spec
+    num_symbols = spec.symbols(spec.depth)
+    # Strings last, and one symbol more that stands for none.
+    symbols = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols).T
+    levels, fails_at = [symbols], jnp.where((symbols == num_symbols).any(axis=0), spec.depth, -1)
+    for level in range(spec.depth - 1, -1, -1):
+        symbols = _parents(grammar.rules[level], spec.symbols(level + 1), symbols)
+        failed = (symbols == spec.symbols(level)).any(axis=0)
+        fails_at = jnp.where((fails_at < 0) & failed, level, fails_at)
+        levels.append(symbols)
+    kept = [
+        jnp.minimum(each, spec.symbols(level) - 1).astype(symbol_dtype(spec.symbols(level))).T
+        for level, each in enumerate(levels[::-1])
+    ]
+    return Parse(tuple(kept), fails_at.astype(jnp.int32))
+
+
+def _parents(
+    rules: Integer[Array, "V M S"], num_symbols: int, symbols: Int[Array, "Q N"]
+) -> Int[Array, "P N"]:
+    """Returns the symbols (P, N) that make tuples of symbols (P * S, N); V where none does."""
+    num_parents, num_rules, branching = rules.shape
+    tuples = rules.reshape(-1, branching).astype(jnp.int32)
+    children = symbols.reshape(-1, branching, symbols.shape[1])
+    parents = jnp.arange(len(tuples)) // num_rules
+    # A first child is its own number; an only child is looked up as if one came before it.
+    first = min(branching - 1, 1)
+    found, numbers, most = first * children[:, 0], first * tuples[:, 0], first * num_symbols
+    for child in range(first, branching):
+        if child == branching - 1:
+            made, none = parents, num_parents
+        else:
+            made, none = first_occurrence(tuples[:, : child + 1]), len(tuples)
+        table = jnp.full((most + 1, num_symbols + 1), none, jnp.int32)
+        table = table.at[numbers, tuples[:, child]].set(made)
+        found = found * (num_symbols + 1) + children[:, child]
+        found = table.ravel().at[found].get(mode="promise_in_bounds")
+        numbers, most = made, none
+    return found
