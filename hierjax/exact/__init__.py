@@ -10,6 +10,8 @@ posteriors.py     posteriors of every node (Posteriors); sample_derivations, bes
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
 parsing.py        parse of complete strings without noise, by looking tuples up: a Parse.
 entropies.py      entropies of nodes and of levels given evidence (Entropies).
+floors.py         Bayes floors by Monte Carlo: class_floor, denoising_floor, masked_floor,
+                  next_token_floor; a Floor is two values, each an Estimate.
 enumeration.py    All strings of a small language, the oracle: enumerate_language (a Language),
                   enumerate_posteriors.
 recursion.py      The inside recursion that all of these run; not re-exported.
@@ -20,6 +22,14 @@ from hierjax.exact.conditionals import Conditionals, next_tokens, other_tokens
 from hierjax.exact.entropies import Entropies, entropies
 from hierjax.exact.enumeration import Language, enumerate_language, enumerate_posteriors
 from hierjax.exact.evidence import NEVER, Evidence, observe, require_evidence, weigh
+from hierjax.exact.floors import (
+    Estimate,
+    Floor,
+    class_floor,
+    denoising_floor,
+    masked_floor,
+    next_token_floor,
+)
 from hierjax.exact.inside import Likelihood, likelihood, require_possible
 from hierjax.exact.parsing import Parse, parse
 from hierjax.exact.posteriors import (
@@ -36,12 +46,16 @@ __all__ = [
     "Conditionals",
     "Derivations",
     "Entropies",
+    "Estimate",
     "Evidence",
+    "Floor",
     "Language",
     "Likelihood",
     "Parse",
     "Posteriors",
     "best_derivations",
+    "class_floor",
+    "denoising_floor",
     "drawn",
     "entropies",
     "enumerate_language",
@@ -49,6 +63,8 @@ __all__ = [
     "largest",
     "likelihood",
     "log_sum",
+    "masked_floor",
+    "next_token_floor",
     "next_tokens",
     "observe",
     "other_tokens",
