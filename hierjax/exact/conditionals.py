@@ -34,7 +34,7 @@ class Conditionals(struct.PyTreeNode):
 
 
 def next_tokens(
-    grammar: RandomHierarchy, evidence: Evidence, filtered: int = 0, span: int | None = None
+    grammar: RandomHierarchy, evidence: Evidence, filtered: int = 0, span: int = 0
 ) -> Conditionals:
     """Computes for each leaf its probabilities given the evidence of the leaves before it.
 
@@ -46,13 +46,12 @@ def next_tokens(
       filtered: as in `likelihood`.
       span: level of the node, above each leaf, outside of whose subtree nothing is known: with
         level L - h a leaf is told from those of the tokens before it that are in its own block of
-        S^h tokens; None or 0 for all tokens before it.
+        S^h tokens; 0 for all tokens before it.
 
     Raises:
       ValueError: as `likelihood`; or there is evidence of latents, or no level `span`.
     """
     require_request(grammar.spec, evidence, filtered)
-    span = 0 if span is None else span
     if not 0 <= span <= grammar.spec.depth:
         raise ValueError(f"span={span} must be a level, from 0 to {grammar.spec.depth}")
     given = [level for level, each in enumerate(evidence.latents) if each is not None]

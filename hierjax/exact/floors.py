@@ -83,7 +83,7 @@ def denoising_floor(
     Arguments and errors are those of `class_floor`.
 
     Returns:
-      The floor of each leaf, (d,).
+      The floor, numbers (), a mean over leaves.
     """
     _check(noise, num_strings)
     return _denoising_floor(grammar, noise, key, num_strings)
@@ -98,13 +98,15 @@ def masked_floor(
     of `class_floor`.
 
     Returns:
-      The floor of each leaf, (d,).
+      The floor, numbers (), a mean over leaves.
     """
     _check(noise, num_strings)
     return _masked_floor(grammar, noise, key, num_strings)
 
 
-def next_token_floor(grammar: RandomHierarchy, key: Key[Array, ""], num_strings: int) -> Floor:
+def next_token_floor(
+    grammar: RandomHierarchy, key: Key[Array, ""], num_strings: int, span: int = 0
+) -> Floor:
     """Estimates the floor of each token given those before it: the mean of -log p.
 
     For uniform rules and classes those of a string add up to the logarithm of the number of
@@ -114,15 +116,16 @@ def next_token_floor(grammar: RandomHierarchy, key: Key[Array, ""], num_strings:
       grammar: the grammar.
       key: typed PRNG key.
       num_strings: number of strings to draw, static.
+      span: as in `next_tokens`, static: what can be told from the tokens of a block alone.
 
     Returns:
       The floor of each leaf, (d,).
 
     Raises:
-      ValueError: num_strings is less than 2.
+      ValueError: num_strings is less than 2, or there is no level `span`.
     """
     _check(Noise(), num_strings)
-    return _next_token_floor(grammar, key, num_strings)
+    return _next_token_floor(grammar, key, num_strings, span)
 
 
 def _check(noise: Noise, num_strings: int) -> None:
@@ -147,10 +150,10 @@ def _masked_floor(grammar, noise, key, num_strings: int) -> Floor:
     return _floor(other_tokens(grammar, _seen(grammar, noise, key, num_strings)).probabilities)
 
 
-@functools.partial(jax.jit, static_argnames="num_strings")
-def _next_token_floor(grammar, key, num_strings: int) -> Floor:
+@functools.partial(jax.jit, static_argnames=("num_strings", "span"))
+def _next_token_floor(grammar, key, num_strings: int, span: int) -> Floor:
     strings = grammar.sample(key, num_strings).inputs
-    ahead = next_tokens(grammar, observe(grammar.spec, strings)).probabilities
+    ahead = next_tokens(grammar, observe(grammar.spec, strings), span=span).probabilities
     taken = jnp.sum(ahead * jax.nn.one_hot(strings, ahead.shape[-1]), axis=-1)
     return Floor(_mean(-jnp.log(taken)), _mean(1 - ahead.max(axis=-1)))
 
@@ -162,9 +165,11 @@ def _seen(grammar, noise, key, num_strings: int):
 
 
 def _floor(shares: Float[Array, "N ... V"]) -> Floor:
-    """Returns the floor of what has such posteriors."""
-    entropy = -jax.scipy.special.xlogy(shares, shares).sum(axis=-1)
-    return Floor(_mean(entropy), _mean(1 - shares.max(axis=-1)))
+    """Returns the floor of what has such posteriors; a mean over leaves, if there are some."""
+    entropies = -jax.scipy.special.xlogy(shares, shares).sum(axis=-1)
+    errors = 1 - shares.max(axis=-1)
+    n = shares.shape[0]
+    return Floor(*(_mean(each.reshape(n, -1).mean(axis=1)) for each in (entropies, errors)))
 
 
 def _mean(values: Float[Array, "N ..."]) -> Estimate:
