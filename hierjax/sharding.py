@@ -59,12 +59,25 @@ def divide(tree: PyTree, mesh: Mesh | None) -> PyTree:
     if mesh is None:
         return tree
 
-    def constrain(path, leaf):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        spec = partition(name, leaf.shape, mesh)
-        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
+    return jax.lax.with_sharding_constraint(tree, placement(tree, mesh))
 
-    return jax.tree_util.tree_map_with_path(constrain, tree)
+
+def placement(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Returns where the parts of parameters and optimizer states are, by `RULES`.
+
+    Args:
+      tree: a pytree of arrays, or of `jax.ShapeDtypeStruct`.
+      mesh: the devices.
+
+    Returns:
+      A `jax.sharding.NamedSharding` for each array.
+    """
+
+    def place(path, leaf):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return NamedSharding(mesh, partition(name, leaf.shape, mesh))
+
+    return jax.tree_util.tree_map_with_path(place, tree)
 
 
 def share_batch(batch: PyTree, mesh: Mesh | None) -> PyTree:
