@@ -1,0 +1,255 @@
+"""What main programs would cost on TPUs, estimated on a CPU by the TPU's own compiler.
+
+    make tpu
+
+compiles them for TPU v5e of 8 and of 64 chips, which needs no TPU, and adds a line of JSON for each
+to a results file. It takes ten to twenty minutes on two cores. Nothing is measured but the time of
+the compiler: seconds of a call are XLA's estimated cycles at 1.5 GHz. Gathers carry none; 5.6 ns
+for each row that they fetch are told apart, and added. A program runs on every chip, on arguments
+of its own.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from typing import NamedTuple
+
+os.environ["TPU_SKIP_MDS_QUERY"] = "1"
+os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import topologies
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from benchmarks import hlo
+from benchmarks.harness import machine
+from benchmarks.session import RESULTS, append
+from experiments.command import cli, process
+from hierjax.models.conv_stack import ConvStack
+from hierjax.runs.environment import now
+from hierjax.runs.record import local_path
+from hierjax.settings import Config, setting
+from hierjax.tasks.grammars import draw_random_hierarchy
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.tasks.splits import make_split
+from hierjax.train.descent import Descent
+from hierjax.train.network import Network
+
+_TOPOLOGIES = {1: "v5e:2x4", 8: "v5e:2x4", 64: "v5e:8x8"}
+_CLOCK = 1.5e9
+_GATHER_SECONDS = 5.6e-9
+_PEAK = 197e12
+_ESTIMATE = "by XLA's cycles and a count of gathered rows, for a TPU that was not there"
+
+
+class Program(NamedTuple):
+    """A program of one chip.
+
+    Attributes:
+      name: what tells it apart.
+      call: function of `args`.
+      args: shapes and types of its arguments.
+      items: what a call makes, in `unit`.
+      unit: name of the items, plural.
+      chips: numbers of chips that it is compiled for, one of them or all at once.
+      flops: floating-point operations that a call cannot do without; 0 if they are not its cost.
+    """
+
+    name: str
+    call: Callable
+    args: tuple
+    items: int
+    unit: str
+    chips: tuple[int, ...] = (1,)
+    flops: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(Config):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      only: compile the programs alone in whose names this stands; unset: all.
+      out: file to append to; unset: named for the date.
+    """
+
+    only: str | None = setting(None)
+    out: str | None = setting(None)
+
+
+def programs() -> Iterator[Program]:
+    """All programs, each made only when it is its turn."""
+    yield from _samplers()
+    spec = RandomHierarchySpec(8, 16, 4, 2, 5)
+    num_train, num_test = 32_768, 2_000
+    yield Program(
+        "make_split C8 V16 M4 L5",
+        lambda grammar, key: make_split(grammar, key, num_train, num_test),
+        (jax.eval_shape(lambda key: draw_random_hierarchy(key, spec), _key()), _key()),
+        num_train + num_test,
+        "strings",
+    )
+    for num_seeds in (1, 64):
+        yield _descent(3, 256, 128, 100, num_seeds, (1,) if num_seeds == 1 else (1, 8, 64))
+    yield _descent(4, 4096, 2048, 10, 1, (1,))
+
+
+def _key() -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _samplers() -> Iterator[Program]:
+    spec, num = RandomHierarchySpec(16, 16, 8, 2, 5), 2**20
+    zipf = np.arange(1, 9) ** -2.0
+    rows = np.tile(np.float32(zipf / zipf.sum()), (16, 1))
+    plain = draw_random_hierarchy(jax.random.key(0), spec)
+    weighted = draw_random_hierarchy(jax.random.key(0), spec, [rows] * spec.depth)
+
+    def program(what, grammar, draw, chips=(1,)):
+        args = (jax.eval_shape(lambda: grammar), _key())
+        return Program(f"strings C16 V16 M8 S2 L5{what}", draw, args, num, "strings", chips)
+
+    yield program("", plain, lambda grammar, key: grammar.sample(key, num).inputs, (1, 8, 64))
+    yield program(", weighted", weighted, lambda grammar, key: grammar.sample(key, num).inputs)
+    yield program(", with latents", plain, lambda grammar, key: grammar.sample(key, num))
+
+
+def _descent(
+    depth: int, width: int, batch: int, num_steps: int, num_seeds: int, chips: tuple[int, ...]
+) -> Program:
+    """A round of the descent that the end-to-end learner takes, of seeds side by side."""
+    spec = RandomHierarchySpec(8, 8, 4, 2, depth)
+    module = ConvStack(spec.branching[::-1], 8, spec.num_classes, width)
+    descent = Descent(
+        lambda rate: optax.sgd(rate, momentum=0.9),
+        (0.01,),
+        num_steps,
+        batch,
+        steps_per_round=num_steps,
+    )
+    layer = Network(module, descent)
+
+    def start(key):
+        data = draw_random_hierarchy(key, spec).sample(key, 4096)
+        return key, layer.start(key, data.inputs, data.labels), data.inputs, data.labels
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
+    args = jax.eval_shape(jax.vmap(start), keys)
+    hidden = sum(2**level for level in range(depth - 1)) * 2 * width**2
+    return Program(
+        f"{num_steps} steps, L={depth} width {width} batch {batch}, seeds: {num_seeds}",
+        jax.vmap(layer.advance),
+        args,
+        num_steps * num_seeds,
+        "steps",
+        chips,
+        # Forwards, to the weights and to what they read, of all layers but the first.
+        6.0 * hidden * batch * num_steps * num_seeds,
+    )
+
+
+def estimate(program: Program, chips: int) -> dict:
+    """Compiles a program for so many chips; returns a JSON-able record."""
+    devices = topologies.get_topology_desc(_TOPOLOGIES[chips], platform="tpu").devices[:chips]
+    mesh = jax.sharding.Mesh(np.array(devices), ("chip",), axis_types=(AxisType.Auto,))
+    spread = PartitionSpec("chip") if chips > 1 else PartitionSpec()
+
+    def of_all(each: Callable) -> Callable:
+        """Maps over arrays of a row for each chip, or applies to those of the only chip."""
+        return (
+            each
+            if chips == 1
+            else lambda *rows: jax.tree.map(lambda x: x[None], each(*first(rows)))
+        )
+
+    def first(rows):
+        return jax.tree.map(lambda x: x[0], rows)
+
+    def placed(x):
+        shape = x.shape if chips == 1 else (chips, *x.shape)
+        return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, spread))
+
+    call = jax.shard_map(
+        of_all(program.call), mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
+    )
+    args = jax.tree.map(placed, program.args)
+    wall, cpu = time.perf_counter(), time.process_time()
+    compiled = jax.jit(call).lower(*args).compile()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    costs, memory = hlo.read(compiled.as_text()), compiled.memory_analysis()
+    by_cycles, by_count = costs.cycles / _CLOCK, costs.gathered * _GATHER_SECONDS
+    seconds = by_cycles + by_count
+    where = machine()
+    return {
+        "suite": "tpu",
+        "case": program.name,
+        "estimate": _ESTIMATE,
+        "chips": chips,
+        "topology": _TOPOLOGIES[chips],
+        "items": program.items,
+        "unit": program.unit,
+        "compile_seconds": wall,
+        "compile_cpu_seconds": cpu,
+        "bytes": {
+            "arguments": memory.argument_size_in_bytes,
+            "outputs": memory.output_size_in_bytes,
+            "temporaries": memory.temp_size_in_bytes,
+        },
+        "collectives": costs.collectives,
+        "cycles": costs.cycles,
+        "seconds_by_cycles": by_cycles,
+        "rows_gathered": costs.gathered,
+        "seconds_by_own_count": by_count,
+        "loops_of_unknown_length": costs.unknown_loops,
+        "items_per_second": program.items / seconds,
+        "utilisation": program.flops / seconds / _PEAK or None,
+        "load_average": os.getloadavg(),
+        **where,
+        "device": "TPU v5e",
+        "compiled_on": where["device"],
+        "versions": {**where["versions"], "libtpu": metadata.version("libtpu")},
+    }
+
+
+def main() -> None:
+    """Estimates every program, and writes each when it is done."""
+    request, _ = cli.read(__doc__, "benchmarks", Request)
+    path = RESULTS / f"tpu-estimates-{now()[:10]}.jsonl"
+    try:
+        metadata.version("libtpu")
+        if request.out is not None:
+            path = local_path("out", request.out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a"):
+            pass  # A file that cannot be written is refused before any work.
+    except metadata.PackageNotFoundError:
+        process.end("libtpu is not there: `make tpu` installs it", 2)
+    except (OSError, ValueError) as error:
+        process.end(f"out={request.out or path} cannot be written ({error})", 2)
+    for program in programs():
+        for chips in program.chips if (request.only or "") in program.name else ():
+            record = estimate(program, chips)
+            append(path, record)
+            print(row(record), flush=True)
+    print(f"wrote {path}")
+
+
+def row(record: dict) -> str:
+    """A record as a line."""
+    use = "" if record["utilisation"] is None else f", {record['utilisation']:.0%} of the peak"
+    return (
+        f"{record['case']}, {record['chips']} chips: {record['items_per_second']:,.0f} "
+        f"{record['unit']}/s a chip{use}, {record['rows_gathered']:,} rows gathered, "
+        f"{record['bytes']['temporaries'] / 1e6:.0f} MB, compiled in "
+        f"{record['compile_seconds']:.0f} s ({record['compile_cpu_seconds']:.0f} CPU-s), "
+        f"collectives {record['collectives'] or 'none'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
