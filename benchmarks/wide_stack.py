@@ -3,7 +3,6 @@
 Nothing is run here: the program and the shapes of its arguments are for whoever compiles it.
 """
 
-import math
 from typing import NamedTuple
 
 import jax

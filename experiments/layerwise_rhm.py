@@ -48,6 +48,7 @@ from hierjax.runs import (
     total_seconds,
 )
 from hierjax.settings import setting
+from hierjax.sharding import require_divided
 from hierjax.tasks import (
     RULE_DRAWS,
     Batch,
@@ -81,6 +82,7 @@ class Request(RunRequest, LearnerSettings):
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
       data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
+      model_parallel: with data_parallel, number of devices that share the weights of each layer.
     """
 
     spec: RandomHierarchySpec = nested(
@@ -94,6 +96,7 @@ class Request(RunRequest, LearnerSettings):
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     baselines: bool = setting(True, identity=False)
     data_parallel: bool = setting(False, identity=False)
+    model_parallel: int = setting(1, least=1, identity=False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -105,11 +108,12 @@ class Request(RunRequest, LearnerSettings):
         self.fill(train_multiple=self.num_train / predicted_num_train(self.spec))
         if self.data_parallel and not self.baselines:
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
-        if self.mesh and self.network.batch_size % self.mesh.size:
+        if self.model_parallel > 1 and not self.data_parallel:
             raise ValueError(
-                f"batch_size={self.network.batch_size} cannot be divided between {self.mesh.size} "
-                f"devices: make it a multiple of {self.mesh.size}"
+                f"--model_parallel={self.model_parallel} needs --data_parallel: add it"
             )
+        if self.mesh:
+            require_divided(self.network.batch_size, self.mesh)
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
         check_rule_draw(self.spec, self.rule_draw)
@@ -118,7 +122,9 @@ class Request(RunRequest, LearnerSettings):
     @property
     def mesh(self) -> Mesh | None:
         """Devices that share the batches of the end-to-end learner; None if they do not."""
-        return data_mesh(self.num_devices) if self.data_parallel else None
+        if not self.data_parallel:
+            return None
+        return data_mesh(self.num_devices, self.model_parallel)
 
 
 def draw(key: jax.Array, request: Request) -> StringData:

@@ -126,12 +126,14 @@ def is_divided() -> bool:
     return "data" in get_abstract_mesh().axis_names
 
 
-def gather_weights(kernel: Shaped[Array, "S D W"], divides_outputs: bool) -> Shaped[Array, "S D W"]:
+def gather_weights(
+    kernel: Shaped[Array, "... D W"], divides_outputs: bool
+) -> Shaped[Array, "... D W"]:
     """Gathers weights along "data", as they are when a layer is applied within `model_on`."""
     if not is_divided():
         return kernel
-    wanted = (None, None, "model") if divides_outputs else (None, "model", None)
-    return _constrain_here(kernel, wanted)
+    wanted = (None, "model") if divides_outputs else ("model", None)
+    return _constrain_here(kernel, (None,) * (kernel.ndim - 2) + wanted)
 
 
 def divide_hidden(

@@ -17,7 +17,8 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
   taylor.py           Taylor expansions of a module in its parameters: linearize, quadratic,
                       empirical_ntk; Term, the type of what they return.
   activations.py      ACTIVATIONS by name; cosine, cosine_of_turns.
-  products.py         product: a matrix product whose gradient is fast on a CPU.
+  products.py         product: a matrix product whose gradient is fast on a CPU; contract, that of
+                      patches, divided between devices, in one of the PRECISIONS.
 """
 
 from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
@@ -31,7 +32,7 @@ from hierjax.models.patch_features import (
     SymbolFeatures,
     TupleCodes,
 )
-from hierjax.models.products import product
+from hierjax.models.products import PRECISIONS, contract, product
 from hierjax.models.residual_net import ResidualNet
 from hierjax.models.residual_stack import (
     RandomUnits,
@@ -48,6 +49,7 @@ from hierjax.models.two_layer_net import TwoLayerNet
 __all__ = [
     "ACTIVATIONS",
     "FEATURES",
+    "PRECISIONS",
     "ConvStack",
     "DeepLinearNet",
     "KernelFeatures",
@@ -66,6 +68,7 @@ __all__ = [
     "TwoLayerNet",
     "beta_xavier",
     "check_stack",
+    "contract",
     "cosine",
     "cosine_of_turns",
     "empirical_ntk",

@@ -100,12 +100,14 @@ class RandomFeatures(EmbeddingFeatures):
       branching: number of embeddings in a patch, S.
       kind: one of `FEATURES`.
       bandwidth: bandwidth of the Gaussian kernel; not used by "relu".
+      precision: type of the features, one of `PRECISIONS`; they are computed in float32.
     """
 
     num_features: int
     branching: int
     kind: str = "fourier"
     bandwidth: Bandwidth = _BANDWIDTH
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N P E"]) -> Float[Array, "*N patches D"]:
@@ -130,7 +132,8 @@ class RandomFeatures(EmbeddingFeatures):
 
         conv = PatchConv(self.num_features, self.branching, kernel_init, bias_init)
         nonlinearity = nn.relu if self.kind == "relu" else cosine_of_turns
-        return jnp.sqrt(2 / self.num_features) * nonlinearity(conv(inputs))
+        features = jnp.sqrt(2 / self.num_features) * nonlinearity(conv(inputs))
+        return features.astype(self.precision)
 
 
 class KernelFeatures(EmbeddingFeatures):

@@ -37,16 +37,16 @@ def _product_jvp(primals, tangents):
 
 
 def contract(
-    inputs: Float[Array, "*N S D"],
-    kernel: Float[Array, "S D W"],
+    inputs: Float[Array, "..."],
+    kernel: Float[Array, "..."],
     precision: str = "float32",
     divides_outputs: bool = True,
-) -> Float[Array, "*N W"]:
-    """Multiplies patches of inputs by a kernel, on one device or on those of `model_on`.
+) -> Float[Array, "..."]:
+    """Multiplies inputs, or patches of them, by a kernel, on one device or those of `model_on`.
 
     Args:
-      inputs: (..., S, D) patches.
-      kernel: (S, D, W) float32.
+      inputs: (..., D), or patches (..., S, D).
+      kernel: (D, W) or (S, D, W) float32.
       precision: one of `PRECISIONS`; with "bfloat16" both factors are rounded to it, here and in
         the derivative, which is of first order and in reverse mode alone.
       divides_outputs: whether devices divide the outputs, not the inputs, see `hierjax.sharding`.
@@ -57,13 +57,12 @@ def contract(
     if precision == "bfloat16":
         return _half(divides_outputs, inputs.astype(jnp.bfloat16), kernel)
     if is_divided():
-        return _dot(inputs, gather_weights(kernel, divides_outputs), 2)
-    rows = product(inputs.reshape(-1, kernel.shape[0] * kernel.shape[1]), _as_matrix(kernel))
+        return _dot(inputs, gather_weights(kernel, divides_outputs), kernel.ndim - 1)
+    if kernel.ndim == 2:
+        return inputs @ kernel
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    rows = product(inputs.reshape(-1, matrix.shape[0]), matrix)
     return rows.reshape(*inputs.shape[:-2], -1)
-
-
-def _as_matrix(kernel: Float[Array, "S D W"]) -> Float[Array, "SD W"]:
-    return kernel.reshape(-1, kernel.shape[-1])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -74,14 +73,14 @@ def _half(divides_outputs, inputs, kernel):
 def _half_forwards(divides_outputs, inputs, kernel):
     # Rounded before devices gather it: half the bytes.
     rounded = gather_weights(kernel.astype(jnp.bfloat16), divides_outputs)
-    return _dot(inputs, rounded, 2), (inputs, rounded)
+    return _dot(inputs, rounded, kernel.ndim - 1), (inputs, rounded)
 
 
 def _half_backwards(divides_outputs, kept, cotangent):
     inputs, kernel = kept
     cotangent = cotangent.astype(jnp.bfloat16)
     of_inputs = _dot(cotangent, jnp.moveaxis(kernel, -1, 0), 1).astype(inputs.dtype)
-    examples = tuple(range(inputs.ndim - 2))
+    examples = tuple(range(cotangent.ndim - 1))
     dimensions = ((examples, examples), ((), ()))
     of_kernel = jax.lax.dot_general(
         inputs, cotangent, dimensions, preferred_element_type=jnp.float32

@@ -15,6 +15,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hierjax.models.activations import ACTIVATIONS
+from hierjax.models.products import contract
+from hierjax.sharding import divide_hidden
 from hierjax.tasks.lattice import check_lattice, gather_windows, window_size
 
 _MAX_LISTED = 2**20
@@ -71,12 +73,14 @@ class RandomUnits(nn.Module):
       fan_in: number of inputs that a unit reads, see `sparse_rows`; None for all of them, see
         `beta_xavier`.
       beta: scale of the biases where a unit reads all inputs.
+      precision: type of the units and of what they multiply, one of `PRECISIONS`.
     """
 
     width: int
     activation: str
     fan_in: int | None
     beta: float
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "*N D"]) -> Float[Array, "*N W"]:
@@ -84,7 +88,9 @@ class RandomUnits(nn.Module):
         init = beta_xavier(self.beta) if self.fan_in is None else sparse_rows(self.fan_in)
         kernel = self.param("kernel", init, (inputs.shape[-1] + 1, self.width))
         bias = kernel[-1].reshape((1,) * (inputs.ndim - 1) + (-1,))
-        return ACTIVATIONS[self.activation](inputs @ kernel[:-1] + bias)
+        sums = contract(inputs, kernel[:-1], self.precision)
+        units = ACTIVATIONS[self.activation](sums + bias).astype(self.precision)
+        return divide_hidden(units, divides_outputs=True)
 
 
 class ResidualBlock(nn.Module):
@@ -99,6 +105,7 @@ class ResidualBlock(nn.Module):
       lattice: lengths of the sides of a ring or grid; () for none.
       radius: radius of the window that a location sees.
       clip: whether estimates are clipped to [-1, 1].
+      precision: type of the units, see `ResidualStack`.
     """
 
     num_labels: int
@@ -109,10 +116,17 @@ class ResidualBlock(nn.Module):
     lattice: tuple[int, ...]
     radius: int
     clip: bool
+    precision: str = "float32"
 
     def setup(self):
-        self.first = RandomUnits(self.width, self.activation, self.fan_in, self.beta)
-        self.second = nn.Dense(self.num_labels, kernel_init=nn.initializers.zeros)
+        self.first = RandomUnits(
+            self.width, self.activation, self.fan_in, self.beta, self.precision
+        )
+
+        def dot(units, kernel, *_, **__):
+            return contract(units, kernel, self.precision, divides_outputs=False)
+
+        self.second = nn.Dense(self.num_labels, kernel_init=nn.initializers.zeros, dot_general=dot)
 
     def __call__(self, stream: Float[Array, "*N D"]) -> Float[Array, "*N D"]:
         """Returns the stream (..., d + K) with its estimates corrected."""
@@ -140,6 +154,8 @@ class ResidualStack(nn.Module):
       lattice: lengths of the sides of a ring or grid; () for none.
       radius: radius of the window that a location sees.
       clip: whether estimates are clipped to [-1, 1] after every block.
+      precision: type of the units and of what they multiply, one of `PRECISIONS`; parameters, sums
+        and the stream are float32.
     """
 
     num_labels: int
@@ -151,6 +167,7 @@ class ResidualStack(nn.Module):
     lattice: tuple[int, ...] = ()
     radius: int = 0
     clip: bool = True
+    precision: str = "float32"
 
     @property
     def num_layers(self) -> int:
@@ -168,6 +185,7 @@ class ResidualStack(nn.Module):
                 self.lattice,
                 self.radius,
                 self.clip,
+                self.precision,
             )
             for _ in range(self.num_blocks)
         ]

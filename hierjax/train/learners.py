@@ -143,6 +143,7 @@ def end_to_end_learner(
     num_train: int,
     config: NetworkConfig | None = None,
     mesh: Mesh | None = None,
+    precision: str = "float32",
 ) -> tuple[Network]:
     """Makes a convolutional stack matched to the tree, all of its layers trained together.
 
@@ -150,7 +151,9 @@ def end_to_end_learner(
       spec: sizes of the grammars.
       num_train: number of train strings, n, from which the number of steps follows.
       config: how the stack is trained; by default `NetworkConfig()`.
-      mesh: the devices that share each batch, see `share_batch`; None for one device.
+      mesh: the devices that share each batch, see `hierjax.sharding`; None for one device.
+      precision: type of what is multiplied, "float32" or "bfloat16"; parameters, sums and losses
+        are float32.
 
     Returns:
       A stack of one layer, from strings (N, d) to class scores (N, C).
@@ -175,7 +178,9 @@ def end_to_end_learner(
     descent = Descent(
         optimizer, config.learning_rates, num_steps, config.batch_size, config.stop_loss, mesh
     )
-    module = ConvStack(spec.branching[::-1], vocab_size, spec.num_classes, width)
+    module = ConvStack(
+        spec.branching[::-1], vocab_size, spec.num_classes, width, precision=precision
+    )
     return (Network(module, descent),)
 
 

@@ -104,7 +104,8 @@ def _normal_equations(
     require_examples(features, targets)
     features, targets = as_floats("features", features), as_floats("targets", targets)
     num_examples = features.shape[0]
-    return features.T @ features / num_examples, features.T @ targets / num_examples
+    gram = jnp.matmul(features.T, features, preferred_element_type=targets.dtype)
+    return gram / num_examples, features.T @ targets / num_examples
 
 
 def _descend(

@@ -10,6 +10,7 @@ from typing import Any
 
 from jax.sharding import Mesh
 
+from hierjax.models import PRECISIONS
 from hierjax.runs.experiment import Registry
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
@@ -69,6 +70,8 @@ class LearnerSettings(Config):
     """How the learners of random hierarchies are tuned; requests of experiments derive from it.
 
     Attributes:
+      precision: type of what networks and layers multiply; parameters, sums and losses are float32,
+        and products of float32 are those of JAX's default precision.
       preset: "paper" makes the choices of arXiv 2601.19756 for the layerwise learner: one map on
         raw targets of the first patch, cosine and sine pairs of leaves too, the paper's penalty,
         gradient descent, bandwidth and division by the sum, and strings of its own for each layer.
@@ -84,6 +87,7 @@ class LearnerSettings(Config):
     """
 
     preset: str | None = setting(None, choices=tuple(PRESETS), identity=False)
+    precision: str = setting("float32", choices=PRECISIONS)
     config: PatchLayerConfig = nested(PatchLayerConfig)
     network: NetworkConfig = nested(NetworkConfig)
     shallow: ShallowConfig = nested(ShallowConfig, "shallow_")
@@ -120,33 +124,42 @@ def layerwise(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettin
         )
     if config.split_strings:
         string_bounds(spec, num_train)
-    return patch_layers(spec, config)
+    return patch_layers(spec, config, settings.precision)
 
 
 @STRING_LEARNERS.add("one_step", colour="tab:purple", work=lambda n: n / 50_000)
 def one_step(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """Layers that find synonyms by one gradient step and k-means (arXiv 2307.02129)."""
+    _require_float32(settings, "counts of tuples")
     return one_step_layers(spec)
 
 
 @STRING_LEARNERS.add("end_to_end", colour="tab:orange")
 def end_to_end(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """The convolutional stack matched to the tree, all of its layers trained together."""
-    return end_to_end_learner(spec, num_train, settings.network, settings.mesh)
+    config, precision = settings.network, settings.precision
+    return end_to_end_learner(spec, num_train, config, settings.mesh, precision)
 
 
 @STRING_LEARNERS.add("shallow", colour="tab:green", work=lambda n: max(n, 4_800) / 4_000)
 def shallow(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """A network of one hidden layer on the one-hot string."""
+    _require_float32(settings, "a network of one layer")
     return shallow_learner(spec, num_train, settings.shallow)
 
 
 @STRING_LEARNERS.add("kernel", colour="tab:red", work=lambda n: (n / 2_000) ** 2, fills_cpu=True)
 def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
     """Kernel ridge regression on the one-hot string."""
+    _require_float32(settings, "the Gram matrix of a kernel")
     if num_train > settings.kernel.most_train:
         raise ValueError(f"n = {num_train} is more than {settings.kernel.most_train}")
     return kernel_learner(spec, settings.kernel)
+
+
+def _require_float32(settings: LearnerSettings, what: str) -> None:
+    if settings.precision != "float32":
+        raise ValueError(f"precision={settings.precision} is not for {what}, but float32")
 
 
 def obstacle(name: str, spec: RandomHierarchySpec, num_train: int, settings: Any) -> str:

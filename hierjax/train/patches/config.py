@@ -29,7 +29,8 @@ PAPER: Mapping[str, Any] = {
 }
 """The choices of arXiv 2601.19756, with as many features as two cores allow."""
 
-_RIDGES = ("ridge", "ridge_gd")
+RIDGES = ("ridge", "ridge_gd")
+"""Solvers by ridge regression."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ class PatchLayerConfig(Config):
     bandwidth: float = setting(0.42, above=0, only=("bandwidth_from", ("rms",)))
     orthogonality: float = setting(0.1, above=0, below=2, only=("bandwidth_from", ("smallest",)))
     solver: str = setting("gd", choices=(*SOLVERS, *DESCENTS))
-    penalty: float = setting(0.01, above=0, only=("solver", _RIDGES))
+    penalty: float = setting(0.01, above=0, only=("solver", RIDGES))
     normalizer: str = setting("pca", choices=NORMALIZERS)
     split_strings: bool = setting(False)
 

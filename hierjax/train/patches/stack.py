@@ -16,7 +16,7 @@ from hierjax.models.patch_features import (
 )
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.config import RIDGES, PatchLayerConfig
 from hierjax.train.patches.descent import DescentPatchLayer
 from hierjax.train.patches.kernel import KernelPatchLayer
 from hierjax.train.patches.layer import PatchLayer
@@ -27,7 +27,9 @@ _MAX_TABLE = 2**26
 
 
 def patch_layers(
-    spec: RandomHierarchySpec, config: PatchLayerConfig | None = None
+    spec: RandomHierarchySpec,
+    config: PatchLayerConfig | None = None,
+    precision: str = "float32",
 ) -> tuple[PatchLayer, ...]:
     """Makes the stack of patch layers that is matched to a random hierarchy.
 
@@ -36,21 +38,31 @@ def patch_layers(
     Args:
       spec: sizes of the random hierarchy, of depth L.
       config: choices that all layers share; by default `PatchLayerConfig()`.
+      precision: type of the features of patches, "float32" or "bfloat16"; sums are float32.
 
     Returns:
       The L layers, leaves up.
 
     Raises:
-      ValueError: a table of all leaf tuples would be too large.
+      ValueError: a table of all leaf tuples would be too large, or a kernel or ridge regression is
+        asked for in bfloat16.
     """
     config = PatchLayerConfig() if config is None else config
-    return tuple(_patch_layer(spec, config, level) for level in reversed(range(spec.depth)))
+    if precision != "float32" and (config.features == "kernel" or config.solver in RIDGES):
+        raise ValueError(
+            f"precision={precision} rounds features by more than a ridge: with "
+            f"features={config.features} and solver={config.solver} leave it at float32"
+        )
+    levels = reversed(range(spec.depth))
+    return tuple(_patch_layer(spec, config, level, precision) for level in levels)
 
 
-def _patch_layer(spec: RandomHierarchySpec, config: PatchLayerConfig, level: int) -> PatchLayer:
+def _patch_layer(
+    spec: RandomHierarchySpec, config: PatchLayerConfig, level: int, precision: str
+) -> PatchLayer:
     """Makes the layer that is to reveal the symbols of a level."""
     positions = spec.nodes(level) if config.targets == "concat" else 1
-    kind, features = _features(spec, config, level, positions * spec.num_classes)
+    kind, features = _features(spec, config, level, positions * spec.num_classes, precision)
     num_tuples = spec.symbols(level) * spec.num_rules[level]
     embedding_dim = _embedding_dim(spec, config, level, positions)
     return kind(features, config, spec.num_classes, num_tuples, embedding_dim)
@@ -69,7 +81,11 @@ def _embedding_dim(
 
 
 def _features(
-    spec: RandomHierarchySpec, config: PatchLayerConfig, level: int, num_scores: int
+    spec: RandomHierarchySpec,
+    config: PatchLayerConfig,
+    level: int,
+    num_scores: int,
+    precision: str,
 ) -> tuple[type[PatchLayer], Any]:
     """Returns the class of a layer, and the features of the patches that it reads."""
     branching, num_symbols = spec.branching[level], spec.symbols(level + 1)
@@ -87,7 +103,7 @@ def _features(
     else:
         kind = DescentPatchLayer if config.solver in DESCENTS else PatchLayer
         num_features = config.num_features * (2 if config.features == "pairs" else 1)
-        features = RandomFeatures(num_features, branching, config.features, bandwidth)
+        features = RandomFeatures(num_features, branching, config.features, bandwidth, precision)
     return kind, SymbolFeatures(features, num_symbols) if of_leaves else features
 
 
