@@ -3,7 +3,7 @@
 Nothing is run here: the program and the shapes of its arguments are for whoever compiles it.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def wide_step(
     labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     state = jax.eval_shape(layer.start, key, strings, labels)
-    places = {}
+    places: dict[str, Any] = {}
     if mesh is not None:
         whole = NamedSharding(mesh, PartitionSpec())
         places["in_shardings"] = (whole, placement(state, mesh), whole, whole)
