@@ -18,7 +18,8 @@ class Ceilings(NamedTuple):
     """Rates of one device.
 
     Attributes:
-      flops_per_second: of a float32 matrix product at JAX's default precision.
+      flops_per_second: of a matrix product at JAX's default precision, of float32 if no other
+        type is asked for.
       bytes_per_second: read and written, by a copy over memory that the process holds already.
     """
 
@@ -26,13 +27,13 @@ class Ceilings(NamedTuple):
     bytes_per_second: float
 
 
-def measure_ceilings(quick: bool = False) -> Ceilings:
+def measure_ceilings(quick: bool = False, precision: str = "float32") -> Ceilings:
     """The best of a few repeats on the default device; `quick` for sizes that show nothing."""
     platform = jax.default_backend()
     side = 256 if quick else _SIDE.get(platform, _SIDE_ELSEWHERE)
     num_bytes = 2**20 if quick else _BYTES.get(platform, _BYTES_ELSEWHERE)
     # Of a size at which its powers stay numbers.
-    matrix = jax.random.normal(jax.random.key(0), (side, side)) / side**0.5
+    matrix = jax.random.normal(jax.random.key(0), (side, side), precision) / side**0.5
     array = jnp.zeros(num_bytes // 4, jnp.uint32)
     return Ceilings(
         2 * side**3 / _fastest(lambda x: x @ x, matrix),

@@ -15,7 +15,7 @@ from hierjax.tasks import choices
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
-_GRAMMARS = (
+GRAMMARS = (
     ("C16 V16 M8 S2 L5", RandomHierarchySpec(16, 16, 8, 2, 5), False),
     ("C16 V16 M6 S2 L5", RandomHierarchySpec(16, 16, 6, 2, 5), False),
     ("C16 V16 M8 S2 L5 Zipf", RandomHierarchySpec(16, 16, 8, 2, 5), True),
@@ -30,7 +30,7 @@ _STANDARD_ERRORS = 5
 
 def cases(quick: bool) -> Iterator[Case]:
     """Every grammar against every baseline, and what its random words cost; `quick` draws fewer."""
-    for name, spec, zipf in _GRAMMARS:
+    for name, spec, zipf in GRAMMARS:
         for against in _baselines() or [""]:
             yield _case(name, spec, zipf, _num_strings(quick), against)
     yield _words_case(_NUM_WORDS, _num_strings(quick))
@@ -76,10 +76,20 @@ def _zipf(num_rules: int) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, against: str) -> Case:
-    rows = [_zipf(num_rules) for num_rules in spec.num_rules] if zipf else None
+def _zipf_rows(spec: RandomHierarchySpec, zipf: bool) -> list[np.ndarray] | None:
+    """Those of the rules of each level, of every symbol alike; None for uniform rules."""
+    return [_zipf(num_rules) for num_rules in spec.num_rules] if zipf else None
+
+
+def grammar_of(spec: RandomHierarchySpec, zipf: bool) -> RandomHierarchy:
+    """The grammar that is sampled, its rules uniform or with probabilities of Zipf's law."""
+    rows = _zipf_rows(spec, zipf)
     tables = rows and [np.tile(row, (spec.symbols(level), 1)) for level, row in enumerate(rows)]
-    grammar = draw_random_hierarchy(jax.random.key(0), spec, tables)
+    return draw_random_hierarchy(jax.random.key(0), spec, tables)
+
+
+def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, against: str) -> Case:
+    grammar, rows = grammar_of(spec, zipf), _zipf_rows(spec, zipf)
     key = jax.random.key(1)
 
     def draw(grammar, key):

@@ -93,14 +93,16 @@ def append(path: Path, record: dict) -> None:
 
 
 def _ready(device: str) -> None:
-    jax.config.update("jax_platforms", device)
+    # The CPU comes second, for what is compared with it.
+    jax.config.update("jax_platforms", device if device == "cpu" else f"{device},cpu")
     # A cache of the user's would pass for a fast compiler.
     jax.config.update("jax_enable_compilation_cache", False)
     if device == "cpu":
         # Before the backend starts, which makes a thread for every core it sees.
         core = {max(os.sched_getaffinity(0))}
         for thread in Path("/proc/self/task").iterdir():
-            os.sched_setaffinity(int(thread.name), core)
+            with contextlib.suppress(ProcessLookupError):  # It has ended.
+                os.sched_setaffinity(int(thread.name), core)
         if torch_baselines.torch is not None:
             torch_baselines.torch.set_num_threads(1)
     try:
