@@ -2,6 +2,7 @@
 # make check  format, lint, imports, types and the quickest tests, within a minute
 # make test   format, lint, imports, types and all tests
 # make bench  throughput, into benchmarks/results/
+# make tpu    costs on TPUs, estimated by their compiler, into benchmarks/results/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ QUICK := tests/test_imports.py tests/measure/test_label_report.py tests/measure/
     tests/tasks/test_choices.py tests/tasks/test_circuits.py tests/tasks/test_grammars.py \
     tests/tasks/test_lattice.py tests/tasks/test_staircases.py tests/theory/test_brain_dump.py
 
-.PHONY: run check lint test bench venv clean
+.PHONY: run check lint test bench tpu venv clean
 .DEFAULT_GOAL := run
 
 venv: $(VENV)/.complete
@@ -43,5 +44,11 @@ test: lint
 bench: venv
 	$(BIN)/python -m benchmarks.run
 
+# An environment of its own: libtpu takes 700 MB.
+tpu:
+	$(MAKE) venv VENV=.venv-tpu
+	.venv-tpu/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[tpu-compile]'
+	.venv-tpu/bin/python -m benchmarks.tpu
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-tpu
