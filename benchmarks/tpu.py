@@ -58,6 +58,7 @@ class Program(NamedTuple):
       unit: name of the items, plural.
       chips: numbers of chips that it is compiled for, one of them or all at once.
       flops: floating-point operations that a call cannot do without; 0 if they are not its cost.
+      rounds: of a loop that ends when a condition is met.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Program(NamedTuple):
     unit: str
     chips: tuple[int, ...] = (1,)
     flops: float = 0.0
+    rounds: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,6 +152,7 @@ def _descent(
         chips,
         # Forwards, to the weights and to what they read, of all layers but the first.
         6.0 * hidden * batch * num_steps * num_seeds,
+        num_steps,
     )
 
 
@@ -181,7 +184,7 @@ def estimate(program: Program, chips: int) -> dict:
     wall, cpu = time.perf_counter(), time.process_time()
     compiled = jax.jit(call).lower(*args).compile()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    costs, memory = hlo.read(compiled.as_text()), compiled.memory_analysis()
+    costs, memory = hlo.read(compiled.as_text(), program.rounds), compiled.memory_analysis()
     by_cycles, by_count = costs.cycles / _CLOCK, costs.gathered * _GATHER_SECONDS
     seconds = by_cycles + by_count
     where = machine()
