@@ -79,11 +79,11 @@ def _length(line: str, parts: dict[str, list[str]]) -> int | None:
     told = re.search(r'known_trip_count":\{"n":"(\d+)"', line)
     if told:
         return int(told.group(1))
-    condition = parts.get(re.search(r"condition=%?([\w.\-]+)", line).group(1), [])
+    condition = parts.get(_first(r"condition=%?([\w.\-]+)", line), [])
     root = next((each for each in condition if " ROOT " in each), "")
-    bound = re.search(r"compare\([^,]+, %?([\w.\-]+)\), direction=LT", root)
+    bound = _first(r"compare\([^,]+, %?([\w.\-]+)\), direction=LT", root)
     for each in condition if bound else []:
-        value = re.search(rf"%?{re.escape(bound.group(1))} = .* constant\((\d+)\)", each)
+        value = re.search(rf"%?{re.escape(bound)} = .* constant\((\d+)\)", each)
         if value:
             return int(value.group(1))
     return None
@@ -91,6 +91,15 @@ def _length(line: str, parts: dict[str, list[str]]) -> int | None:
 
 def _rows(line: str) -> int:
     """Rows that a gather fetches: the elements it makes over those of a slice."""
-    made = math.prod(map(int, filter(None, re.search(r"\[([\d,]*)\]", line).group(1).split(","))))
-    slices = re.search(r"slice_sizes=\{([\d,]*)\}", line).group(1)
-    return made // math.prod(map(int, filter(None, slices.split(","))))
+    made, fetched = _first(r"\[([\d,]*)\]", line), _first(r"slice_sizes=\{([\d,]*)\}", line)
+    return _product(made) // _product(fetched)
+
+
+def _product(numbers: str) -> int:
+    return math.prod(int(each) for each in numbers.split(",") if each)
+
+
+def _first(pattern: str, text: str) -> str:
+    """What the group of a pattern matches first; empty where it does not match."""
+    found = re.search(pattern, text)
+    return found.group(1) if found else ""

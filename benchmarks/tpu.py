@@ -3,7 +3,7 @@
     make tpu
 
 compiles them for TPU v5e of 8 and of 64 chips, which needs no TPU, and adds a line of JSON for each
-to a results file. It takes ten to twenty minutes on two cores. Nothing is measured but the time of
+to a results file. It takes ten to twenty minutes on two idle cores. Nothing is measured but the time of
 the compiler: seconds of a call are XLA's estimated cycles at 1.5 GHz. Gathers carry none; 5.6 ns
 for each row that they fetch are told apart, and added. A program runs on every chip, on arguments
 of its own.
@@ -162,29 +162,21 @@ def estimate(program: Program, chips: int) -> dict:
     mesh = jax.sharding.Mesh(np.array(devices), ("chip",), axis_types=(AxisType.Auto,))
     spread = PartitionSpec("chip") if chips > 1 else PartitionSpec()
 
-    def of_all(each: Callable) -> Callable:
-        """Maps over arrays of a row for each chip, or applies to those of the only chip."""
-        return (
-            each
-            if chips == 1
-            else lambda *rows: jax.tree.map(lambda x: x[None], each(*first(rows)))
-        )
-
-    def first(rows):
-        return jax.tree.map(lambda x: x[0], rows)
+    def on_each(*rows):
+        made = program.call(*jax.tree.map(lambda x: x[0], rows))
+        return jax.tree.map(lambda x: x[None], made)
 
     def placed(x):
         shape = x.shape if chips == 1 else (chips, *x.shape)
         return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, spread))
 
-    call = jax.shard_map(
-        of_all(program.call), mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False
-    )
+    call = program.call if chips == 1 else on_each
+    call = jax.shard_map(call, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
     args = jax.tree.map(placed, program.args)
     wall, cpu = time.perf_counter(), time.process_time()
     compiled = jax.jit(call).lower(*args).compile()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    costs, memory = hlo.read(compiled.as_text(), program.rounds), compiled.memory_analysis()
+    costs, memory = hlo.read(str(compiled.as_text()), program.rounds), compiled.memory_analysis()
     by_cycles, by_count = costs.cycles / _CLOCK, costs.gathered * _GATHER_SECONDS
     seconds = by_cycles + by_count
     where = machine()
@@ -199,9 +191,12 @@ def estimate(program: Program, chips: int) -> dict:
         "compile_seconds": wall,
         "compile_cpu_seconds": cpu,
         "bytes": {
-            "arguments": memory.argument_size_in_bytes,
-            "outputs": memory.output_size_in_bytes,
-            "temporaries": memory.temp_size_in_bytes,
+            name: getattr(memory, f"{kind}_size_in_bytes")
+            for name, kind in (
+                ("arguments", "argument"),
+                ("outputs", "output"),
+                ("temporaries", "temp"),
+            )
         },
         "collectives": costs.collectives,
         "cycles": costs.cycles,
