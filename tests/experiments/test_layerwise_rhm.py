@@ -40,7 +40,12 @@ BAD = {
     "--split_strings --num_train=10": "10 train strings leave none for a layer of its own",
     "--learner=kernel": "--learner=kernel: value should be one of <layerwise|one_step>",
     "--targets=last": "last",
-    "--data_parallel --batch_size=12": "batch_size=12 cannot be divided between 8",
+    "--data_parallel --batch_size=12": "a batch of 12 cannot be divided between 8",
+    "--data_parallel --model_parallel=3": "model_parallel=3 does not divide the number of dev",
+    "--model_parallel=2": "--model_parallel=2 needs --data_parallel",
+    "--precision=half": "value should be one of <float32|bfloat16>",
+    "--precision=bfloat16 --solver=ridge": "solver=ridge leave it at float32",
+    "--precision=bfloat16 --learner=one_step": "precision=bfloat16 is not for counts of tuples",
     "--data_parallel --nobaselines": "drop --nobaselines",
     "--nobaselines --batch_size=0": "batch_size=0 must be from 1 to",
     "--width=-2": "width=-2 must be from 1 to 65536",
@@ -210,10 +215,18 @@ class TestRuns:
         workdir = shutil.copytree(compared, tmp_path / "run")
         shutil.rmtree(workdir / "checkpoints" / "end_to_end")
         with jobs.only_learners("layerwise", "end_to_end"):
-            jobs.succeed(self.name, workdir, *self.flags, "--data_parallel", "--num_devices=2")
-        assert jobs.summary_of(workdir)["num_devices"] == 2
+            more = ("--data_parallel", "--model_parallel=2", "--num_devices=4")
+            jobs.succeed(self.name, workdir, *self.flags, *more)
+        assert jobs.summary_of(workdir)["num_devices"] == 4
         assert np.abs(wrong(workdir, "end_to_end") - wrong(compared, "end_to_end")).max() <= 3
         assert np.array_equal(wrong(workdir), wrong(compared))
+
+    def test_half_precision_is_for_some_learners_and_learns_as_well(self, compared, tmp_path):
+        result = jobs.succeed(self.name, tmp_path, *self.flags, "--precision=bfloat16")
+        assert "kernel: left out, precision=bfloat16 is not for the Gram matrix" in result.out
+        for name in ("layerwise", "end_to_end"):
+            errors = [wrong(each, name) / NUM_TEST for each in (tmp_path, compared)]
+            assert abs(errors[0].mean() - errors[1].mean()) < 0.02 + errors[1].std()
 
     def test_a_killed_run_ends_as_an_unbroken_one(self, finished, tmp_path):
         killed = jobs.command(self.name, tmp_path, *self.alone, "--num_devices=1")
