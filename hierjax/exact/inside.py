@@ -25,8 +25,8 @@ class Likelihood(struct.PyTreeNode):
       log_likelihood: (N,) logarithm of the probability of the evidence; -inf where it is
         impossible.
       classes: (N, C) probabilities of the classes given the evidence.
-      fails_at: (N,) int32, -1 where the evidence is possible; else the lowest level, nearest to
-        the leaves, with a node that can be none of its symbols.
+      fails_at: (N,) int32, -1 where the evidence is possible; else the lowest level, from 0 at the
+        root to L - 1, with a node that can be none of its symbols, given what is below it.
     """
 
     log_likelihood: Array
@@ -51,8 +51,8 @@ def likelihood(grammar: RandomHierarchy, evidence: Evidence, filtered: int = 0) 
         probabilities, while all below is as it was (arXiv 2408.15138); 0 for the grammar as it is.
 
     Raises:
-      ValueError: evidence does not match the grammar, or is known and not finite; or
-        filtered is no level, or there is evidence of a level that it passes over.
+      ValueError: evidence does not match the grammar, or is known and not finite; or filtered is no
+        level, or there is evidence of a level that it passes over.
     """
     require_request(grammar.spec, evidence, filtered)
     return _likelihood(grammar, evidence, filtered)

@@ -22,8 +22,8 @@ class Parse(struct.PyTreeNode):
     Attributes:
       levels: for each level l from 0 to L, (N, P_l) symbols of its nodes, as `Batch.latents`. Those
         of nodes above a tuple that no rule makes mean nothing.
-      fails_at: (N,) int32, -1 for strings of the language; else the lowest level, nearest to the
-        leaves, with a node that can be no symbol, for `require_possible`.
+      fails_at: (N,) int32, -1 for strings of the language; else the lowest level, from 0 at the root
+        to L - 1, with a node that can be no symbol, for `require_possible`.
     """
 
     levels: tuple[Array, ...]
@@ -46,8 +46,8 @@ def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
       strings: (N, d) symbols of the leaves.
 
     Returns:
-      The trees. Inside `jax.jit` and `jax.vmap`, a string with a symbol that is out of range fails
-      at the leaves.
+      The trees. Inside `jax.jit` and `jax.vmap`, a string with a symbol that is out of range fails,
+      at level L - 1.
 
     Raises:
       ValueError: shapes or types do not match the grammar, a symbol is known and out of range, or
@@ -73,7 +73,7 @@ def _parse(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Parse:
     num_symbols = spec.symbols(spec.depth)
     # Strings last, and one symbol more that stands for none.
     symbols = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols).T
-    levels, fails_at = [symbols], jnp.where((symbols == num_symbols).any(axis=0), spec.depth, -1)
+    levels, fails_at = [symbols], jnp.full(strings.shape[0], -1, jnp.int32)
     for level in range(spec.depth - 1, -1, -1):
         symbols = _parents(grammar.rules[level], spec.symbols(level + 1), symbols)
         failed = (symbols == spec.symbols(level)).any(axis=0)
@@ -83,7 +83,7 @@ def _parse(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Parse:
         jnp.minimum(each, spec.symbols(level) - 1).astype(symbol_dtype(spec.symbols(level))).T
         for level, each in enumerate(levels[::-1])
     ]
-    return Parse(tuple(kept), fails_at.astype(jnp.int32))
+    return Parse(tuple(kept), fails_at)
 
 
 def _parents(
