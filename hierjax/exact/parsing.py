@@ -22,8 +22,8 @@ class Parse(struct.PyTreeNode):
     Attributes:
       levels: for each level l from 0 to L, (N, P_l) symbols of its nodes, as `Batch.latents`. Those
         of nodes above a tuple that no rule makes mean nothing.
-      fails_at: (N,) int32, -1 for strings of the language; else the lowest level, from 0 at the root
-        to L - 1, with a node that can be no symbol, for `require_possible`.
+      fails_at: (N,) int32, -1 for strings of the language; else the lowest level, from 0 at the
+        root to L - 1, with a node that can be no symbol, for `require_possible`.
     """
 
     levels: tuple[Array, ...]

@@ -48,9 +48,12 @@ def drawn(key: Key[Array, ""], first: Int[Array, ""] | int) -> Sum:
         num_symbols, _, nodes, n = terms.shape
         words = random_words(jax.random.fold_in(key, stream), n, num_symbols * nodes, first)
         fractions = (words >> 32 - _FRACTION_BITS).astype(terms.dtype) * 2.0**-_FRACTION_BITS
-        below = jnp.cumsum(jnp.exp(terms - terms.max(axis=1, keepdims=True)), axis=1)
+        weights = jnp.exp(terms - terms.max(axis=1, keepdims=True))
+        below = jnp.cumsum(weights, axis=1)
         bound = fractions.reshape(num_symbols, nodes, n) * below[:, -1]
-        picked = _chosen(terms, (below <= bound[:, None]).sum(axis=1))
+        # Never one of no weight, however sums are rounded; if none is left, the largest, a 1.
+        reached = (below > bound[:, None]) & (weights > 0)
+        picked = _chosen(terms, jnp.where(reached, 2, weights).argmax(axis=1))
         return picked + jax.lax.stop_gradient(log_sum(stream, terms) - picked)
 
     return add
