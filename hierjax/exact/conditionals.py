@@ -24,6 +24,9 @@ from hierjax.tasks.random_hierarchy import RandomHierarchy
 class Conditionals(struct.PyTreeNode):
     """Probabilities of the symbols of each leaf of N strings.
 
+    A symbol of a node that is less probable than 1e-38, in float32, given all that is known outside
+    of its subtree, counts as impossible.
+
     Attributes:
       probabilities: (N, d, V_L); zeros where what is given is impossible.
       possible: (N, d) bool, whether it is possible.

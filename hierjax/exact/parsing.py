@@ -92,7 +92,7 @@ def _parents(
     """Returns the symbols (P, N) that make tuples of symbols (P * S, N); V where none does."""
     num_parents, num_rules, branching = rules.shape
     tuples = rules.reshape(-1, branching).astype(jnp.int32)
-    children = symbols.reshape(-1, branching, symbols.shape[1])
+    children = symbols.reshape(len(symbols) // branching, branching, symbols.shape[1])
     parents = jnp.arange(len(tuples)) // num_rules
     # A first child is its own number; an only child is looked up as if one came before it.
     first = min(branching - 1, 1)

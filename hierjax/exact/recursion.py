@@ -22,6 +22,7 @@ from hierjax.exact.semirings import Sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
 _IMPOSSIBLE = NEVER / 2
+_MOST_ENTRIES = 2**28
 _TERMS_AT_ONCE = {"cpu": 2**16, "default": 2**26}
 
 
@@ -60,8 +61,19 @@ class Inside(NamedTuple):
 
 
 def tables(grammar: RandomHierarchy, dtype: Any) -> Tables:
-    """Returns the tables of a grammar; probabilities are divided by their sum in the given type."""
+    """Returns the tables of a grammar; probabilities are divided by their sum in the given type.
+
+    Raises:
+      ValueError: tables are not of the sizes of the spec, or would have more than 2^28 entries.
+    """
     grammar.require_tables()
+    for level, table in enumerate(grammar.rules):
+        num_symbols = grammar.spec.symbols(level + 1)
+        if table.size * num_symbols > _MOST_ENTRIES:
+            raise ValueError(
+                f"rules of level {level} make {table.size} symbols of {num_symbols} kinds, whose "
+                f"product is more than {_MOST_ENTRIES}: lower vocab_size or num_rules"
+            )
     rules, children = [], []
     for level, table in enumerate(grammar.rules):
         weights = jnp.full((1, 1), 1 / table.shape[1], dtype)

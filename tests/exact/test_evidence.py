@@ -84,6 +84,13 @@ def test_a_string_outside_of_the_language_is_told_with_the_level_where_it_fails(
     require_possible(result.likelihood.fails_at[3:])
 
 
+def test_no_strings_have_no_posteriors():
+    evidence = observe(SPEC, STRINGS[:0])
+    assert posteriors(GRAMMAR, evidence).levels[1].shape == (0, 2, 4)
+    assert next_tokens(GRAMMAR, evidence).probabilities.shape == (0, 8, 3)
+    assert parse(GRAMMAR, STRINGS[:0]).levels[0].shape == (0, 1)
+
+
 def test_evidence_of_latents_can_be_impossible_too():
     grammar, strings = outsiders()
     leaves = jnp.exp(observe(grammar.spec, strings[3:]).leaves)
@@ -143,6 +150,13 @@ def test_inside_jit_bad_values_make_a_string_impossible_and_no_nan(untyped):
         ),
         (lambda: next_tokens(GRAMMAR, observe(SPEC, STRINGS), span=4), "span=4 must be a level"),
         (lambda: posteriors(GRAMMAR, observe(SPEC, STRINGS), (4,)), "levels has 4"),
+        (
+            lambda: likelihood(
+                draw_random_hierarchy(jax.random.key(0), RandomHierarchySpec(2, 2**14, 1, 2, 2)),
+                Evidence(jnp.zeros((1, 4, 2**14))),
+            ),
+            "rules of level 1 make 32768 symbols of 16384 kinds",
+        ),
         (lambda: parse(GRAMMAR, STRINGS[:, 1:]), "strings have shape"),
         (
             lambda: enumerate_language(
