@@ -4,9 +4,9 @@
 
 compiles them for TPU v5e of 8 and of 64 chips, which needs no TPU, and adds a line of JSON for each
 to a results file. It takes ten to twenty minutes on two idle cores. Nothing is measured but the
-time of the compiler: seconds of a call are XLA's estimated cycles at 1.5 GHz. Gathers carry none; 5.6 ns
-for each row that they fetch are told apart, and added. A program runs on every chip, on arguments
-of its own.
+time of the compiler: seconds of a call are XLA's estimated cycles at 1.5 GHz. Gathers carry none;
+5.6 ns for each row that they fetch are told apart, and added. A program runs on every chip, on
+arguments of its own.
 """
 
 import dataclasses
