@@ -2,12 +2,12 @@
 # Runs one command on all hosts of a TPU slice, from a machine with gcloud, until it is done.
 #
 #   NAME=my-tpu ZONE=us-central2-b experiments/launch_tpu.sh \
-#       python -m experiments.sample_complexity --num_seeds 1000 --workdir /shared/run
+#       python -m experiments.sample_complexity --num_seeds 1000 --workdir gs://bucket/run
 #
 # Each host gets a clone of REPO (a URL; by default where this clone is from) in ~/hierjax, all at
 # the commit that REPO has now, and JAX for TPU in ~/hierjax/.venv, made by PYTHON (python3 by
-# default; 3.11 or later). Several hosts need a workdir that all of them share. Of a single host, the
-# folders in ~/hierjax/runs are copied to ./runs in the end, unless the workdir is a full path.
+# default; 3.11 or later). Several hosts need a workdir that all of them share, in a bucket or by its
+# full path. Of a single host without one, ~/hierjax/runs is copied to ./runs in the end.
 #
 # The command is started again until it exits with 0, or with 2 (a bad request) or 130 (interrupted),
 # at most TRIES times (100), each time PAUSE seconds (30) after it ended, and when the slice is READY:
@@ -92,8 +92,8 @@ num_hosts=$(wc -w <<<"$addresses")
 workdir=$(workdir_of "$@")
 case $workdir in /* | *://*) is_local=no ;; *) is_local=yes ;; esac
 if test "$num_hosts" -gt 1 && test "$is_local" = yes; then
-    say "$NAME has $((num_hosts)) hosts, each with a folder '$workdir' of its own: give --workdir the" \
-        "full path of one that they share"
+    say "$NAME has $((num_hosts)) hosts, each with a folder '$workdir' of its own: give --workdir" \
+        "gs://bucket/folder, or the full path of a folder that they share"
     exit 2
 fi
 commit=$(git ls-remote "$REPO" HEAD | cut -f 1) || exit 2

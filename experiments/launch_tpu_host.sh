@@ -41,7 +41,7 @@ sys.version_info >= (3, 11) or sys.exit(
     "install it with venv on all hosts, and set PYTHON, for instance to python3.11")' || exit 2
     if test .venv/complete -nt setup.cfg && test .venv/complete -nt requirements.txt; then return; fi
     "$3" -m venv --clear .venv || exit 2
-    .venv/bin/python -m pip install --quiet --constraint requirements.txt --editable '.[tpu]'
+    .venv/bin/python -m pip install --quiet --constraint requirements.txt --editable '.[tpu,gcs]'
     touch .venv/complete
 }
 

@@ -49,7 +49,7 @@ def run(experiment: Experiment) -> None:
             folder.report_to(request.log_to or ())
         work.restore(folder)
         stack.enter_context(cli.running(folder))
-        print("\n".join([f"{experiment.headline(request)}, into {folder.path}", *overruled]))
+        print("\n".join([f"{experiment.headline(request)}, into {folder.name}", *overruled]))
         if xla_flags():
             print(f"XLA_FLAGS={xla_flags()}: numbers may be others than without these flags")
         if work.resumed:
@@ -64,7 +64,7 @@ def run(experiment: Experiment) -> None:
             if hosts.is_first():
                 _draw(experiment, folder, results)
         folder.log("finished")
-        print(f"wrote summary.json and figure.png to {folder.path}")
+        print(f"wrote summary.json and figure.png to {folder.name}")
 
 
 def _draw(experiment: Experiment, folder: RunFolder, results: Any) -> None:

@@ -193,16 +193,19 @@ def running(folder: Any) -> Iterator[None]:
     Args:
       folder: the `RunFolder` of the run.
     """
-    _cache_compilation()  # Not before: a request that is refused writes nothing.
+    _cache_compilation(folder.programs)  # Not before: a request that is refused writes nothing.
     try:
         yield
     except hosts.Preempted as stop:
+        with contextlib.suppress(OSError):
+            folder.close()  # A bucket has what was written last.
         _end(stop, "terminated" + process.KEPT, 143)
     except Exception as error:
         text = process.cause(error)
         with contextlib.suppress(OSError):  # The folder may be what failed.
             folder.log_alone("failed", error=str(error), traceback=traceback.format_exc())
-            text += f" (traceback in {folder.path / 'metrics.jsonl'})"
+            text += f" (traceback in {folder.name}/metrics.jsonl)"
+            folder.close()
         _end(error, text, 1)
 
 
@@ -219,11 +222,11 @@ def _report_from_main_thread_only(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _cache_compilation() -> None:
-    """Keeps compiled programs in a folder of the user's own, unless JAX was told another."""
+def _cache_compilation(folder: str | None) -> None:
+    """Keeps compiled programs in a folder, by default the user's own, unless JAX was told one."""
     if jax.config.values["jax_compilation_cache_dir"] is None:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        jax.config.update("jax_compilation_cache_dir", os.path.join(base, "hierjax"))
+        jax.config.update("jax_compilation_cache_dir", folder or os.path.join(base, "hierjax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 

@@ -33,6 +33,8 @@ Layers for many seeds:
   rounds.py         Rounds: fits in rounds, saved between rounds.
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run.
+  local_folder.py   LocalFolder: where a run folder is, one run at a time.
+  bucket_folder.py  BucketFolder: the same in a bucket.
   events.py         Events: lines of JSON, checked when they are read.
   conditions.py     PINNED, under, xla_flags, conditions: what numbers depend on beside the
                     request.

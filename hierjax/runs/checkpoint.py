@@ -5,13 +5,12 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Self, cast
 
 import jax
 import numpy as np
+from etils import epath
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import v1 as ocp
 
@@ -31,7 +30,7 @@ class LayerCheckpoints:
     is refused.
 
     Args:
-      directory: the folder, made if it is missing.
+      directory: the folder, made if it is missing; gs://bucket/folder is one of a bucket.
       run: what identifies the run and the learner.
 
     Raises:
@@ -41,7 +40,7 @@ class LayerCheckpoints:
 
     def __init__(self, directory: str | os.PathLike, run: str = ""):
         self._run, self._digests = run, dict[int, str]()
-        self._directory = Path(directory).absolute()
+        self._directory = _absolute(directory)
         everything = ocp.training.preservation_policies.PreserveAll()
         self._layers = _open(self._directory / "layers", everything)
         self._rounds: dict[int, ocp.training.Checkpointer] = {}
@@ -55,7 +54,7 @@ class LayerCheckpoints:
                 checkpointer.close()
         if hosts.is_first():
             for checkpoint in self._layers.checkpoints:  # Their rounds have done their work.
-                shutil.rmtree(self._rounds_folder(checkpoint.step), ignore_errors=True)
+                self._rounds_folder(checkpoint.step).rmtree(missing_ok=True)
 
     def save(self, index: int, params: PyTree, metadata: dict | None = None) -> None:
         """Saves a finished layer; it is on disk when this returns.
@@ -184,7 +183,7 @@ class LayerCheckpoints:
             ) from error
         return tree
 
-    def _rounds_folder(self, index: int) -> Path:
+    def _rounds_folder(self, index: int) -> epath.Path:
         return self._directory / f"rounds_{index}"
 
     def _rounds_of(self, index: int) -> ocp.training.Checkpointer:
@@ -194,7 +193,11 @@ class LayerCheckpoints:
         return self._rounds[index]
 
 
-def _open(directory: Path, preservation_policy) -> ocp.training.Checkpointer:
+def _absolute(path: str | os.PathLike) -> epath.Path:
+    return epath.Path(path if "://" in str(path) else os.path.abspath(path))
+
+
+def _open(directory: epath.Path, preservation_policy) -> ocp.training.Checkpointer:
     every_step = ocp.training.save_decision_policies.FixedIntervalPolicy(1)
     try:
         if directory.exists() and not directory.is_dir():
@@ -239,11 +242,11 @@ def _all_devices() -> Mesh:
 
 def _real(path: Any) -> str:
     """How people know a path, which may lead through an open folder."""
-    return os.path.realpath(path)
+    return str(path) if "://" in str(path) else os.path.realpath(path)
 
 
 @contextlib.contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _writing(directory: epath.Path) -> Iterator[None]:
     """Says in a line why Orbax cannot write."""
     try:
         yield

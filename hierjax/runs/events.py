@@ -17,10 +17,11 @@ class Events:
     Args:
       path: the file, made by the first event.
       run: what identifies the run.
+      name: what people call the file; by default its path.
     """
 
-    def __init__(self, path: Path, run: str):
-        self._path, self._run = path, run
+    def __init__(self, path: Path, run: str, name: str = ""):
+        self._path, self._run, self._name = path, run, name or str(path)
 
     def append(self, event: dict) -> None:
         """Appends an event, whole or not at all.
@@ -42,7 +43,7 @@ class Events:
             finally:
                 os.close(file)
         except OSError as error:
-            raise OSError(f"{self._path} cannot be written ({error.strerror})") from error
+            raise OSError(f"{self._name} cannot be written ({error.strerror})") from error
 
     def read(self, kind: str, check: Callable[[dict], None] = lambda event: None) -> Iterator[dict]:
         """Yields all events of a kind, in the order in which they were appended.
@@ -66,7 +67,7 @@ class Events:
                     check(event)
                 except ValueError as error:
                     raise ValueError(
-                        f"line {number} of {self._path} {error}: remove the line, so that what it "
+                        f"line {number} of {self._name} {error}: remove the line, so that what it "
                         "holds is measured again, or overwrite the run"
                     ) from error
                 yield event

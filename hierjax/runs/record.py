@@ -11,28 +11,27 @@ tensorboard/    numbers of events for TensorBoard, where they were asked for
 """
 
 import contextlib
-import fcntl
 import json
 import math
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import jax
 import numpy as np
 
 from hierjax.runs import hosts
+from hierjax.runs.bucket_folder import BucketFolder
 from hierjax.runs.conditions import conditions
 from hierjax.runs.environment import environment, now
 from hierjax.runs.events import Events
+from hierjax.runs.local_folder import LocalFolder
 from hierjax.runs.trackers import Trackers
 
 _CHECKPOINTS, PROFILE = "checkpoints", "profile"
 _FOLDERS = (_CHECKPOINTS, PROFILE, "tensorboard", "wandb")
-_EVENTS, _LOCK = "metrics.jsonl", ".lock"
+_EVENTS = "metrics.jsonl"
 _FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "figure.png")
 _ABSENT = "absent"
 
@@ -43,19 +42,23 @@ class RunFolder:
     The folder is locked until it is closed or the process ends: two runs never share a folder.
 
     Args:
-      path: the folder, made if it is missing; ~ is the home folder.
+      path: the folder, made if it is missing; ~ is the home folder, and gs://bucket/folder is one
+        of a bucket, see `BucketFolder`.
       experiment: name of the experiment that is run.
       request: what identifies the run, values by name that JSON can hold.
       overwrite: whether to forget an earlier run in this folder; files that no run writes are
         left alone.
 
     Attributes:
-      path: the folder, an absolute path.
+      name: what people call the folder.
+      path: where its files are written and read by the first process: the folder, an absolute
+        path, or a copy of what is in the bucket.
+      programs: where compiled programs are kept; None for the user's own folder.
       identity: what identifies the run, on one line.
 
     Raises:
       ValueError: the folder holds another run, or files of these names that no run wrote; or the
-        path is none of a folder of this machine.
+        path is none of a folder of this machine or of a bucket.
       OSError: the folder cannot be made or written, another run is at work in it, or the processes
         of this run do not share it.
     """
@@ -63,14 +66,17 @@ class RunFolder:
     def __init__(
         self, path: str | os.PathLike, experiment: str, request: dict, overwrite: bool = False
     ):
-        self.path = local_path("workdir", str(path))
+        self._place = _place(str(path))
+        self.name, self.path = self._place.name, self._place.path
+        self.programs = self._place.programs
         self._request = {"experiment": experiment, **_plain(request)}
         self.identity = json.dumps(self._request, sort_keys=True)
-        self._events = Events(self.path / _EVENTS, self.identity)
+        self._events = Events(self.path / _EVENTS, self.identity, f"{self.name}/{_EVENTS}")
         self._opened = contextlib.ExitStack()
+        self._opened.callback(self._place.release)
         self._trackers: Trackers | None = None
         self._on_first(lambda: self._open_or_say_why_not(overwrite))
-        self._require_shared()
+        self._place.require_shared()
 
     def _on_first(self, do: Callable[[], Any]) -> None:
         """Lets the first process do it, and all of them know whether it could."""
@@ -83,47 +89,29 @@ class RunFolder:
             self._open(overwrite)
         except OSError as error:
             raise OSError(
-                f"workdir {self.path} cannot be used ({error.strerror or error}): choose another"
+                f"workdir {self.name} cannot be used ({error.strerror or error}): choose another"
             ) from error
-
-    def _require_shared(self) -> None:
-        """Refuses a folder that is another one for other processes of the run."""
-        if hosts.count() == 1:
-            return
-        mark = hosts.from_first(self._leave_mark)
-        with hosts.together():
-            lock = self.path / _LOCK
-            if not lock.exists() or lock.read_text() != mark:
-                raise OSError(
-                    f"workdir {self.path} is another folder than that of process 0: name one that "
-                    "all processes share"
-                )
-
-    def _leave_mark(self) -> str:
-        mark = uuid.uuid4().hex
-        self._lock_file.write(mark)
-        self._lock_file.flush()
-        return mark
 
     def _open(self, overwrite: bool) -> None:
         self._holds_this_run(overwrite)  # Else it is refused before anything is written.
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock()
+        self._place.take()
         if self._holds_this_run(overwrite):
             self._events.end_torn_line()
         else:
-            self._clear()
+            for name in (*_FOLDERS, *reversed(_FILES)):  # The config goes last: until then the
+                self._place.remove(name)  # files have an owner.
             self._write_config()
 
     def _holds_this_run(self, overwrite: bool) -> bool:
         """Whether there is a run to go on with; refuses a folder of anything else."""
+        self._place.look(_FILES, _FOLDERS)
         earlier = self._earlier()
         if earlier is None or overwrite:
             return False
         if earlier["request"] != self._request:
             name, old, new = _difference(earlier["request"], self._request)
             raise ValueError(
-                f"{self.path} holds a run with {name}={old}, not {new}: choose another workdir, or "
+                f"{self.name} holds a run with {name}={old}, not {new}: choose another workdir, or "
                 "overwrite it"
             )
         return True
@@ -153,7 +141,7 @@ class RunFolder:
         if done > 0:
             name, old, new = _difference(begun if isinstance(begun, dict) else {}, here)
             raise ValueError(
-                f"{self.path} holds part of a run with {name} {old}, and here is {new}: go on with "
+                f"{self.name} holds part of a run with {name} {old}, and here is {new}: go on with "
                 "the former, choose another workdir, or overwrite it"
             )
         self._write_config()
@@ -168,31 +156,12 @@ class RunFolder:
         Raises:
           OSError: the folder was removed, moved or replaced.
         """
-        self._on_first(self._require_present)
-
-    def _require_present(self) -> None:
-        own = os.fstat(self._lock_file.fileno())
-        try:
-            found = os.stat(self.path / _LOCK)
-        except OSError:
-            found = None
-        if found is None or not os.path.samestat(own, found):
-            raise OSError(
-                f"the run folder {self.path} was removed, moved or replaced while the run was at "
-                "work in it: nothing more is written"
-            )
+        self._on_first(self._place.require_held)
 
     @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints, which this property does not make.
-
-        Its path leads through the open folder, where the system has such paths: should the run's
-        folder be moved or removed, nothing is written where it was.
-        """
-        if hosts.count() > 1:  # They write into the same folder, and know it by one name.
-            return self.path / _CHECKPOINTS
-        opened = Path(f"/proc/self/fd/{self._open_folder}")
-        return (opened if opened.exists() else self.path) / _CHECKPOINTS
+    def checkpoints(self) -> PurePath:
+        """The folder of the checkpoints, which this property does not make."""
+        return self._place.checkpoints(_CHECKPOINTS)
 
     def log(self, event: str, **fields: Any) -> None:
         """Appends one event to metrics.jsonl, whole or not at all.
@@ -209,7 +178,7 @@ class RunFolder:
     def log_alone(self, event: str, **fields: Any) -> None:
         """Does as `log` in the first process, whatever has become of the others."""
         if hosts.is_first():
-            self._require_present()
+            self._place.require_held()
             fields = _plain(fields)
             self._events.append({"time": now(), "event": event, **fields})
             if self._trackers is not None:
@@ -261,34 +230,18 @@ class RunFolder:
         self._on_first(lambda: self._replace(name, write))
 
     def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
-        self._require_present()
+        self._place.require_held()
         partial = self.path / f".{name}.partial"
         try:
             write(partial)
             os.replace(partial, self.path / name)
+            self._place.keep()
         except OSError as error:
             raise OSError(
-                f"{self.path / name} cannot be written ({error.strerror or error})"
+                f"{self.name}/{name} cannot be written ({error.strerror or error})"
             ) from error
         finally:
             partial.unlink(missing_ok=True)
-
-    def _clear(self) -> None:
-        for name in _FOLDERS:
-            if (self.path / name).exists():
-                shutil.rmtree(self.path / name)
-        for name in reversed(_FILES):  # The config goes last: until then the files have an owner.
-            (self.path / name).unlink(missing_ok=True)
-
-    def _lock(self) -> None:
-        """Locks the folder until the process ends, however that ends."""
-        self._lock_file = self._opened.enter_context(open(self.path / _LOCK, "w"))  # noqa: SIM115
-        try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(error.errno, "another run is at work in it") from error
-        self._open_folder = os.open(self.path, os.O_RDONLY)
-        self._opened.callback(os.close, self._open_folder)
 
     def _earlier(self) -> dict | None:
         """Returns the config of the run that the folder belongs to, None for a new folder."""
@@ -302,9 +255,15 @@ class RunFolder:
         except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             pass
         raise ValueError(
-            f"{self.path} holds {taken[0]}, but no config.json of a run that wrote it: choose "
+            f"{self.name} holds {taken[0]}, but no config.json of a run that wrote it: choose "
             "another workdir"
         )
+
+
+def _place(path: str) -> LocalFolder | BucketFolder:
+    if path.startswith("gs://") and path.isprintable():
+        return BucketFolder(path)
+    return LocalFolder(local_path("workdir", path))
 
 
 def local_path(name: str, path: str) -> Path:

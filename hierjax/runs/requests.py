@@ -25,7 +25,8 @@ class RunRequest(Config):
     Attributes:
       seed: seed of everything random.
       num_seeds: number of seeds; each draws its own task, data and weights.
-      workdir: folder of the run; an unfinished run that is found there is resumed.
+      workdir: folder of the run, gs://bucket/folder for one of a bucket; an unfinished run that is
+        found there is resumed.
       impl: how seeds are divided between devices.
       num_devices: number of devices to use; unset: all.
       overwrite: delete the run that is found in the workdir, and start anew.

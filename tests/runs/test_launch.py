@@ -155,7 +155,7 @@ def test_a_command_runs_on_all_hosts_until_it_is_done(slice_of, tmp_path):
     assert said(tmp_path) == [["--workdir /shared/it's a run"] * 3] * 2
     for host in range(2):
         (installed,) = (tmp_path / f"hosts/{host}/installed").read_text().splitlines()
-        assert installed.endswith("--constraint requirements.txt --editable .[tpu]")
+        assert installed.endswith("--constraint requirements.txt --editable .[tpu,gcs]")
     assert lines == [
         "launch_tpu.sh: tpu is PREEMPTED: waiting until it is READY; a slice that was preempted "
         "must be created again under this name",
@@ -199,7 +199,7 @@ def test_several_hosts_need_a_workdir_that_they_share(slice_of, tmp_path, flags)
     assert code == 2
     assert line == (
         f"launch_tpu.sh: tpu has 2 hosts, each with a folder '{'runs/x' if flags else ''}' of its "
-        "own: give --workdir the full path of one that they share"
+        "own: give --workdir gs://bucket/folder, or the full path of a folder that they share"
     )
     assert calls(tmp_path) == ["describe"]
 
