@@ -24,7 +24,7 @@ class Rounds:
         self._save = save
         self._last_save = -np.inf
 
-    def fit(self, one_round, state, lanes, on_seeds) -> PyTree:
+    def fit(self, advance, state, lanes, on_seeds) -> PyTree:
         """Returns the state of a chunk after its last round.
 
         The states of seeds that have ended are kept here, whatever rounds make of them while
@@ -34,7 +34,7 @@ class Rounds:
         progress = _progress(state, lanes)
         while progress.min() < 1:
             going = progress < 1
-            state = one_round(state)
+            state = advance(state)
             before, progress = progress, _progress(state, lanes)
             progress[~going] = 1
             on_seeds(float((progress - before).sum()))

@@ -5,6 +5,7 @@ parameters below it by the very program that fits it, so a run that was killed a
 its saved layers ends with the same bits as one that was not.
 """
 
+import functools
 import gc
 import time
 from collections.abc import Callable, Sequence
@@ -149,11 +150,8 @@ class SeedsTrainer:
                 return fitted
             context, state = fitted
 
-            def one_round(state):
-                state = call(programs["advance"], keys, context, state)
-                return call(programs["decide"], keys, context, state)
-
-            return call(programs["finish"], context, rounds.fit(one_round, state, own, on_seeds))
+            advance = functools.partial(call, programs["advance"], keys, context)
+            return call(programs["finish"], context, rounds.fit(advance, state, own, on_seeds))
 
         params = _by_chunks(self._seeds.chunks(), fit)
         seconds = {"compile": compiled - start, "run": time.perf_counter() - compiled}
@@ -199,10 +197,10 @@ class SeedsTrainer:
             begin = time.perf_counter()
             stage = self._stages[index]
             traced = {"start": seeds.map(stage.start).trace(key, data, below)}
-            if stage.advance and stage.decide and stage.finish:
+            if stage.advance is not None and stage.finish is not None:
                 context, state = traced["start"].out_info
-                for name, step in (("advance", stage.advance), ("decide", stage.decide)):
-                    traced[name] = seeds.map(step, donate=(2,)).trace(key, context, state)
+                advance = seeds.map(stage.advance, donate=(2,))
+                traced["advance"] = advance.trace(key, context, state)
                 traced["finish"] = seeds.map(stage.finish).trace(context, state)
             self._params[index] = list(traced.values())[-1].out_info
             self._traced[index] = traced

@@ -1,5 +1,6 @@
 """Stages: pure functions of one seed that fit a layer of a stack; the host maps them over seeds."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,16 +19,13 @@ class Stage(NamedTuple):
     Attributes:
       start: (key, data, parameters of the layers below) -> parameters of the layer or, if it is
         fitted in rounds, (context, state); the context is what all rounds need and leave alone.
-      advance: (key, context, state) -> state after the steps of one more round; None for a fit
-        without rounds.
-      decide: (key, context, state) -> state before the next round, whose scalar `progress` is 1
+      advance: (key, context, state) -> state after one more round, whose scalar `progress` is 1
         when no more rounds are needed; None for a fit without rounds.
       finish: (context, state) -> parameters of the layer; None for a fit without rounds.
     """
 
     start: Callable[..., PyTree]
     advance: Callable[..., PyTree] | None = None
-    decide: Callable[..., PyTree] | None = None
     finish: Callable[..., PyTree] | None = None
 
 
@@ -61,21 +59,17 @@ def _layer_stage(layers, index: int, examples) -> Stage:
         context = see(data, below)
         return context, layer.start(layer_key(key, index), *context)
 
-    def go_on(step):
-        def one(key, context, state):
-            # A fit that has ended then costs nothing where seeds run one by one, as on a CPU.
-            return jax.lax.cond(
-                any_lane(state.progress < 1),
-                lambda state: step(layer_key(key, index), state, *context),
-                lambda state: state,
-                state,
-            )
+    def one_round(key, context, state):
+        state = layer.advance(layer_key(key, index), state, *context)
+        return layer.decide(layer_key(key, index), state, *context)
 
-        return one
+    def advance(key, context, state):
+        # A fit that has ended then costs nothing where seeds run one by one, as on a CPU.
+        going = any_lane(state.progress < 1)
+        step = functools.partial(one_round, key, context)
+        return jax.lax.cond(going, step, lambda state: state, state)
 
     def finish(context, state):
         return layer.finish(state, *context)
 
-    if not isinstance(layer, RoundsLayer):
-        return Stage(fit)
-    return Stage(start, go_on(layer.advance), go_on(layer.decide), finish)
+    return Stage(start, advance, finish) if isinstance(layer, RoundsLayer) else Stage(fit)

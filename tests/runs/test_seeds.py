@@ -48,15 +48,13 @@ def walk_stage():
     def advance(key, context, walk):
         """Goes on after the end, too: who drives the walk has to keep where it ended."""
         step = context[0][0] + jax.random.normal(key) * walk.position
-        return walk.replace(position=walk.position + step)
-
-    def decide(key, context, walk):
-        return walk.replace(progress=jnp.minimum(walk.progress + 1 / context[1] + 1e-3, 1))
+        progress = jnp.minimum(walk.progress + 1 / context[1] + 1e-3, 1)
+        return Walk(walk.position + step, progress)
 
     def finish(context, walk):
         return {"position": walk.position, "rounds": context[1]}
 
-    return Stage(start, advance, decide, finish)
+    return Stage(start, advance, finish)
 
 
 def fit_all(trainer, num_layers=3):
@@ -124,7 +122,7 @@ def test_each_program_is_traced_once():
     trainer = SeedsTrainer(Seeds(seed_keys(0, 3), data, ONE), [*stages, walk])
     assert not traces
     fit_all(trainer, 4)
-    names = ["data", 0, 1, 2, "start", "advance", "decide", "finish"]
+    names = ["data", 0, 1, 2, "start", "advance", "finish"]
     assert traces == dict.fromkeys(names, 1)
 
 
