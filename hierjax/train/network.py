@@ -165,7 +165,8 @@ class Network(_ModuleLayer):
     ) -> list[Shaped[Array, "N ..."]]:
         """Returns what each hidden layer makes of inputs (N, ...), first layer first.
 
-        The list is empty where the module is not made of layers as `network_layers` wants them.
+        They are float32 at least. The list is empty where the module is not made of layers as
+        `network_layers` wants them.
         """
         if _missing(self.module):
             return []
@@ -174,7 +175,8 @@ class Network(_ModuleLayer):
             found = [module.embed(hidden)]
             for index in range(module.num_layers):
                 found.append(module.layer(found[-1], index))
-            return found[1:]
+            # What is measured of them is computed in at least single precision.
+            return [each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in found[1:]]
 
         return cast(list, self.module.apply(params.variables, inputs, method=outputs))
 
