@@ -10,13 +10,13 @@ from hierjax.runs import (
     LayerwiseRun,
     RunFolder,
     SweepRun,
-    conditions,
     hosts,
     requests,
     require_trackers,
     under,
     xla_flags,
 )
+from hierjax.runs.conditions import conditions
 from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
 _ROOT = Path(__file__).resolve().parents[1]

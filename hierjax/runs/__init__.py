@@ -36,8 +36,7 @@ Layers for many seeds:
   local_folder.py   LocalFolder: where a run folder is, one run at a time.
   bucket_folder.py  BucketFolder: the same in a bucket.
   events.py         Events: lines of JSON, checked when they are read.
-  conditions.py     PINNED, under, xla_flags, conditions: what numbers depend on beside the
-                    request.
+  conditions.py     PINNED, under, xla_flags: what numbers depend on beside the request.
   environment.py    device_name, peak_memory: where a run runs.
   trackers.py       TRACKERS, require_trackers: TensorBoard and Weights & Biases, told of events.
   profile.py        Profile: a trace of some rounds.
@@ -53,7 +52,7 @@ Grids of points by seeds, in sweeps/:
 """
 
 from hierjax.runs.checkpoint import LayerCheckpoints
-from hierjax.runs.conditions import PINNED, conditions, under, xla_flags
+from hierjax.runs.conditions import PINNED, under, xla_flags
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
@@ -157,7 +156,6 @@ __all__ = [
     "SweepRun",
     "build",
     "compile_for",
-    "conditions",
     "data_mesh",
     "described",
     "device_name",
