@@ -25,8 +25,8 @@ Layers for many seeds:
   hosts.py          together, from_first, must_end, ...: processes that run one program, one on
                     each host.
   parallel.py       root_key, seed_keys, seed_mesh, data_mesh, map_seeds: a pure function mapped
-                    over seeds and devices; compile_for, free_memory, sharing_memory,
-                    is_one_cpu, IMPLS.
+                    over seeds and devices; compile_for, is_one_cpu, IMPLS.
+  memory.py         free_memory, sharing_memory: what is free, and what programs need.
   stages.py         Stage, layer_stages: how each layer of a stack is fitted for one seed.
   seeds.py          Seeds: what each draws, and the devices that work on them.
   seeds_trainer.py  SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
@@ -90,17 +90,16 @@ from hierjax.runs.learners.string_points import (
     spec_name,
 )
 from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.memory import free_memory, sharing_memory
 from hierjax.runs.parallel import (
     IMPLS,
     compile_for,
     data_mesh,
-    free_memory,
     is_one_cpu,
     map_seeds,
     root_key,
     seed_keys,
     seed_mesh,
-    sharing_memory,
 )
 from hierjax.runs.progress import Progress
 from hierjax.runs.record import RunFolder

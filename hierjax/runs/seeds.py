@@ -10,21 +10,23 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
 from hierjax.runs import hosts
-from hierjax.runs.parallel import (
-    Mapped,
+from hierjax.runs.memory import (
     bytes_of_call,
-    call,
-    compile_for,
     fewer_lanes,
     free_memory,
+    num_bytes,
+    require_memory,
+    sharing_memory,
+)
+from hierjax.runs.parallel import (
+    Mapped,
+    call,
+    compile_for,
     is_data_mesh,
     map_seeds,
     most_lanes,
-    num_bytes,
-    require_memory,
     seed_chunks,
     seed_mesh,
-    sharing_memory,
 )
 
 PyTree = Any

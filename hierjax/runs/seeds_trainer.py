@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from hierjax.runs import hosts
-from hierjax.runs.parallel import call, num_bytes, require_memory
+from hierjax.runs.memory import num_bytes, require_memory
+from hierjax.runs.parallel import call
 from hierjax.runs.rounds import Rounds
 from hierjax.runs.seeds import Seeds, take_keys
 from hierjax.runs.stages import Stage

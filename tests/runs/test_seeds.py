@@ -9,7 +9,7 @@ import pytest
 from flax import struct
 
 import hierjax as hj
-from hierjax.runs import parallel
+from hierjax.runs import memory, parallel
 from hierjax.runs.parallel import seed_keys, seed_mesh
 from hierjax.runs.seeds import Seeds
 from hierjax.runs.seeds_trainer import SeedsTrainer
@@ -223,7 +223,7 @@ def test_layers_put_out_the_same_on_eight_devices(on_one_device, impl):
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_runs(monkeypatch):
-    monkeypatch.setattr(parallel, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
     small = Seeds(seed_keys(0, 2), lambda key: jnp.zeros(1000), seed_mesh(1))
     small.require_memory()
     large = Seeds(seed_keys(0, 2), lambda key: jnp.zeros(10_000), seed_mesh(1))
@@ -246,7 +246,7 @@ def test_fewer_seeds_run_at_once_where_memory_is_short(monkeypatch, one_by_one):
     first = trainer.fit_layer([], calls.append)
     assert calls == [7]
     monkeypatch.setattr("hierjax.runs.seeds.free_memory", lambda: 150)
-    monkeypatch.setattr(parallel, "free_memory", lambda: 10_000)
+    monkeypatch.setattr(memory, "free_memory", lambda: 10_000)
     second = trainer.fit_layer([first.params], calls.append)
     assert sum(calls) == pytest.approx(14)
     chex.assert_trees_all_close([first.params, second.params], one_by_one, rtol=1e-6)

@@ -21,15 +21,8 @@ from jax.sharding import Mesh
 
 from hierjax.runs import hosts
 from hierjax.runs.conditions import under
-from hierjax.runs.parallel import (
-    bytes_of_call,
-    call,
-    compile_for,
-    fewer_lanes,
-    is_one_cpu,
-    map_seeds,
-    most_lanes,
-)
+from hierjax.runs.memory import bytes_of_call, fewer_lanes
+from hierjax.runs.parallel import call, compile_for, is_one_cpu, map_seeds, most_lanes
 from hierjax.runs.sweeps.points import Outcome, Task
 
 PyTree = Any

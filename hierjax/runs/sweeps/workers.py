@@ -7,7 +7,8 @@ import threading
 import jax
 
 from hierjax.runs.conditions import versions
-from hierjax.runs.parallel import free_memory, seed_mesh
+from hierjax.runs.memory import free_memory
+from hierjax.runs.parallel import seed_mesh
 from hierjax.runs.sweeps.points import Outcome, Task
 from hierjax.runs.sweeps.programs import Programs, worker_name
 
