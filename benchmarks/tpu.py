@@ -116,7 +116,7 @@ def _samplers() -> Iterator[Program]:
         args = (jax.eval_shape(lambda: grammar), _key())
         return Program(f"strings C16 V16 M8 S2 L5{what}", draw, args, num, "strings", chips)
 
-    yield program("", plain, lambda grammar, key: grammar.sample(key, num).inputs, (1, 8, 64))
+    yield program("", plain, lambda grammar, key: grammar.sample(key, num).inputs)
     yield program(", weighted", weighted, lambda grammar, key: grammar.sample(key, num).inputs)
     yield program(", with latents", plain, lambda grammar, key: grammar.sample(key, num))
 
