@@ -5,11 +5,13 @@
 compiles them for TPU v5e of 8 and of 64 chips, which needs no TPU, and adds a line of JSON for each
 to a results file. It takes ten to twenty minutes on two idle cores. Nothing is measured but the
 time of the compiler: seconds of a call are XLA's estimated cycles at 1.5 GHz. Gathers carry none;
-5.6 ns for each row that they fetch are told apart, and added. A program runs on every chip, on
-arguments of its own.
+5.6 ns for each row that they fetch are told apart, and added. Collectives carry none, either, and
+nothing is added for them. A program runs on every chip, on arguments of its own; of the wide stack
+all chips train one model.
 """
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +26,15 @@ import jax
 import numpy as np
 import optax
 from jax.experimental import topologies
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks import hlo
 from benchmarks.harness import machine
 from benchmarks.session import RESULTS, append
+from benchmarks.wide_stack import wide_step
 from experiments.command import cli, process
 from hierjax.models.conv_stack import ConvStack
+from hierjax.models.products import PRECISIONS
 from hierjax.runs.environment import now
 from hierjax.runs.record import local_path
 from hierjax.settings import Config, setting
@@ -48,22 +52,21 @@ _ESTIMATE = "by XLA's cycles and a count of gathered rows, for a TPU that was no
 
 
 class Program(NamedTuple):
-    """A program of one chip.
+    """A program.
 
     Attributes:
       name: what tells it apart.
-      call: function of `args`.
-      args: shapes and types of its arguments.
-      items: what a call makes, in `unit`.
+      lower: lowers it for chips, an array of devices.
+      items: what each chip makes in a call, in `unit`.
       unit: name of the items, plural.
-      chips: numbers of chips that it is compiled for, one of them or all at once.
-      flops: floating-point operations that a call cannot do without; 0 if they are not its cost.
+      chips: numbers of chips that it is compiled for.
+      flops: floating-point operations that a call cannot do without on each chip; 0 if they are
+        not its cost.
       rounds: of a loop that ends when a condition is met.
     """
 
     name: str
-    call: Callable
-    args: tuple
+    lower: Callable[[np.ndarray], jax.stages.Lowered]
     items: int
     unit: str
     chips: tuple[int, ...] = (1,)
@@ -91,14 +94,19 @@ def programs() -> Iterator[Program]:
     num_train, num_test = 32_768, 2_000
     yield Program(
         "make_split C8 V16 M4 L5",
-        lambda grammar, key: make_split(grammar, key, num_train, num_test),
-        (jax.eval_shape(lambda key: draw_random_hierarchy(key, spec), _key()), _key()),
+        _on_each(
+            lambda grammar, key: make_split(grammar, key, num_train, num_test),
+            (jax.eval_shape(lambda key: draw_random_hierarchy(key, spec), _key()), _key()),
+        ),
         num_train + num_test,
         "strings",
     )
     for num_seeds in (1, 64):
         yield _descent(3, 256, 128, 100, num_seeds, (1,) if num_seeds == 1 else (1, 8, 64))
-    yield _descent(4, 4096, 2048, 10, 1, (1,))
+    for precision in PRECISIONS:
+        yield _wide_stack(precision, (1, 1))
+    for shape in ((64, 1), (16, 4), (8, 8)):
+        yield _wide_stack("bfloat16", shape)
 
 
 def _key() -> jax.ShapeDtypeStruct:
@@ -114,7 +122,8 @@ def _samplers() -> Iterator[Program]:
 
     def program(what, grammar, draw, chips=(1,)):
         args = (jax.eval_shape(lambda: grammar), _key())
-        return Program(f"strings C16 V16 M8 S2 L5{what}", draw, args, num, "strings", chips)
+        name = f"strings C16 V16 M8 S2 L5{what}"
+        return Program(name, _on_each(draw, args), num, "strings", chips)
 
     yield program("", plain, lambda grammar, key: grammar.sample(key, num).inputs)
     yield program(", weighted", weighted, lambda grammar, key: grammar.sample(key, num).inputs)
@@ -145,8 +154,7 @@ def _descent(
     hidden = sum(2**level for level in range(depth - 1)) * 2 * width**2
     return Program(
         f"{num_steps} steps, L={depth} width {width} batch {batch}, seeds: {num_seeds}",
-        jax.vmap(layer.advance),
-        args,
+        _on_each(jax.vmap(layer.advance), args),
         num_steps * num_seeds,
         "steps",
         chips,
@@ -156,25 +164,56 @@ def _descent(
     )
 
 
+def _wide_stack(precision: str, shape: tuple[int, int]) -> Program:
+    """A step of one wide stack on a mesh of (data, model) chips, 2,048 strings a chip."""
+    chips, batch = math.prod(shape), 2048
+
+    def wide(mesh):
+        return wide_step(chips * batch, precision, mesh)
+
+    def lower(devices):
+        axis_types = (AxisType.Auto,) * 2
+        mesh = Mesh(devices.reshape(shape), ("data", "model"), axis_types=axis_types)
+        found = wide(mesh)
+        return found.step.lower(*found.args)
+
+    return Program(
+        f"step, L=4 width 4096 batch {batch} a chip, {precision}, {shape[0]} data x {shape[1]} model",
+        lower,
+        batch,
+        "strings",
+        (chips,),
+        wide(None).flops / chips,
+    )
+
+
+def _on_each(call: Callable, args: tuple) -> Callable[[np.ndarray], jax.stages.Lowered]:
+    """Makes a function that lowers a call for chips, each of which has arguments of its own."""
+
+    def lower(devices):
+        mesh = Mesh(devices, ("chip",), axis_types=(AxisType.Auto,))
+        spread = PartitionSpec("chip") if devices.size > 1 else PartitionSpec()
+
+        def on_row(*rows):
+            made = call(*jax.tree.map(lambda x: x[0], rows))
+            return jax.tree.map(lambda x: x[None], made)
+
+        def placed(x):
+            shape = x.shape if devices.size == 1 else (devices.size, *x.shape)
+            return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, spread))
+
+        one = call if devices.size == 1 else on_row
+        mapped = jax.shard_map(one, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
+        return jax.jit(mapped).lower(*jax.tree.map(placed, args))
+
+    return lower
+
+
 def estimate(program: Program, chips: int) -> dict:
     """Compiles a program for so many chips; returns a JSON-able record."""
     devices = topologies.get_topology_desc(_TOPOLOGIES[chips], platform="tpu").devices[:chips]
-    mesh = jax.sharding.Mesh(np.array(devices), ("chip",), axis_types=(AxisType.Auto,))
-    spread = PartitionSpec("chip") if chips > 1 else PartitionSpec()
-
-    def on_each(*rows):
-        made = program.call(*jax.tree.map(lambda x: x[0], rows))
-        return jax.tree.map(lambda x: x[None], made)
-
-    def placed(x):
-        shape = x.shape if chips == 1 else (chips, *x.shape)
-        return jax.ShapeDtypeStruct(shape, x.dtype, sharding=NamedSharding(mesh, spread))
-
-    call = program.call if chips == 1 else on_each
-    call = jax.shard_map(call, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
-    args = jax.tree.map(placed, program.args)
     wall, cpu = time.perf_counter(), time.process_time()
-    compiled = jax.jit(call).lower(*args).compile()
+    compiled = program.lower(np.array(devices)).compile()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     costs, memory = hlo.read(str(compiled.as_text()), program.rounds), compiled.memory_analysis()
     by_cycles, by_count = costs.cycles / _CLOCK, costs.gathered * _GATHER_SECONDS
