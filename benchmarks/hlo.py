@@ -21,7 +21,7 @@ class Costs(NamedTuple):
       cycles: those that XLA:TPU estimates of all fusions, times the lengths of loops.
       gathered: rows that gathers fetch, which carry no estimate.
       collectives: number of each kind of collective operations in the text.
-      unknown_loops: number of loops whose length the text does not tell.
+      unknown_loops: number of loops whose length the text does not tell, which count once.
     """
 
     cycles: int
@@ -30,12 +30,11 @@ class Costs(NamedTuple):
     unknown_loops: int
 
 
-def read(text: str, unknown_length: int = 1) -> Costs:
+def read(text: str) -> Costs:
     """Reads the costs of a program off its optimised HLO.
 
     Args:
       text: the HLO.
-      unknown_length: rounds of a loop whose length the text does not tell.
     """
     parts = _computations(text)
     cycles = gathered = unknown_loops = 0
@@ -56,7 +55,7 @@ def read(text: str, unknown_length: int = 1) -> Costs:
             below = re.findall(called, line)
             branches = re.search(r"branch_computations=\{([^}]*)\}", line)
             below += re.findall(r"%?([\w.\-]+)", branches.group(1)) if branches else []
-            waiting += [(each, times * (length or unknown_length)) for each in below]
+            waiting += [(each, times * (length or 1)) for each in below]
     found = {kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in _COLLECTIVES}
     return Costs(cycles, gathered, {k: n for k, n in found.items() if n}, unknown_loops)
 

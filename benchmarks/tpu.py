@@ -24,7 +24,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
 import numpy as np
-import optax
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -33,7 +32,6 @@ from benchmarks.harness import machine
 from benchmarks.session import RESULTS, append
 from benchmarks.wide_stack import wide_step
 from experiments.command import cli, process
-from hierjax.models.conv_stack import ConvStack
 from hierjax.models.products import PRECISIONS
 from hierjax.runs.environment import now
 from hierjax.runs.record import local_path
@@ -41,8 +39,7 @@ from hierjax.settings import Config, setting
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import make_split
-from hierjax.train.descent import Descent
-from hierjax.train.network import Network
+from hierjax.train.learners import end_to_end_learner
 
 _TOPOLOGIES = {1: "v5e:2x4", 8: "v5e:2x4", 64: "v5e:8x8"}
 _CLOCK = 1.5e9
@@ -62,7 +59,6 @@ class Program(NamedTuple):
       chips: numbers of chips that it is compiled for.
       flops: floating-point operations that a call cannot do without on each chip; 0 if they are
         not its cost.
-      rounds: of a loop that ends when a condition is met.
     """
 
     name: str
@@ -71,7 +67,6 @@ class Program(NamedTuple):
     unit: str
     chips: tuple[int, ...] = (1,)
     flops: float = 0.0
-    rounds: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +97,7 @@ def programs() -> Iterator[Program]:
         "strings",
     )
     for num_seeds in (1, 64):
-        yield _descent(3, 256, 128, 100, num_seeds, (1,) if num_seeds == 1 else (1, 8, 64))
+        yield _round(num_seeds, (1,) if num_seeds == 1 else (1, 8, 64))
     for precision in PRECISIONS:
         yield _wide_stack(precision, (1, 1))
     for shape in ((64, 1), (16, 4), (8, 8)):
@@ -130,37 +125,23 @@ def _samplers() -> Iterator[Program]:
     yield program(", with latents", plain, lambda grammar, key: grammar.sample(key, num))
 
 
-def _descent(
-    depth: int, width: int, batch: int, num_steps: int, num_seeds: int, chips: tuple[int, ...]
-) -> Program:
-    """A round of the descent that the end-to-end learner takes, of seeds side by side."""
-    spec = RandomHierarchySpec(8, 8, 4, 2, depth)
-    module = ConvStack(spec.branching[::-1], 8, spec.num_classes, width)
-    descent = Descent(
-        lambda rate: optax.sgd(rate, momentum=0.9),
-        (0.01,),
-        num_steps,
-        batch,
-        steps_per_round=num_steps,
-    )
-    layer = Network(module, descent)
+def _round(num_seeds: int, chips: tuple[int, ...]) -> Program:
+    """A round of the end-to-end learner of the main job, of seeds side by side."""
+    spec, num_train = RandomHierarchySpec(8, 8, 4, 2, 3), 2048
+    (layer,) = end_to_end_learner(spec, num_train)
 
     def start(key):
-        data = draw_random_hierarchy(key, spec).sample(key, 4096)
+        data = draw_random_hierarchy(key, spec).sample(key, num_train)
         return key, layer.start(key, data.inputs, data.labels), data.inputs, data.labels
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), num_seeds))
-    args = jax.eval_shape(jax.vmap(start), keys)
-    hidden = sum(2**level for level in range(depth - 1)) * 2 * width**2
+    num_steps = layer.descent.round_steps
     return Program(
-        f"{num_steps} steps, L={depth} width {width} batch {batch}, seeds: {num_seeds}",
-        _on_each(jax.vmap(layer.advance), args),
+        f"{num_steps} steps of the end-to-end learner of the main job, seeds: {num_seeds}",
+        _on_each(jax.vmap(layer.advance), jax.eval_shape(jax.vmap(start), keys)),
         num_steps * num_seeds,
         "steps",
         chips,
-        # Forwards, to the weights and to what they read, of all layers but the first.
-        6.0 * hidden * batch * num_steps * num_seeds,
-        num_steps,
     )
 
 
@@ -178,7 +159,7 @@ def _wide_stack(precision: str, shape: tuple[int, int]) -> Program:
         return found.step.lower(*found.args)
 
     return Program(
-        f"step, L=4 width 4096 batch {batch} a chip, {precision}, {shape[0]} data x {shape[1]} model",
+        f"step, L=4 W=4096, {batch} strings each, {precision}, data {shape[0]} x model {shape[1]}",
         lower,
         batch,
         "strings",
@@ -215,7 +196,7 @@ def estimate(program: Program, chips: int) -> dict:
     wall, cpu = time.perf_counter(), time.process_time()
     compiled = program.lower(np.array(devices)).compile()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    costs, memory = hlo.read(str(compiled.as_text()), program.rounds), compiled.memory_analysis()
+    costs, memory = hlo.read(str(compiled.as_text())), compiled.memory_analysis()
     by_cycles, by_count = costs.cycles / _CLOCK, costs.gathered * _GATHER_SECONDS
     seconds = by_cycles + by_count
     where = machine()

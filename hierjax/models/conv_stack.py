@@ -69,7 +69,8 @@ class PatchConv(nn.Module):
         bias = self.param("bias", self.bias_init, (self.width,))
         patches = patches.reshape(*patches.shape[:-1], *shape[:2])
         outputs = contract(patches, kernel, self.precision, self.divides_outputs)
-        return outputs + bias.reshape((1,) * (outputs.ndim - 1) + (-1,))
+        # Of rows: a TPU lays out several axes of positions badly, and adds to them by itself.
+        return (outputs.reshape(-1, self.width) + bias[None]).reshape(outputs.shape)
 
 
 class ConvStack(nn.Module):
