@@ -113,7 +113,7 @@ class Request(RunRequest, LearnerSettings):
                 f"--model_parallel={self.model_parallel} needs --data_parallel: add it"
             )
         if self.mesh:
-            require_divided(self.network.batch_size, self.mesh)
+            require_divided(self.network.batch_size // self.network.parts, self.mesh)
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
         check_rule_draw(self.spec, self.rule_draw)

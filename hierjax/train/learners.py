@@ -65,9 +65,13 @@ class NetworkConfig(Config):
         symbol of the leaves, if width is unset.
       passes: passes over the train set of the end-to-end training, if num_steps is unset.
       min_steps: least number of steps of the end-to-end training, if num_steps is unset.
+      parts: number of parts of a batch of the end-to-end training whose gradients are computed one
+        after another and added up, which takes less memory.
+      remat: whether the derivative of the network trained end to end computes its layers anew, in
+        place of keeping what they made, which takes less memory.
 
     Raises:
-      ValueError: an unknown name, or a number out of bounds.
+      ValueError: an unknown name, or a number out of bounds; or parts that do not divide a batch.
     """
 
     optimizer: str = setting("momentum", choices=OPTIMIZERS)
@@ -81,9 +85,16 @@ class NetworkConfig(Config):
     width_per_symbol: int = setting(8, least=1, most=_MOST_WIDTH)
     passes: int = setting(20, least=1, most=_MOST_STEPS)
     min_steps: int = setting(1500, least=1, most=_MOST_STEPS)
+    parts: int = setting(1, least=1, most=_MOST_BATCH)
+    remat: bool = setting(False)
 
     def __post_init__(self):
         super().__post_init__()
+        if self.batch_size % self.parts:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be cut into parts={self.parts}: make it a "
+                f"multiple of {self.parts}"
+            )
         if self.learning_rates is None:
             self.fill(learning_rates=_LEARNING_RATES[self.optimizer])
 
@@ -176,10 +187,21 @@ def end_to_end_learner(
         return chosen
 
     descent = Descent(
-        optimizer, config.learning_rates, num_steps, config.batch_size, config.stop_loss, mesh
+        optimizer,
+        config.learning_rates,
+        num_steps,
+        config.batch_size,
+        config.stop_loss,
+        mesh,
+        parts=config.parts,
     )
     module = ConvStack(
-        spec.branching[::-1], vocab_size, spec.num_classes, width, precision=precision
+        spec.branching[::-1],
+        vocab_size,
+        spec.num_classes,
+        width,
+        precision=precision,
+        remat=config.remat,
     )
     return (Network(module, descent),)
 

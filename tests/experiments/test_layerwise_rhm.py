@@ -42,6 +42,7 @@ BAD = {
     "--targets=last": "last",
     "--data_parallel --batch_size=12": "a batch of 12 cannot be divided between 8",
     "--data_parallel --model_parallel=3": "model_parallel=3 does not divide the number of dev",
+    "--batch_size=12 --parts=5": "batch_size=12 cannot be cut into parts=5",
     "--model_parallel=2": "--model_parallel=2 needs --data_parallel",
     "--precision=half": "value should be one of <float32|bfloat16>",
     "--precision=bfloat16 --solver=ridge": "solver=ridge leave it at float32",

@@ -1,3 +1,4 @@
+import chex
 import jax
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_sizes_follow_from_the_task():
     assert shallow_learner(SPEC, 10, ShallowConfig(min_steps=7))[0].descent.num_steps >= 7
     given = end_to_end_learner(SPEC, 10_000, NetworkConfig(width=7, batch_size=3, num_steps=11))[0]
     assert (given.module.width, given.descent.batch_size, given.descent.num_steps) == (7, 3, 11)
+
+
+def test_less_memory_is_taken_for_the_same_steps():
+    """In parts, and with layers computed anew."""
+    batch = draw_random_hierarchy(jax.random.key(0), SPEC).sample(jax.random.key(1), 50)
+    found = []
+    for choices in ({}, {"parts": 4, "remat": True}):
+        config = NetworkConfig(num_steps=20, learning_rates=(0.1,), **choices)
+        (layer,) = end_to_end_learner(SPEC, 50, config)
+        params = jax.jit(layer.fit)(jax.random.key(2), batch.inputs, batch.labels)
+        found.append(layer.apply(params, batch.inputs))
+    chex.assert_trees_all_close(*found, atol=1e-4)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
