@@ -106,6 +106,7 @@ def _ready(device: str) -> None:
         if torch_baselines.torch is not None:
             torch_baselines.torch.set_num_threads(1)
     try:
+        jax.devices(device)  # Else the CPU would do in its place.
         machine()  # Before work begins, during which files may change.
     except RuntimeError as error:
         process.end(f"--device={device} is not to be had: {str(error).splitlines()[0]}", 2)

@@ -68,9 +68,7 @@ class PatchConv(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", self.bias_init, (self.width,))
         patches = patches.reshape(*patches.shape[:-1], *shape[:2])
-        outputs = contract(patches, kernel, self.precision, self.divides_outputs)
-        # Of rows: a TPU lays out several axes of positions badly, and adds to them by itself.
-        return (outputs.reshape(-1, self.width) + bias[None]).reshape(outputs.shape)
+        return contract(patches, kernel, self.precision, self.divides_outputs, bias)
 
 
 class ConvStack(nn.Module):

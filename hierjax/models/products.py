@@ -41,6 +41,7 @@ def contract(
     kernel: Float[Array, "..."],
     precision: str = "float32",
     divides_outputs: bool = True,
+    bias: Float[Array, " W"] | float = 0.0,
 ) -> Float[Array, "..."]:
     """Multiplies inputs, or patches of them, by a kernel, on one device or those of `model_on`.
 
@@ -50,19 +51,24 @@ def contract(
       precision: one of `PRECISIONS`; with "bfloat16" both factors are rounded to it, here and in
         the derivative, which is of first order and in reverse mode alone.
       divides_outputs: whether devices divide the outputs, not the inputs, see `hierjax.sharding`.
+      bias: (W,) float32, added to the sums.
 
     Returns:
       (..., W) sums, float32.
     """
+    shape = (*inputs.shape[: 1 - kernel.ndim], kernel.shape[-1])
+    offset = jnp.broadcast_to(bias, shape[-1:])
     if precision == "bfloat16":
-        return _half(divides_outputs, inputs.astype(jnp.bfloat16), kernel)
+        sums = _half(divides_outputs, inputs.astype(jnp.bfloat16), kernel)
+        return sums + offset.reshape((1,) * (len(shape) - 1) + (-1,))
     if is_divided():
-        return _dot(inputs, gather_weights(kernel, divides_outputs), kernel.ndim - 1)
-    if kernel.ndim == 2:
-        return inputs @ kernel
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-    rows = product(inputs.reshape(-1, matrix.shape[0]), matrix)
-    return rows.reshape(*inputs.shape[:-2], -1)
+        kernel = gather_weights(kernel, divides_outputs)
+        sums = _dot(inputs, kernel, kernel.ndim - 1)
+    else:
+        matrix = kernel.reshape(-1, shape[-1])
+        sums = product(inputs.reshape(-1, matrix.shape[0]), matrix)
+    # To rows: a TPU lays out two axes of positions of float32 badly, and adds to them by itself.
+    return (sums.reshape(-1, shape[-1]) + offset[None]).reshape(shape)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
