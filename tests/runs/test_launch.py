@@ -47,7 +47,7 @@ echo "$*" >> ../said
 mkdir -p runs && touch runs/figure.png
 read -r code < ../codes
 sed -i 1d ../codes
-while test "$code" = endless; do sleep .1; done
+for _ in {1..3000}; do test "$code" = endless && sleep .1; done
 exit "$code"
 """
 
@@ -96,7 +96,7 @@ def start(tmp_path):
 
 
 def wait_for(path, text):
-    for _ in range(600):
+    for _ in range(6000):
         if path.exists() and text in path.read_text():
             return
         time.sleep(0.05)
