@@ -114,43 +114,37 @@ class LayerwiseRun:
           FloatingPointError: parameters of a layer are not finite; the layers below are kept.
         """
         folder.log("started", finished_layers=self.finished)
-        with Profile(folder.path / PROFILE, self._request.profile) as profile:
-            return self._carry_out(folder, profile)
-
-    def _carry_out(self, folder: RunFolder, profile: Profile) -> Results:
         finished, results = self.finished, {}
-        for name, trainer in self.trainers.items():
-            results[name] = []
-            rounds, num_seeds = self._rounds.get(name), self._request.num_seeds
-            done = finished[name] * num_seeds
-            if rounds is not None:
-                done += float(rounds["state"].progress.sum())
-            total = trainer.num_layers * num_seeds
-            with (
-                self._checkpoints(folder, name) as checkpoints,
-                Progress(total, f"{name} fits", done) as progress,
-            ):
-
-                def on_seeds(count, progress=progress):
-                    progress.advance(count)
-                    profile.after_piece()
-
-                for index in range(trainer.num_layers):
-                    below = [layer.params for layer in results[name]]
-                    if index < finished[name]:
-                        params, seconds = self._finished[name][index]
-                    else:
-                        keep = functools.partial(_save_rounds, folder, checkpoints, index)
-                        params, seconds = trainer.fit_layer(below, on_seeds, rounds, keep)
-                        folder.require_present()
-                        checkpoints.save(index, params, {"seconds": seconds})
-                        rounds = None
-                        if hosts.must_end():
-                            raise hosts.Preempted
-                    measured = trainer.measure(below, params)
-                    results[name].append(Result(params, measured, seconds))
-                    if index >= finished[name]:
-                        self._tell(folder, progress, name, results[name])
+        with Profile(folder.path / PROFILE, self._request.profile) as profile:
+            for name, trainer in self.trainers.items():
+                results[name] = []
+                rounds, num_seeds = self._rounds.get(name), self._request.num_seeds
+                done = finished[name] * num_seeds
+                if rounds is not None:
+                    done += float(rounds["state"].progress.sum())
+                total = trainer.num_layers * num_seeds
+                with (
+                    self._checkpoints(folder, name) as checkpoints,
+                    Progress(total, f"{name} fits", done, profile.after_piece) as progress,
+                ):
+                    for index in range(trainer.num_layers):
+                        below = [layer.params for layer in results[name]]
+                        if index < finished[name]:
+                            params, seconds = self._finished[name][index]
+                        else:
+                            keep = functools.partial(_save_rounds, folder, checkpoints, index)
+                            params, seconds = trainer.fit_layer(
+                                below, progress.advance, rounds, keep
+                            )
+                            folder.require_present()
+                            checkpoints.save(index, params, {"seconds": seconds})
+                            rounds = None
+                            if hosts.must_end():
+                                raise hosts.Preempted
+                        measured = trainer.measure(below, params)
+                        results[name].append(Result(params, measured, seconds))
+                        if index >= finished[name]:
+                            self._tell(folder, progress, name, results[name])
         return results
 
     def _tell(self, folder: RunFolder, progress: Progress, name: str, layers: list[Result]) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -18,9 +19,17 @@ class Progress:
       total: number of units of work, finished ones included.
       unit: name of the units, plural.
       done: number of units that an earlier run finished; parts of a unit count, too.
+      on_advance: called whenever units were finished.
     """
 
-    def __init__(self, total: int, unit: str, done: float = 0):
+    def __init__(
+        self,
+        total: int,
+        unit: str,
+        done: float = 0,
+        on_advance: Callable[[], None] = lambda: None,
+    ):
+        self._on_advance = on_advance
         self._total, self._unit, self._done, self._at_start = total, unit, done, done
         self._start = self._last_line = time.perf_counter()
         watched = sys.stderr.isatty()
@@ -36,6 +45,7 @@ class Progress:
     def advance(self, count: float) -> None:
         """Counts units that were finished since the last call; parts of a unit count, too."""
         self._done += count
+        self._on_advance()
         if self._bar is not None:
             self._bar.update(count)
         elif self._line_is_due():

@@ -124,6 +124,7 @@ class SeedsTrainer:
           ValueError: there is no memory for the parameters of all seeds, or for a call.
         """
         index, below = len(below), tuple(below)
+        self._programs(index)
         needed = num_bytes(self.layout(index))
         require_memory(needed, f"parameters of {self._seeds.num_seeds} seeds", on_host=True)
         layout = self.rounds_layout(index)

@@ -68,15 +68,12 @@ class SweepRun:
         folder.log("started", done=self._done)
         with (
             self._stack,
-            Progress(round(self._sweep.work), "units of work", self._done) as bar,
             Profile(folder.path / PROFILE, self._request.profile) as profile,
+            Progress(
+                round(self._sweep.work), "units of work", self._done, profile.after_piece
+            ) as bar,
         ):
-
-            def advance(work):
-                bar.advance(work)
-                profile.after_piece()
-
-            results = self._sweep.run(folder, advance, self._workers.executor)
+            results = self._sweep.run(folder, bar.advance, self._workers.executor)
         workers = (event.get("worker", "") for event in folder.events("chunk"))
         self._machines = {worker.partition(":")[0] for worker in workers}
         return results

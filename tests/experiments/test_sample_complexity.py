@@ -38,7 +38,7 @@ BAD = {
     "--level_of=floor": "--level_of=floor: value should be one of <error|chance>",
     "--num_test=0": "num_test=0 must be from 1",
     "--workers=2 --num_devices=1": "num_devices=1 is of this process",
-    "--coordinator=localhost:1": "Unknown command line flag 'coordinator'",
+    "--coordinator=localhost:1": "--num_processes and --process_id are missing: give all",
 }
 
 

@@ -88,7 +88,7 @@ class TestStaircase(ExperimentLaws):
         assert summary["test_error"]["staircase"]["end_to_end"]["max"] < 0.5
         assert len(summary["test_error_by_block"]["staircase"]) == 2
         climb = summary["growth"]["staircase"]
-        assert climb["steps"] == [20, 40, 60, 80, 100, 120, 140, 150]
+        assert climb["steps"] == [19, 38, 57, 76, 95, 114, 133, 150]
         assert np.shape(climb["mean"]) == (8, 3)
         assert climb["mean"][-1][0] > 0.4
         assert np.shape(climb["error"]) == (2, 8)
