@@ -1,7 +1,7 @@
 """Processes that run one program together, one on each host: what they agree on, and how they end.
 
-Each process runs the same code for the same request on its own devices. All of them come to every
-function here that says so, in the same order; where there is one process, nothing is sent.
+Each process runs the same code for the same request on its own devices. All of them come to the
+functions that send something, in the same order; where there is one process, nothing is sent.
 """
 
 import contextlib
@@ -90,13 +90,13 @@ def part() -> None:
 
 
 def count() -> int:
-    """Returns the number of processes."""
-    return jax.process_count()
+    """Returns the number of processes; where none have joined, no device is looked for."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
 def number() -> int:
     """Returns which of the processes this one is, from 0."""
-    return jax.process_index()
+    return jax.process_index() if jax.distributed.is_initialized() else 0
 
 
 def is_first() -> bool:

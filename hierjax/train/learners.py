@@ -207,11 +207,12 @@ def end_to_end_learner(
 
 
 def _clip(most: float) -> optax.GradientTransformation:
-    """Clips the norm of gradients by a factor, where optax chooses between whole gradients."""
+    """Clips the norm of gradients, to the bits of optax, which chooses between whole gradients."""
 
     def clipped(updates, _):
-        excess = jnp.maximum(optax.tree.norm(updates) / most, 1)
-        return jax.tree.map(lambda u: u / excess.astype(u.dtype), updates)
+        norm = optax.tree.norm(updates)
+        divisor, factor = jnp.where(norm < most, 1, norm), jnp.where(norm < most, 1, most)
+        return jax.tree.map(lambda u: u / divisor.astype(u.dtype) * factor.astype(u.dtype), updates)
 
     return optax.stateless(clipped)
 
