@@ -78,7 +78,8 @@ def start(tmp_path):
         env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": str(tmp_path), **told}
         started.append(
             subprocess.Popen(
-                [script, *command],
+                # A shell has what it starts in the background ignore SIGINT.
+                ["env", "--default-signal=INT", script, *command],
                 env=env,
                 cwd=tmp_path,
                 stdout=subprocess.PIPE,
