@@ -123,7 +123,7 @@ def _wide_stack(precision: str, quick: bool, trace: str) -> dict[str, Any]:
     batch, num_steps = (_BATCH_QUICK, _STEPS_QUICK) if quick else (_BATCH, _STEPS)
     wide = wide_step(batch, precision)
     step = wide.step.lower(*wide.args).compile()
-    key, state, strings, labels = wide.args
+    _, state, strings, labels = wide.args
     data = jnp.zeros(strings.shape, strings.dtype), jnp.zeros(labels.shape, labels.dtype)
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
     key = jax.random.key(0)

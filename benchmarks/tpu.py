@@ -27,7 +27,7 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from benchmarks import hlo
+from benchmarks import hlo, sampler
 from benchmarks.harness import machine
 from benchmarks.session import RESULTS, append
 from benchmarks.wide_stack import wide_step
@@ -110,15 +110,11 @@ def _key() -> jax.ShapeDtypeStruct:
 
 def _samplers() -> Iterator[Program]:
     spec, num = RandomHierarchySpec(16, 16, 8, 2, 5), 2**20
-    zipf = np.arange(1, 9) ** -2.0
-    rows = np.tile(np.float32(zipf / zipf.sum()), (16, 1))
-    plain = draw_random_hierarchy(jax.random.key(0), spec)
-    weighted = draw_random_hierarchy(jax.random.key(0), spec, [rows] * spec.depth)
+    plain, weighted = sampler.grammar_of(spec, False), sampler.grammar_of(spec, True)
 
-    def program(what, grammar, draw, chips=(1,)):
+    def program(what, grammar, draw):
         args = (jax.eval_shape(lambda: grammar), _key())
-        name = f"strings C16 V16 M8 S2 L5{what}"
-        return Program(name, _on_each(draw, args), num, "strings", chips)
+        return Program(f"strings C16 V16 M8 S2 L5{what}", _on_each(draw, args), num, "strings")
 
     yield program("", plain, lambda grammar, key: grammar.sample(key, num).inputs)
     yield program(", weighted", weighted, lambda grammar, key: grammar.sample(key, num).inputs)

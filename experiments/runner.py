@@ -45,8 +45,7 @@ def run(experiment: Experiment) -> None:
         identity = requests.identity(request)
         folder = RunFolder(request.workdir, experiment.name, identity, request.overwrite)
         stack.enter_context(contextlib.closing(folder))
-        with hosts.together():
-            folder.report_to(request.log_to or ())
+        folder.report_to(request.log_to or ())
         work.restore(folder)
         stack.enter_context(cli.running(folder))
         print("\n".join([f"{experiment.headline(request)}, into {folder.name}", *overruled]))

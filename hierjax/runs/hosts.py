@@ -172,15 +172,14 @@ def require_same(facts: Mapping[str, Any]) -> None:
       TogetherError: a fact differs.
     """
     first, *others = from_all({name: str(value) for name, value in facts.items()})
-    with together():
-        for process, found in enumerate(others, 1):
-            for name in {**first, **found}:
-                here, there = first.get(name, "nothing"), found.get(name, "nothing")
-                if here != there:
-                    raise ValueError(
-                        f"process {process} has {name}={there}, and process 0 has {here}: give all "
-                        "processes the same flags, code and versions"
-                    )
+    for process, found in enumerate(others, 1):
+        for name in {**first, **found}:
+            here, there = first.get(name, "nothing"), found.get(name, "nothing")
+            if here != there:
+                raise TogetherError(
+                    f"process {process} has {name}={there}, and process 0 has {here}: give all "
+                    "processes the same flags, code and versions"
+                )
 
 
 def any_of(mine: bool) -> bool:

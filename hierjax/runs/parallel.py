@@ -255,6 +255,7 @@ def is_one_cpu() -> bool:
 
 
 def is_data_mesh(mesh: Mesh) -> bool:
+    """Returns whether the devices work on one seed at a time, see `data_mesh`."""
     return "data" in mesh.axis_names
 
 

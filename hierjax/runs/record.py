@@ -190,9 +190,11 @@ class RunFolder:
         Args:
           names: some of `hierjax.runs.TRACKERS`.
         """
-        if hosts.is_first():
-            self._trackers = Trackers(names, self.path, self._request)
-            self._opened.callback(self._trackers.close)
+        self._on_first(lambda: self._open_trackers(names))
+
+    def _open_trackers(self, names: Sequence[str]) -> None:
+        self._trackers = Trackers(names, self.path, self._request)
+        self._opened.callback(self._trackers.close)
 
     def events(
         self, event: str, check: Callable[[dict], None] = lambda content: None

@@ -124,7 +124,7 @@ class SeedsTrainer:
           ValueError: there is no memory for the parameters of all seeds, or for a call.
         """
         index, below = len(below), tuple(below)
-        self._programs(index)
+        self._programs(index)  # Traced here: what goes wrong in a fit is then few frames away.
         needed = num_bytes(self.layout(index))
         require_memory(needed, f"parameters of {self._seeds.num_seeds} seeds", on_host=True)
         layout = self.rounds_layout(index)
