@@ -93,8 +93,8 @@ def append(path: Path, record: dict) -> None:
 
 
 def _ready(device: str) -> None:
-    # The CPU comes second, for what is compared with it.
-    jax.config.update("jax_platforms", device if device == "cpu" else f"{device},cpu")
+    # Elsewhere JAX finds the accelerator, and the CPU beside it, for what is compared with it.
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "")
     # A cache of the user's would pass for a fast compiler.
     jax.config.update("jax_enable_compilation_cache", False)
     if device == "cpu":

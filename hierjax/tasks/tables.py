@@ -45,11 +45,15 @@ def by_products_or_not(num_rows: int, by_products: Callable, otherwise: Callable
 def for_each_row(make: Callable[[Array], Array], table: Shaped[Array, "R ..."]) -> Array:
     """Maps a function over the rows of a table, to make another one.
 
-    On a TPU over all of them at once. Elsewhere in a loop, because a table that was fused with what
-    reads it would be made each time.
+    On a CPU in a loop, because a table that was fused with what reads it would be made each time.
+    Elsewhere over all of them at once, and kept from being fused.
     """
     in_a_loop = functools.partial(jax.lax.map, make)
-    return jax.lax.platform_dependent(table, tpu=jax.vmap(make), default=in_a_loop)
+
+    def at_once(table):
+        return jax.lax.optimization_barrier(jax.vmap(make)(table))
+
+    return jax.lax.platform_dependent(table, cpu=in_a_loop, default=at_once)
 
 
 def search(

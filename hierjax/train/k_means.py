@@ -70,4 +70,5 @@ def _step(points, weights, centers: Float[Array, "K E"]) -> Float[Array, "K E"]:
     nearest = squared_distances(points, centers).argmin(axis=1)
     members = jax.nn.one_hot(nearest, centers.shape[0]) * weights[:, None]
     totals = members.sum(axis=0)[:, None]
-    return jnp.where(totals > 0, members.T @ points / jnp.maximum(totals, _TINY), centers)
+    sums = jnp.matmul(members.T, points, precision="highest")
+    return jnp.where(totals > 0, sums / jnp.maximum(totals, _TINY), centers)
