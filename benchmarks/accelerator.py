@@ -3,11 +3,12 @@
     python -m benchmarks.accelerator --device gpu     # or tpu
 
 First come the answers: strings that equal those of the CPU to the bit, and errors of the default
-experiments that differ from the CPU's by at most 3 test strings. Then comes the speed: strings in a
-second, 64 seeds at once against one at a time, and steps of a wide stack, in float32 and bfloat16,
-beside the largest matrix product of the same type. The memory of the device is told, and a trace
-of the wide stack is written to a folder beside the results. --device cpu --quick shows that all of
-it runs.
+experiments. Learners in closed form err on at most 3 test strings more or fewer than on the CPU;
+descent by minibatches makes other networks of other roundings, so its errors agree in the mean over
+seeds, within four standard errors. Then comes the speed: strings in a second, 64 seeds at once
+against one at a time, and steps of a wide stack, in float32 and bfloat16, beside the largest matrix
+product of the same type. The memory of the device is told, and a trace of the wide stack is written
+to a folder beside the results. --device cpu --quick shows that all of it runs.
 """
 
 import time
@@ -28,7 +29,9 @@ from hierjax.runs import LearnerSettings, StringCell, build, map_seeds, seed_key
 from hierjax.runs.environment import peak_memory
 from hierjax.tasks import RandomHierarchySpec
 
+_BY_DESCENT = ("end_to_end", "shallow")
 _MOST_STRINGS_APART = 3
+_STANDARD_ERRORS = 4
 _NUM_TEST = 2000
 _BATCH, _BATCH_QUICK = 2048, 8
 _STEPS, _STEPS_QUICK = 20, 1
@@ -109,17 +112,22 @@ def _same_errors(learner: str, quick: bool) -> dict[str, Any]:
         start = time.perf_counter()
         errors.append(np.asarray(program(jax.device_put(keys, device))))
         seconds.append(time.perf_counter() - start)
-    apart = np.abs(errors[0] - errors[1]).max() * _NUM_TEST
+    apart = (errors[0] - errors[1]) * _NUM_TEST
+    bound = float(_MOST_STRINGS_APART)
+    if learner in _BY_DESCENT:
+        bound += _STANDARD_ERRORS * float(apart.std(ddof=1)) / len(keys) ** 0.5
+    beyond = abs(apart.mean()) if learner in _BY_DESCENT else np.abs(apart).max()
     return {
         "part": f"errors of {learner}",
         "mean": float(errors[0].mean()),
         "mean_on_cpu": float(errors[1].mean()),
-        "most_strings_apart": float(apart),
+        "most_strings_apart": float(np.abs(apart).max()),
         "seconds": seconds[0],
         "seconds_on_cpu": seconds[1],
         "wrong": None
-        if apart <= _MOST_STRINGS_APART
-        else f"{learner} errs on {apart:.0f} test strings more or fewer than on the CPU",
+        if beyond <= bound
+        else f"{learner} errs on {beyond:.1f} test strings more or fewer than on the CPU, which is "
+        f"beyond {bound:.1f}",
     }
 
 

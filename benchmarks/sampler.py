@@ -23,7 +23,7 @@ GRAMMARS = (
 )
 _NUM_STRINGS, _NUM_STRINGS_QUICK, _NUM_STRINGS_ON_ACCELERATOR = 65_536, 2_048, 2**24
 _NUM_WORDS = 4  # For a string of the first grammar.
-_WORDS_AT_ONCE = 4_096  # Strings whose words fit into a cache.
+_WORDS_AT_ONCE = {"cpu": 4_096}  # Strings whose words fit into a cache.
 _NUM_CHECKED = 1_024
 _STANDARD_ERRORS = 5
 
@@ -119,8 +119,8 @@ def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, ag
 
 
 def _words_case(num_words: int, num_strings: int) -> Case:
-    """The random words of strings, in blocks, which is how the sampler draws them on a CPU."""
-    size = min(num_strings, _WORDS_AT_ONCE)
+    """The random words of strings, on a CPU in blocks, which is how the sampler draws them there."""
+    size = min(num_strings, _WORDS_AT_ONCE.get(jax.default_backend(), num_strings))
 
     def draw(key):
         return jax.lax.map(

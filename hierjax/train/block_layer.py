@@ -192,7 +192,9 @@ class BlockLayer:
 
         gram, moments = sum_blocks(normal_equations, rows, residuals)
         width = self.stack.width
-        penalty = self.config.penalty * jnp.trace(gram) / width + _TINY
+        # Below the roundings of the Gram matrix there would be no Cholesky factor, but NaN.
+        share = max(self.config.penalty / width, float(jnp.finfo(jnp.float32).eps))
+        penalty = share * jnp.trace(gram) + _TINY
         kernel = jax.scipy.linalg.solve(gram + penalty * jnp.eye(width), moments, assume_a="pos")
         return {"kernel": kernel, "bias": bias}
 

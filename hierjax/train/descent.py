@@ -1,6 +1,4 @@
 """Minibatch descent by optax, in rounds that can be saved, over a grid of choices.
-
-Arithmetic is in float32 at JAX's default precision of products, unless the caller asks for more.
 """
 
 import dataclasses

@@ -129,6 +129,7 @@ class RepresentationLayer:
         return cast(Array, self._units.apply(variables, inputs))
 
 
+@jax.default_matmul_precision("highest")
 def _largest(
     features: Float[Array, "N D"], count: int
 ) -> tuple[Float[Array, " E"], Float[Array, "D E"]]:

@@ -1,7 +1,7 @@
 """Least-squares fits of a linear map on fixed features, by name.
 
 `SOLVERS` holds the fits that need the Gram matrix alone, `DESCENTS` those that go over minibatches.
-Callers set the precision of matrix products, and want the highest.
+Those of `SOLVERS` multiply matrices at the highest precision.
 """
 
 import functools
@@ -21,9 +21,13 @@ _POWER_STEPS = 50
 # Of the map, relative to kappa; the paper's eps / kappa.
 _TOLERANCE = 1e-3
 _TINY = 1e-30
+_ROUNDING = float(jnp.finfo(jnp.float32).eps)
 _COLUMNS = 128
 
+_highest = jax.default_matmul_precision("highest")
 
+
+@_highest
 def gradient_descent(
     features: Float[Array, "N D"], targets: Float[Array, "N K"]
 ) -> Float[Array, "D K"]:
@@ -44,6 +48,7 @@ def gradient_descent(
     return _descend(gram, moments, step_size, _NUM_STEPS)
 
 
+@_highest
 def ridge(
     features: Float[Array, "N D"], targets: Float[Array, "N K"], penalty: float
 ) -> Float[Array, "D K"]:
@@ -61,10 +66,12 @@ def ridge(
       (D, K) linear map from features to targets.
     """
     gram, moments = _normal_equations(features, targets)
-    shift = jnp.maximum(penalty * jnp.trace(gram), _TINY)
+    # Below the roundings of the Gram matrix there would be no Cholesky factor, but NaN.
+    shift = jnp.maximum(max(penalty, _ROUNDING) * jnp.trace(gram), _TINY)
     return jax.scipy.linalg.solve(gram + shift * jnp.eye(gram.shape[0]), moments, assume_a="pos")
 
 
+@_highest
 def ridge_descent(
     features: Float[Array, "N D"], targets: Float[Array, "N K"], penalty: float
 ) -> Float[Array, "D K"]:

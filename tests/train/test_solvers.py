@@ -57,6 +57,15 @@ def test_degenerate_features_give_finite_weights(solve, features):
     assert jnp.isfinite(solve(jnp.asarray(features, jnp.float32), targets, 0.1)).all()
 
 
+def test_a_penalty_below_rounding_leaves_finite_weights():
+    """Of features of less than full rank, whose Gram matrix alone has no Cholesky factor."""
+    features, targets = problem()
+    features = np.concatenate([features, features @ np.ones((12, 30))], axis=1)
+    weights = solvers.ridge(*map(jnp.float32, (features, targets)), 1e-12)
+    least = np.linalg.lstsq(features, targets, rcond=None)[0]
+    np.testing.assert_allclose(features @ weights, features @ least, atol=1e-2)
+
+
 def test_descent_starts_from_a_direction_that_is_there():
     """All-ones is in the null space of this Gram matrix."""
     features = jnp.array([[1.0, -1.0], [2.0, -2.0]])
@@ -74,7 +83,8 @@ def test_squarings_save_steps_and_change_nothing(num_squarings):
     for _ in range(300):
         weights, vector = matrix @ weights + moments, gram @ vector
         vector /= np.linalg.norm(vector)
-    args = (num_squarings, 300, jnp.float32(matrix), jnp.float32(moments))
-    np.testing.assert_allclose(solvers._iterate(*args), weights, rtol=1e-3)
-    args = (num_squarings, 300, jnp.float32(gram), jnp.float32(moments[:, :1]))
-    np.testing.assert_allclose(solvers._power(*args), vector, atol=1e-5)
+    with jax.default_matmul_precision("highest"):
+        args = (num_squarings, 300, jnp.float32(matrix), jnp.float32(moments))
+        np.testing.assert_allclose(solvers._iterate(*args), weights, rtol=1e-3)
+        args = (num_squarings, 300, jnp.float32(gram), jnp.float32(moments[:, :1]))
+        np.testing.assert_allclose(solvers._power(*args), vector, atol=1e-5)

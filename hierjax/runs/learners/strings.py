@@ -70,8 +70,8 @@ class LearnerSettings(Config):
     """How the learners of random hierarchies are tuned; requests of experiments derive from it.
 
     Attributes:
-      precision: type of what networks and layers multiply; parameters, sums and losses are float32,
-        and products of float32 are those of JAX's default precision.
+      precision: type of what networks and layers multiply; parameters, sums and losses are
+        float32, and so are products of float32 on every platform.
       preset: "paper" makes the choices of arXiv 2601.19756 for the layerwise learner: one map on
         raw targets of the first patch, cosine and sine pairs of leaves too, the paper's penalty,
         gradient descent, bandwidth and division by the sum, and strings of its own for each layer.
