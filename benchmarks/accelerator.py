@@ -13,6 +13,7 @@ to a folder beside the results. --device cpu --quick shows that all of it runs.
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -38,18 +39,23 @@ _STEPS, _STEPS_QUICK = 20, 1
 
 
 def main() -> None:
-    """Measures every part, and writes each when it is done; fails at the end if one was wrong."""
+    """Measures every part."""
     with session.measuring(__doc__, "accelerator") as (request, path):
         traced = path.with_suffix(".trace")
-        wrong = []
-        for part in _parts(request.quick, request.repeats, str(traced)):
-            session.append(path, part | machine())
-            figures = ", ".join(f"{name} {_short(value)}" for name, value in part.items())
-            print(figures, flush=True)
-            wrong += filter(None, [part.get("wrong")])
+        _write(_parts(request.quick, request.repeats, str(traced)), path)
         print(f"a trace of the wide stack is in {traced}")
-        if wrong:
-            raise WrongResult("; ".join(wrong))
+
+
+def _write(parts: Iterator[dict[str, Any]], path: Path) -> None:
+    """Writes each part when it is measured; raises WrongResult after the last if any was wrong."""
+    wrong = []
+    for part in parts:
+        session.append(path, part | machine())
+        figures = ", ".join(f"{name} {_short(value)}" for name, value in part.items())
+        print(figures, flush=True)
+        wrong += filter(None, [part.get("wrong")])
+    if wrong:
+        raise WrongResult("; ".join(wrong))
 
 
 def _parts(quick: bool, repeats: int, trace: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,8 @@ import gc
 import os
 from pathlib import Path
 
+# Where there is an accelerator, too; JAX_PLATFORMS=cuda,cpu tests that, but for tests of devices.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Eight devices on fewer cores: with too few threads their collectives can wait for each other.
 os.environ["NPROC"] = "16"
 # Most of the time goes into compiling. Here and in commands under test two thirds of it are saved,

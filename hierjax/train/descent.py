@@ -1,5 +1,4 @@
-"""Minibatch descent by optax, in rounds that can be saved, over a grid of choices.
-"""
+"""Minibatch descent by optax, in rounds that can be saved, over a grid of choices."""
 
 import dataclasses
 import itertools

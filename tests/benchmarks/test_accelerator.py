@@ -1,5 +1,7 @@
 """The command for GPUs and TPUs, on a CPU and at sizes that show nothing."""
 
+import json
+
 import pytest
 
 from benchmarks import accelerator, sampler, sweep, wide_stack
@@ -28,7 +30,13 @@ def test_it_tells_answers_speed_and_memory(small, tmp_path):
     assert list(tmp_path.rglob("*.xplane.pb"))
 
 
-def test_other_answers_than_those_of_the_cpu_are_refused(small, monkeypatch):
+def test_other_answers_than_those_of_the_cpu_are_told_when_all_is_measured(
+    small, monkeypatch, tmp_path
+):
     monkeypatch.setattr(accelerator, "_MOST_STRINGS_APART", -1)
-    with pytest.raises(WrongResult, match="layerwise errs on 0 other test strings than on the CPU"):
-        accelerator._same_errors("layerwise", quick=True)
+    parts = [accelerator._same_errors("layerwise", quick=True), {"part": "next"}]
+    path = tmp_path / "results.jsonl"
+    with pytest.raises(WrongResult, match=r"layerwise errs on 0\.0 test strings more or fewer"):
+        accelerator._write(iter(parts), path)
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["part"] for line in lines] == ["errors of layerwise", "next"]
