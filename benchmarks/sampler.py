@@ -119,7 +119,7 @@ def _case(name: str, spec: RandomHierarchySpec, zipf: bool, num_strings: int, ag
 
 
 def _words_case(num_words: int, num_strings: int) -> Case:
-    """The random words of strings, on a CPU in blocks, which is how the sampler draws them there."""
+    """The random words of strings, on a CPU in blocks, as the sampler draws them there."""
     size = min(num_strings, _WORDS_AT_ONCE.get(jax.default_backend(), num_strings))
 
     def draw(key):
