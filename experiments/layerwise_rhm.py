@@ -22,16 +22,15 @@ from jax.sharding import Mesh
 
 from experiments.collapse import curves
 from experiments.runner import run
-from experiments.strings import MEASURES, condition_notes, conditions
-from hierjax.measure import (
-    spread,
-)
+from experiments.strings import MEASURES, condition_notes, conditions, noise_notes
+from hierjax.measure import spread
 from hierjax.runs import (
     MOST_TRAIN,
     PRESETS,
     STRING_LEARNERS,
     LayerwiseExperiment,
     LearnerSettings,
+    NoiseRates,
     Result,
     Results,
     RunFolder,
@@ -80,6 +79,7 @@ class Request(RunRequest, LearnerSettings):
         no layerwise learner can learn it (a control).
       rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
+      noise: noise through which strings and classes are seen.
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
       data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
       model_parallel: with data_parallel, number of devices that share the weights of each layer.
@@ -94,6 +94,7 @@ class Request(RunRequest, LearnerSettings):
     learner: str = setting("layerwise", choices=LAYERWISE)
     top_rule: str = setting("random", choices=("random", "latin_square"))
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
+    noise: NoiseRates = nested(NoiseRates)
     baselines: bool = setting(True, identity=False)
     data_parallel: bool = setting(False, identity=False)
     model_parallel: int = setting(1, least=1, identity=False)
@@ -120,6 +121,11 @@ class Request(RunRequest, LearnerSettings):
         check_split(self.spec.num_strings, self.num_train, self.num_test)
 
     @property
+    def seen(self) -> RandomHierarchySpec:
+        """Sizes of the grammars as learners see them."""
+        return self.noise.seen(self.spec)
+
+    @property
     def mesh(self) -> Mesh | None:
         """Devices that share the batches of the end-to-end learner; None if they do not."""
         if not self.data_parallel:
@@ -129,7 +135,7 @@ class Request(RunRequest, LearnerSettings):
 
 def draw(key: jax.Array, request: Request) -> StringData:
     """The grammar of a seed and its strings."""
-    how = (request.top_rule, request.rule_draw)
+    how = (request.top_rule, request.rule_draw, request.noise)
     return draw_strings(key, request.spec, request.num_train, request.num_test, *how)
 
 
@@ -143,19 +149,19 @@ def learners(request: Request) -> dict[str, Stack]:
         # On a CPU one factorisation has all cores already, and several get in each other's way.
         if STRING_LEARNERS[name].fills_cpu and is_one_cpu():
             mesh = seed_mesh(1)
-        layers = STRING_LEARNERS[name].make(request.spec, request.num_train, request)
+        layers = STRING_LEARNERS[name].make(request.seen, request.num_train, request)
         stacks[name] = Stack(layers, functools.partial(_examples, name, request), mesh=mesh)
     return stacks
 
 
 def _examples(name: str, request: Request, data: StringData, index: int) -> Batch:
-    return STRING_LEARNERS[name].examples(request.spec, request, data.train, index)
+    return STRING_LEARNERS[name].examples(request.seen, request, data.train, index)
 
 
 def skipped(request: Request) -> dict[str, str]:
     """The other learners that cannot be trained, and why."""
     reasons = {
-        name: obstacle(name, request.spec, request.num_train, request) for name in _others(request)
+        name: obstacle(name, request.seen, request.num_train, request) for name in _others(request)
     }
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -182,7 +188,7 @@ def headline(request: Request) -> str:
 def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
     require_filled(results[request.learner][0].measured["num_unseen"], request.num_test)
-    configs = ("spec", "config", "network", "shallow", "kernel")
+    configs = ("spec", "noise", "config", "network", "shallow", "kernel")
     numbers = ("learner", "top_rule", "rule_draw", "num_train", "num_test", "train_multiple")
     levels = [_level(request, *each) for each in enumerate(results[request.learner])]
     return {
@@ -190,6 +196,7 @@ def summarize(request: Request, results: Results) -> dict:
         **{name: getattr(request, name) for name in (*numbers, "num_seeds", "seed")},
         "predicted_num_train": predicted_num_train(request.spec),
         "chance_error": 1 - 1 / request.spec.num_classes,
+        "bayes_error": spread(results[request.learner][0].measured["bayes_error"]),
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
         "levels": levels,
@@ -200,9 +207,10 @@ def summarize(request: Request, results: Results) -> dict:
 
 def _learner(request: Request, name: str, layers: list[Result]) -> dict:
     measured = layers[-1].measured
-    top = STRING_LEARNERS[name].make(request.spec, request.num_train, request)[-1]
+    top = STRING_LEARNERS[name].make(request.seen, request.num_train, request)[-1]
     return {
         "test_error": spread(measured["test_error"]),
+        "excess_error": spread(measured["test_error"] - measured["bayes_error"]),
         "train_loss": float(measured["train_loss"].mean()),
         "seconds": total_seconds(layers),
         "chosen": described(top, measured),
@@ -234,6 +242,7 @@ def notes(summary: dict) -> list[str]:
     return [
         *(f"{name}: left out, {reason}" for name, reason in summary["skipped"].items()),
         *condition_notes(summary["conditions"]),
+        *noise_notes(summary),
         f"errors on unseen strings, chance {summary['chance_error']:.3f}, "
         f"{summary['num_seeds']} seeds, on {summary['device']}",
     ]

@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from hierjax.runs import (
     STRING_LEARNERS,
     LearnerSettings,
     Measured,
+    NoiseRates,
     Point,
     StringCell,
     SweepExperiment,
@@ -53,11 +55,13 @@ class Request(SweepRequest, LearnerSettings):
       branching: numbers of children of each node, S.
       depth: numbers of levels of the tree, L.
       train_multiples: numbers of train strings, as multiples of C * M^L.
-      level: test error below which a learner is said to have learned: n* is where it gets there.
+      level: test error, beyond that of exact inference, below which a learner is said to have
+        learned: n* is where it gets there.
       level_of: whether the level is an error, or a share of the error of chance, as in arXiv
         2307.02129.
       rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
+      noise: noise through which strings and classes are seen.
       num_test: number of test strings, none of them in the train set, and at most a quarter of all
         strings of the grammar.
       num_seeds: number of seeds; each draws its own grammars, data and weights.
@@ -77,6 +81,7 @@ class Request(SweepRequest, LearnerSettings):
     level: float = setting(0.1, above=0, below=1, identity=False)
     level_of: str = setting("error", choices=("error", "chance"), identity=False)
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
+    noise: NoiseRates = nested(NoiseRates)
     num_test: int = setting(2000, least=1, most=2**22)
     num_seeds: int = setting(3, least=1, most=2**20)
 
@@ -95,7 +100,15 @@ class Request(SweepRequest, LearnerSettings):
 
         settings = self.settings
         return [
-            StringCell(spec, learner, multiple, num_test(spec), settings, self.rule_draw)
+            StringCell(
+                spec,
+                learner,
+                multiple,
+                num_test(spec),
+                settings,
+                self.rule_draw,
+                noise=self.noise,
+            )
             for spec in self.specs
             for multiple in self.train_multiples
             for learner in self.learners
@@ -123,13 +136,19 @@ def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     """The content of summary.json; what was measured is by the names of the cells."""
     cells = request.cells
     reasons = {cell: cell.why_no_error(measured) for cell in cells}
-    errors = {cell: measured[cell.name].values["test_error"] for cell in cells if not reasons[cell]}
+    found = {cell: measured[cell.name].values for cell in cells if not reasons[cell]}
+    # No learner is better, but by chance.
+    errors = {
+        cell: np.maximum(each["test_error"] - each["bayes_error"], 0)
+        for cell, each in found.items()
+    }
     return {
+        "noise": dataclasses.asdict(request.noise),
         "level": request.level,
         "level_of": request.level_of,
         "num_seeds": request.num_seeds,
         "seed": request.seed,
-        "points": [_point(cell, each) for cell, each in errors.items()],
+        "points": [_point(cell, each) for cell, each in found.items()],
         "thresholds": [
             _threshold(spec, learner, *_curve(errors, spec, learner), _level(request, spec))
             for learner in request.learners
@@ -157,15 +176,23 @@ def _where(cell: StringCell) -> dict:
     }
 
 
-def _point(cell: StringCell, errors: np.ndarray) -> dict:
-    finite = np.isfinite(errors)
-    error = spread(errors[finite]) if finite.any() else {"mean": None, "std": None, "max": None}
+def _point(cell: StringCell, values: Mapping[str, np.ndarray]) -> dict:
+    errors, floor = values["test_error"], values["bayes_error"]
     return _where(cell) | {
         "num_test": cell.num_test,
         "chance": 1 - 1 / cell.spec.num_classes,
-        "error": error | {"per_seed": errors.tolist()},
-        "diverged": np.flatnonzero(~finite).tolist(),
+        "error": _spread(errors),
+        "bayes_error": spread(floor),
+        "excess_error": _spread(errors - floor),
+        "diverged": np.flatnonzero(~np.isfinite(errors)).tolist(),
     }
+
+
+def _spread(errors: np.ndarray) -> dict:
+    """Over the seeds whose fits did not diverge."""
+    finite = errors[np.isfinite(errors)]
+    found = spread(finite) if finite.size else {"mean": None, "std": None, "max": None}
+    return found | {"per_seed": errors.tolist()}
 
 
 def _curve(
@@ -231,6 +258,12 @@ def notes(summary: dict) -> list[str]:
     diverged = sum(len(point["diverged"]) for point in summary["points"])
     if diverged:
         lines.append(f"{diverged} fits diverged and are left out of the means")
+    floors = {each["bayes_error"]["mean"] for each in summary["points"]}
+    if any(summary["noise"].values()):
+        lines.append(
+            f"n* is where the error is {level} more than that of exact inference, which is from "
+            f"{min(floors):.4f} to {max(floors):.4f}"
+        )
     reasons = {each["reason"] for each in summary["skipped"]}
     lines += [
         f"{len(summary['skipped'])} points were skipped, for instance: {reason}"

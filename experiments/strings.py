@@ -46,6 +46,12 @@ def train_loss(layers, data, below, params):
     return squared_loss(scores, data.train.labels)
 
 
+@MEASURES.add("bayes_error")
+def bayes_error(layers, data, below, params):
+    """Error of exact inference on the same strings, see `hierjax.runs.StringData`."""
+    return data.bayes_error
+
+
 @MEASURES.add("num_unseen")
 def num_unseen(layers, data, below, params):
     """Number of unseen test strings that were found."""
@@ -124,6 +130,17 @@ def conditions(layers: list[Result]) -> dict[str, Any]:
             if len(errors) >= _LEAST_RANKED
         },
     }
+
+
+def noise_notes(summary: dict[str, Any]) -> list[str]:
+    """The noise of a run, and the error that no learner can be below; nothing without noise."""
+    rates = [f"{name} {rate:g}" for name, rate in summary["noise"].items() if rate]
+    if not rates:
+        return []
+    return [
+        f"with {', '.join(rates)} exact inference, which knows grammar and noise, errs on "
+        f"{summary['bayes_error']['mean']:.4f} ± {summary['bayes_error']['std']:.4f}"
+    ]
 
 
 def condition_notes(conditions: dict[str, Any]) -> list[str]:

@@ -18,8 +18,8 @@ def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> 
     """Draws how many train strings each learner of random hierarchies needs.
 
     On the left stands test error against n / (C M^L) for every grammar, n being the number of
-    train strings and C M^L its prediction; on the right the n* at which the error crosses a level,
-    against C M^L.
+    train strings and C M^L its prediction, with noise above the dotted error of exact inference; on
+    the right the n* at which the error comes so near to that error, against C M^L.
 
     Args:
       folder: run folder of the experiment on sample complexity.
@@ -66,8 +66,10 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
             markersize=2.5,
             linewidth=0.9,
         )
-    for level in {each["level"] for each in summary["thresholds"]}:
-        axis.axhline(level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
+        floor = np.mean([each["bayes_error"]["mean"] for each in own])
+        axis.axhline(floor, color=shades[predicted.index(scale)], linestyle=":", linewidth=1)
+        for level in {each["level"] for each in summary["thresholds"]}:
+            axis.axhline(floor + level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
     axis.set(xscale="log", yscale="log", title=plain(name), ylim=(_LEAST_ERROR / 1.5, 1.3))
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])

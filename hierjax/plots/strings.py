@@ -72,7 +72,7 @@ def _draw_layers(axis, summary: dict, colour: str) -> None:
     axis.set_xticks(layers)
     axis.set_ylabel("test error")
     axis.set_title(f"{plain(summary['learner'])}, {summary['num_seeds']} grammars")
-    _mark_chance(axis, summary)
+    _mark_bounds(axis, summary)
 
 
 def _draw_learners(axis, summary: dict, colours: Mapping[str, str]) -> None:
@@ -97,21 +97,17 @@ def _draw_learners(axis, summary: dict, colours: Mapping[str, str]) -> None:
         f"n = {summary['num_train']:,} ({summary['train_multiple']:g} $\\times$ predicted $CM^L$ = "
         f"{summary['predicted_num_train']:,})"
     )
-    _mark_chance(axis, summary)
+    _mark_bounds(axis, summary)
 
 
-def _mark_chance(axis, summary: dict) -> None:
-    chance = summary["chance_error"]
-    axis.axhline(chance, color="gray", linestyle="--", linewidth=0.8)
-    axis.text(
-        0.98,
-        chance,
-        "chance",
-        ha="right",
-        va="bottom",
-        color="gray",
-        transform=axis.get_yaxis_transform(),
-    )
+def _mark_bounds(axis, summary: dict) -> None:
+    """Marks chance and, where there is noise, what exact inference reaches."""
+    bounds = {"chance": summary["chance_error"], "Bayes": summary["bayes_error"]["mean"]}
+    for name, bound in bounds.items():
+        if bound > 0:
+            axis.axhline(bound, color="gray", linestyle="--", linewidth=0.8, zorder=0)
+            where = {"ha": "right", "va": "bottom", "transform": axis.get_yaxis_transform()}
+            axis.text(0.98, bound, name, color="gray", **where)
     axis.set_ylim(-0.02, 1)
 
 

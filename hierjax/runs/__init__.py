@@ -12,8 +12,8 @@ What a run is:
 Learners, each declared once for all commands, in learners/:
   learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle,
                              PRESETS.
-  learners/string_points.py  draw_strings: what a seed draws, StringData; StringCell: a point of a
-                             sweep; spec_name; MOST_TRAIN.
+  learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
+                             are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -84,6 +84,7 @@ from hierjax.runs.learners.staircases import (
 )
 from hierjax.runs.learners.string_points import (
     MOST_TRAIN,
+    NoiseRates,
     StringCell,
     StringData,
     draw_strings,
@@ -132,6 +133,7 @@ __all__ = [
     "Measure",
     "Measured",
     "NTKConfig",
+    "NoiseRates",
     "Point",
     "PolynomialSettings",
     "Progress",

@@ -10,18 +10,23 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Key
 
+from hierjax.exact import likelihood, observe
 from hierjax.measure import error_rate
 from hierjax.runs.learners.strings import STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.sweeps.points import Point
 from hierjax.runs.sweeps.sweep import Measured
+from hierjax.settings import Config, setting
 from hierjax.tasks import (
     Batch,
+    Noise,
     RandomHierarchy,
     RandomHierarchySpec,
     check_rule_draw,
     check_split,
+    corrupt,
     draw_random_hierarchy,
     latin_square_top,
+    leaf_kernel,
     make_split,
 )
 from hierjax.theory import predicted_num_train
@@ -34,20 +39,55 @@ MOST_TRAIN = 2**26
 """Most train strings of a seed."""
 
 
+@dataclasses.dataclass(frozen=True)
+class NoiseRates(Config):
+    """Noise through which learners see strings and classes, see `hierjax.tasks.Noise`.
+
+    Attributes:
+      leaf_flip: probability that a token, of train or test strings, is replaced by a uniform one,
+        itself included.
+      leaf_mask: probability that a token is erased; learners see one more symbol there.
+      label_flip: probability that the class of a train string is replaced by a uniform one, itself
+        included; test strings keep theirs.
+    """
+
+    leaf_flip: float = setting(0.0, least=0, most=1)
+    leaf_mask: float = setting(0.0, least=0, most=1)
+    label_flip: float = setting(0.0, least=0, most=1)
+
+    @property
+    def of_leaves(self) -> Noise:
+        """The noise of strings without that of classes."""
+        return Noise(self.leaf_flip, self.leaf_mask)
+
+    def seen(self, spec: RandomHierarchySpec) -> RandomHierarchySpec:
+        """Returns the sizes of a grammar as learners see it, with a symbol for erased tokens."""
+        if not self.leaf_mask:
+            return spec
+        *inner, leaves = spec.vocab_size
+        return dataclasses.replace(spec, vocab_size=(*inner, leaves + 1))
+
+
+NO_NOISE = NoiseRates()
+
+
 class StringData(struct.PyTreeNode):
     """The strings of a seed, which all of its learners share.
 
     Attributes:
       grammar: grammar of the seed; None where the learners do without it.
       train: train strings.
-      test: test strings, none of which are among the train strings.
+      test: test strings, none of which is a train string when both are without noise.
       num_unseen: () int32, number of test strings that were found, see `require_filled`.
+      bayes_error: () float32, error of exact inference, which knows grammar and noise, on the test
+        strings.
     """
 
     grammar: RandomHierarchy | None
     train: Batch
     test: Batch
     num_unseen: Array
+    bayes_error: Array
 
 
 def draw_strings(
@@ -57,8 +97,11 @@ def draw_strings(
     num_test: int,
     top_rule: str = "random",
     rule_draw: str = "uniform",
+    noise: NoiseRates = NO_NOISE,
 ) -> StringData:
     """Draws the grammar of a seed, its train set and its test set.
+
+    Strings are the same with noise and without, and so is what is asked of unseen ones.
 
     Args:
       key: typed PRNG key of the seed.
@@ -67,6 +110,7 @@ def draw_strings(
       num_test: number of test strings.
       top_rule: "random", or "latin_square" to hide the class from every single patch.
       rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      noise: noise through which the strings are seen.
 
     Returns:
       The grammar and its strings.
@@ -78,7 +122,19 @@ def draw_strings(
     if top_rule == "latin_square":
         grammar = latin_square_top(grammar)
     split = make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
-    return StringData(grammar, split.train, split.test, split.num_unseen)
+    data = StringData(grammar, split.train, split.test, split.num_unseen, jnp.zeros(()))
+    return data if noise == NO_NOISE else _seen(data, noise, jax.random.fold_in(key, 3))
+
+
+def _seen(data: StringData, noise: NoiseRates, key: Key[Array, ""]) -> StringData:
+    """Puts noise on the strings of a seed."""
+    spec, of_leaves = data.grammar.spec, noise.of_leaves
+    of_all = of_leaves.replace(label_flip=noise.label_flip)
+    train = corrupt(of_all, jax.random.fold_in(key, 0), data.train, spec)
+    test = corrupt(of_leaves, jax.random.fold_in(key, 1), data.test, spec)
+    kernel = leaf_kernel(of_leaves, spec.symbols(spec.depth))
+    classes = likelihood(data.grammar, observe(spec, test.inputs, kernel=kernel)).classes
+    return data.replace(train=train, test=test, bayes_error=error_rate(classes, test.labels))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +149,7 @@ class StringCell:
       settings: how the learners are tuned.
       rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
       choices: what tells the point from others that differ in their settings alone.
+      noise: noise through which the strings are seen.
     """
 
     spec: RandomHierarchySpec
@@ -102,6 +159,7 @@ class StringCell:
     settings: LearnerSettings
     rule_draw: str = "uniform"
     choices: str = ""
+    noise: NoiseRates = NO_NOISE
 
     @property
     def num_train(self) -> int:
@@ -128,12 +186,12 @@ class StringCell:
             check_rule_draw(self.spec, self.rule_draw)
         except ValueError as error:
             return str(error)
-        return obstacle(self.learner, self.spec, self.num_train, self.settings)
+        return obstacle(self.learner, self._seen, self.num_train, self.settings)
 
     def point(self) -> Point:
         """Makes the point that a sweep measures."""
         learner = STRING_LEARNERS[self.learner]
-        draw = DrawStrings(self.spec, self.num_train, self.num_test, self.rule_draw)
+        draw = DrawStrings(self.spec, self.num_train, self.num_test, self.rule_draw, self.noise)
         work = learner.work(self.num_train)
         return Point(self.name, work, draw, self.measure, fills_cpu=learner.fills_cpu)
 
@@ -145,18 +203,23 @@ class StringCell:
           data: the strings of the seed.
 
         Returns:
-          The scalars "test_error", NaN if the learner diverged, and "num_unseen".
+          The scalars "test_error", NaN if the learner diverged, "bayes_error" and "num_unseen".
         """
         learner = STRING_LEARNERS[self.learner]
-        layers = learner.make(self.spec, self.num_train, self.settings)
-        examples = functools.partial(learner.examples, self.spec, self.settings, data.train)
+        layers = learner.make(self._seen, self.num_train, self.settings)
+        examples = functools.partial(learner.examples, self._seen, self.settings, data.train)
         params = train_layerwise(layers, examples, jax.random.fold_in(key, 2))
         scores = forward(layers, params, data.test.inputs)
         error = error_rate(scores, data.test.labels)
         return {
             "test_error": jnp.where(jnp.isfinite(scores).all(), error, jnp.nan),
+            "bayes_error": data.bayes_error,
             "num_unseen": data.num_unseen,
         }
+
+    @property
+    def _seen(self) -> RandomHierarchySpec:
+        return self.noise.seen(self.spec)
 
     def why_no_error(self, measured: Mapping[str, Measured]) -> str:
         """Says why there is no error at this point; empty if there is one.
@@ -184,17 +247,19 @@ class DrawStrings:
       num_train: number of train strings.
       num_test: number of test strings.
       rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      noise: noise through which the strings are seen.
     """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
     rule_draw: str = "uniform"
+    noise: NoiseRates = NO_NOISE
 
     def __call__(self, key: Key[Array, ""]) -> StringData:
         """Returns the strings of the seed with this key."""
         sizes = (self.num_train, self.num_test)
-        data = draw_strings(key, self.spec, *sizes, rule_draw=self.rule_draw)
+        data = draw_strings(key, self.spec, *sizes, rule_draw=self.rule_draw, noise=self.noise)
         train, test = data.train.replace(latents=()), data.test.replace(latents=())
         return data.replace(grammar=None, train=train, test=test)
 
