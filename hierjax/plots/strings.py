@@ -103,11 +103,14 @@ def _draw_learners(axis, summary: dict, colours: Mapping[str, str]) -> None:
 def _mark_bounds(axis, summary: dict) -> None:
     """Marks chance and, where there is noise, what exact inference reaches."""
     bounds = {"chance": summary["chance_error"], "Bayes": summary["bayes_error"]["mean"]}
-    for name, bound in bounds.items():
+    # Errors fall from chance, on the left, to the other bound.
+    for (name, bound), (place, side) in zip(
+        bounds.items(), ((0.98, "right"), (0.02, "left")), strict=True
+    ):
         if bound > 0:
             axis.axhline(bound, color="gray", linestyle="--", linewidth=0.8, zorder=0)
-            where = {"ha": "right", "va": "bottom", "transform": axis.get_yaxis_transform()}
-            axis.text(0.98, bound, name, color="gray", **where)
+            where = {"ha": side, "va": "bottom", "transform": axis.get_yaxis_transform()}
+            axis.text(place, bound, name, color="gray", **where)
     axis.set_ylim(-0.02, 1)
 
 

@@ -51,6 +51,10 @@ class NoisyHierarchy(struct.PyTreeNode):
         """Number of different strings without noise."""
         return self.grammar.num_strings
 
+    def clean(self, batch: Batch) -> Integer[Array, "N d"]:
+        """Returns the strings (N, d) of a batch as they were without noise."""
+        return batch.latents[-1]
+
     def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws strings as `RandomHierarchy.sample` draws them, and corrupts them.
 

@@ -70,7 +70,7 @@ def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Spli
 
     Args:
       task: a pytree with a method sample(key, n) and an attribute num_strings, such as a
-        RandomHierarchy.
+        RandomHierarchy; of a NoisyHierarchy strings are compared as they were without noise.
       key: typed PRNG key.
       num_train: number of train examples, static.
       num_test: number of unseen test examples, static.
@@ -82,6 +82,7 @@ def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Spli
       ValueError: the language is too small, see `check_split`.
     """
     check_split(task.num_strings, num_train, num_test)
+    clean = getattr(task, "clean", lambda batch: batch.inputs)
     train = task.sample(jax.random.fold_in(key, 0), num_train)
     test_key = jax.random.fold_in(key, 1)
     # Nearly all candidates of a large language are unseen: a quarter more than asked for are
@@ -91,7 +92,7 @@ def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Spli
     def draw(state):
         attempt, num_unseen, test = state
         candidates = task.sample(jax.random.fold_in(test_key, attempt), num_candidates)
-        unseen = ~contains(train.inputs, candidates.inputs)
+        unseen = ~contains(clean(train), clean(candidates))
         row = jnp.where(unseen, num_unseen + jnp.cumsum(unseen) - 1, num_test)
         test = jax.tree.map(lambda kept, new: kept.at[row].set(new, mode="drop"), test, candidates)
         return attempt + 1, jnp.minimum(num_unseen + unseen.sum(), num_test), test

@@ -9,6 +9,7 @@ from hierjax.tasks import (
     NoisyHierarchy,
     RandomHierarchySpec,
     check_noise,
+    contains,
     corrupt,
     draw_random_hierarchy,
     label_kernel,
@@ -67,6 +68,10 @@ def test_no_noise_and_nothing_but_noise(rate):
 def test_a_split_is_of_clean_strings_and_rates_may_be_traced():
     grammar = draw_random_hierarchy(jax.random.key(0), SPEC)
     test = make_split(grammar, jax.random.key(1), 50, 20).test
+    # All look the same, and are told apart all the same.
+    blank = make_split(NoisyHierarchy(grammar, Noise(leaf_mask=1.0)), jax.random.key(1), 50, 20)
+    assert blank.num_unseen == 20
+    assert not contains(blank.train.latents[-1], blank.test.latents[-1]).any()
     rates = jnp.array([0.0, 0.5])
     many = jax.vmap(lambda e: corrupt(Noise(leaf_flip=e), jax.random.key(3), test, SPEC))(rates)
     for lane, rate in enumerate(rates):
