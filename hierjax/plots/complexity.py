@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from hierjax.plots.style import STYLE, plain, read_summary
 
 _LEAST_ERROR = 1e-4
+_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SHADES = "viridis"
 _SHIFT = 1.06
+_ALONE = 2.0
 
 
 def complexity_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
@@ -70,13 +72,24 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
         axis.axhline(floor, color=shades[predicted.index(scale)], linestyle=":", linewidth=1)
         for level in {each["level"] for each in summary["thresholds"]}:
             axis.axhline(floor + level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
-    axis.set(xscale="log", yscale="log", title=plain(name), ylim=(_LEAST_ERROR / 1.5, 1.3))
+    axis.set(xscale="log", yscale="log", title=plain(name))
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
     axis.minorticks_off()
+    _scale_errors(axis, min(each["bayes_error"]["mean"] for each in summary["points"]))
+
+
+def _scale_errors(axis, floor: float) -> None:
+    """Shows errors down to the least that is told apart, or to that of exact inference."""
+    if floor > _LEAST_ERROR:
+        ticks = [each for each in _TICKS if each > floor / 2]
+        axis.set_yticks(ticks, [f"{each:g}" for each in ticks])
+        axis.set_ylim(floor / 1.3, 1.1)
+        return
     decades = 10.0 ** np.arange(round(np.log10(_LEAST_ERROR)), 1)
     names = [f"10^{{{round(np.log10(each))}}}" for each in decades]
     axis.set_yticks(decades, [rf"$\leq{names[0]}$", *(f"${each}$" for each in names[1:])])
+    axis.set_ylim(_LEAST_ERROR / 1.5, 1.3)
 
 
 def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
@@ -99,8 +112,13 @@ def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
         ends = np.array([scales.min(), scales.max()])
         axis.plot(ends, ends, ":", color="gray", linewidth=1, label="n = C M$^L$", zorder=0)
     axis.set(xscale="log", yscale="log", xlabel="C M$^L$")
+    if len(set(scales)) == 1:
+        axis.set_xlim(scales[0] / _ALONE, scales[0] * _ALONE)
+        axis.set_xticks([scales[0]], [f"{scales[0]:,}"])
+        axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     of_chance = " of chance" * (summary["level_of"] == "chance")
-    axis.set_ylabel(f"n* (error {summary['level']:g}{of_chance})")
+    beyond = " beyond Bayes" * any(summary["noise"].values())
+    axis.set_ylabel(f"n* (error {summary['level']:g}{of_chance}{beyond})")
     axis.legend(frameon=False, fontsize=7, title="exponent (95%)", title_fontsize=7)
 
 

@@ -44,6 +44,8 @@ BAD = {
     "--data_parallel --model_parallel=3": "model_parallel=3 does not divide the number of dev",
     "--batch_size=12 --parts=5": "batch_size=12 cannot be cut into parts=5",
     "--model_parallel=2": "--model_parallel=2 needs --data_parallel",
+    "--leaf_flip=1.5": "leaf_flip=1.5 must be from 0 to 1",
+    "--leaf_mask=nan": "leaf_mask=nan must be from 0 to 1",
     "--precision=half": "value should be one of <float32|bfloat16>",
     "--precision=bfloat16 --solver=ridge": "solver=ridge leave it at float32",
     "--precision=bfloat16 --learner=one_step": "precision=bfloat16 is not for counts of tuples",
@@ -98,7 +100,8 @@ class TestLayerwiseRHM(ExperimentLaws):
         assert conditions["k_rho"][0]["max"] == pytest.approx(6**0.5)
         assert summary["skipped"] == {}
         for name, learner in summary["learners"].items():
-            assert set(learner) == {"test_error", "train_loss", "seconds", "chosen"}
+            assert set(learner) == {"test_error", "excess_error", "train_loss", "seconds", "chosen"}
+            assert learner["excess_error"] == learner["test_error"]
             errors = np.array(learner["test_error"]["per_seed"])
             assert errors.shape == (3,)
             assert learner["test_error"]["mean"] == errors.mean()
@@ -228,6 +231,16 @@ class TestRuns:
         for name in ("layerwise", "end_to_end"):
             errors = [wrong(each, name) / NUM_TEST for each in (tmp_path, compared)]
             assert abs(errors[0].mean() - errors[1].mean()) < 0.02 + errors[1].std()
+
+    def test_with_noise_errors_are_read_against_exact_inference(self, tmp_path):
+        noise = ("--leaf_flip=0.1", "--leaf_mask=0.1", "--label_flip=0.2")
+        result = jobs.succeed(self.name, tmp_path, *self.alone, *noise)
+        summary = jobs.summary_of(tmp_path)
+        found, floor = summary["learners"]["layerwise"], summary["bayes_error"]
+        assert 0.05 < floor["mean"] < found["test_error"]["mean"] < summary["chance_error"]
+        excess = np.subtract(found["test_error"]["per_seed"], floor["per_seed"])
+        np.testing.assert_allclose(found["excess_error"]["per_seed"], excess, atol=1e-6)
+        assert "with leaf_flip 0.1, leaf_mask 0.1, label_flip 0.2 exact inference" in result.out
 
     def test_a_killed_run_ends_as_an_unbroken_one(self, finished, tmp_path):
         killed = jobs.command(self.name, tmp_path, *self.alone, "--num_devices=1")
