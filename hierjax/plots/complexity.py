@@ -54,7 +54,7 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     points = [point for point in summary["points"] if point["learner"] == name]
     predicted = sorted({point["predicted"] for point in summary["points"]})
     shades = matplotlib.colormaps[_SHADES](np.linspace(0, 0.9, len(predicted)))
-    specs = {str(point["spec"]): point["predicted"] for point in points}
+    specs, floors = {str(point["spec"]): point["predicted"] for point in points}, []
     for spec, scale in specs.items():
         own = [point for point in points if str(point["spec"]) == spec]
         errors = [
@@ -68,10 +68,13 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
             markersize=2.5,
             linewidth=0.9,
         )
-        floor = np.mean([each["bayes_error"]["mean"] for each in own])
-        axis.axhline(floor, color=shades[predicted.index(scale)], linestyle=":", linewidth=1)
-        for level in {each["level"] for each in summary["thresholds"]}:
-            axis.axhline(floor + level, color="gray", linestyle="--", linewidth=0.8, zorder=0)
+        floors.append(np.mean([each["bayes_error"]["mean"] for each in own]))
+        if floors[-1] > 0:
+            shade = shades[predicted.index(scale)]
+            axis.axhline(floors[-1], color=shade, linestyle=":", linewidth=1)
+    levels = {each["level"] for each in summary["thresholds"]}
+    for bound in {floor + level for floor in floors for level in levels}:
+        axis.axhline(bound, color="gray", linestyle="--", linewidth=0.8, zorder=0)
     axis.set(xscale="log", yscale="log", title=plain(name))
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
