@@ -44,8 +44,8 @@ Learners with all of their choices made:
                         is tuned, QuadraticConfig.
 
 How parameters are fitted:
-  descent.py            Descent: minibatches by optax, over a grid of choices; DescentState,
-                        Objective.
+  descent.py            Descent: minibatches by optax, over a grid of choices; DescentState.
+  objective.py          Objective: what descent minimises, and its gradient.
   solvers.py            gradient_descent, ridge, ridge_descent: least squares; SOLVERS and DESCENTS
                         by name.
   k_means.py            k_means: clusters of points.
@@ -66,7 +66,7 @@ from hierjax.train.block_layer import (
     TrainedBlock,
 )
 from hierjax.train.block_stack import residual_layers
-from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.descent import Descent, DescentState
 from hierjax.train.k_means import k_means
 from hierjax.train.kernel_ridge import (
     RADIAL,
@@ -118,6 +118,7 @@ from hierjax.train.network import (
     merge_variables,
     network_layers,
 )
+from hierjax.train.objective import Objective
 from hierjax.train.patches.clusters import ClusterLayer, one_step_layers
 from hierjax.train.patches.config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
 from hierjax.train.patches.descent import DescentPatchLayer

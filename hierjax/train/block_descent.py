@@ -11,9 +11,10 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from hierjax.train.block_layer import BlockLayer, TrainedBlock
-from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.descent import Descent, DescentState
 from hierjax.train.layerwise import RoundsLayer
 from hierjax.train.losses import LABEL_LOSSES
+from hierjax.train.objective import Objective
 from hierjax.train.unit_features import UnitFeatures
 
 _BIAS = 0.3

@@ -13,8 +13,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Integer, Key, Shaped
 
 from hierjax.checks import require_examples
-from hierjax.sharding import divide, model_on, require_divided, share_batch
+from hierjax.sharding import divide, require_divided
 from hierjax.train.lanes import change_where
+from hierjax.train.objective import Objective
 from hierjax.train.validation import num_fitted
 
 PyTree = Any
@@ -50,25 +51,6 @@ class DescentState(struct.PyTreeNode):
     best_step: Array
     improved: Array
     progress: Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-    """What descent minimises.
-
-    Attributes:
-      init: key -> initial parameters, a pytree of arrays.
-      loss: (parameters, inputs, targets) -> losses (N,) of N examples.
-      validate: (parameters, inputs, targets) -> the numbers (N,) by whose mean choices are
-        compared on held-out examples.
-      penalty: parameters -> a scalar that is added to the mean loss, times one of
-        `Descent.penalties`.
-    """
-
-    init: Callable[[Array], PyTree]
-    loss: Callable[[PyTree, Array, Array], Array]
-    validate: Callable[[PyTree, Array, Array], Array]
-    penalty: Callable[[PyTree], Array] = lambda params: jnp.zeros(())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,27 +199,15 @@ class Descent:
         rows = jax.vmap(lambda index: self._rows(key, index, num_examples))(steps)
         wanted = steps < self.num_steps
 
-        def objective_of(params, batch_rows):
-            batch = share_batch((inputs[batch_rows], targets[batch_rows]), self.mesh)
-            with model_on(self.mesh):
-                losses = objective.loss(params, *batch)
-            return losses.mean() + penalty * objective.penalty(params)
-
-        def gradient_of(params, batch_rows):
-            def part(total, rows):
-                found = jax.value_and_grad(objective_of)(params, rows)
-                found = jax.tree.map(lambda x: x / self.parts, divide(found, self.mesh))
-                return jax.tree.map(jnp.add, total, found), None
-
-            if self.parts == 1:
-                return divide(jax.value_and_grad(objective_of)(params, batch_rows), self.mesh)
-            nothing = jax.tree.map(jnp.zeros_like, (jnp.float32(0), params))
-            return jax.lax.scan(part, nothing, batch_rows.reshape(self.parts, -1))[0]
+        def examples(rows):
+            return inputs[rows], targets[rows]
 
         def step(carry, now):
             params, opt_state, total = carry
             batch_rows, wanted = now
-            loss, gradient = gradient_of(params, batch_rows)
+            loss, gradient = objective.gradient(
+                params, examples, batch_rows, penalty, self.parts, self.mesh
+            )
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             if self._has_spare_steps:
                 # A factor costs nothing; a choice would read and write all parameters once more.

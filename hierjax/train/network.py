@@ -11,9 +11,10 @@ from flax import struct, traverse_util
 from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.checks import require_examples
-from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.descent import Descent, DescentState
 from hierjax.train.layerwise import ChoosingLayer, RoundsLayer, ScoringLayer
 from hierjax.train.losses import CROSS_ENTROPY, Loss, require_suited
+from hierjax.train.objective import Objective
 
 PyTree = Any
 

@@ -14,8 +14,9 @@ from jaxtyping import Array, Float, Key
 from hierjax.checks import require_examples, require_numbers, require_shape
 from hierjax.models.taylor import Term, quadratic
 from hierjax.train.best_of import Candidate
-from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.descent import Descent, DescentState
 from hierjax.train.losses import SQUARED
+from hierjax.train.objective import Objective
 from hierjax.train.validation import num_fitted
 
 PyTree = Any

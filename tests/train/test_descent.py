@@ -6,7 +6,8 @@ import optax
 import pytest
 
 from hierjax.runs.parallel import data_mesh
-from hierjax.train.descent import Descent, Objective
+from hierjax.train.descent import Descent
+from hierjax.train.objective import Objective
 
 KEY = jax.random.key(0)
 

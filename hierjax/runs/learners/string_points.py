@@ -21,6 +21,7 @@ from hierjax.tasks import (
     Noise,
     RandomHierarchy,
     RandomHierarchySpec,
+    Split,
     check_rule_draw,
     check_split,
     corrupt,
@@ -122,19 +123,22 @@ def draw_strings(
     if top_rule == "latin_square":
         grammar = latin_square_top(grammar)
     split = make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
-    data = StringData(grammar, split.train, split.test, split.num_unseen, jnp.zeros(()))
-    return data if noise == NO_NOISE else _seen(data, noise, jax.random.fold_in(key, 3))
+    if noise == NO_NOISE:
+        return StringData(grammar, split.train, split.test, split.num_unseen, jnp.zeros(()))
+    return _seen(grammar, split, noise, jax.random.fold_in(key, 3))
 
 
-def _seen(data: StringData, noise: NoiseRates, key: Key[Array, ""]) -> StringData:
+def _seen(
+    grammar: RandomHierarchy, split: Split, noise: NoiseRates, key: Key[Array, ""]
+) -> StringData:
     """Puts noise on the strings of a seed."""
-    spec, of_leaves = data.grammar.spec, noise.of_leaves
+    spec, of_leaves = grammar.spec, noise.of_leaves
     of_all = of_leaves.replace(label_flip=noise.label_flip)
-    train = corrupt(of_all, jax.random.fold_in(key, 0), data.train, spec)
-    test = corrupt(of_leaves, jax.random.fold_in(key, 1), data.test, spec)
+    train = corrupt(of_all, jax.random.fold_in(key, 0), split.train, spec)
+    test = corrupt(of_leaves, jax.random.fold_in(key, 1), split.test, spec)
     kernel = leaf_kernel(of_leaves, spec.symbols(spec.depth))
-    classes = likelihood(data.grammar, observe(spec, test.inputs, kernel=kernel)).classes
-    return data.replace(train=train, test=test, bayes_error=error_rate(classes, test.labels))
+    classes = likelihood(grammar, observe(spec, test.inputs, kernel=kernel)).classes
+    return StringData(grammar, train, test, split.num_unseen, error_rate(classes, test.labels))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,8 +8,9 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
-from hierjax.train.descent import Descent, DescentState, Objective
+from hierjax.train.descent import Descent, DescentState
 from hierjax.train.layerwise import RoundsLayer
+from hierjax.train.objective import Objective
 from hierjax.train.patches.layer import PatchLayer
 from hierjax.train.solvers import DESCENTS
 
