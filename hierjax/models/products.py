@@ -1,7 +1,7 @@
 """Matrix products: their precision, and gradients that suit the platform.
 
-Products of float32 are of JAX's highest precision, because at its default one a GPU and a TPU
-round factors to 10 or 7 bits: what is called float32 then errs otherwise than on a CPU.
+At JAX's default precision a GPU and a TPU round factors of float32 to 10 or 7 bits. Learners
+therefore apply models at the highest; products of bfloat16 have but one precision.
 """
 
 import functools
@@ -15,8 +15,6 @@ from hierjax.sharding import gather_weights, is_divided
 PRECISIONS = ("float32", "bfloat16")
 """Types of the factors of products; their sums are float32."""
 
-_multiply = functools.partial(jnp.matmul, precision="highest")
-
 
 def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
     """Returns rows (N, D) @ kernel (D, W); it has derivatives of all orders and both modes."""
@@ -25,7 +23,7 @@ def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Arr
 
 @jax.custom_jvp
 def _product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
-    return _multiply(rows, kernel)
+    return rows @ kernel
 
 
 @_product.defjvp
@@ -39,8 +37,7 @@ def _product_jvp(primals, tangents):
     columns = jax.lax.platform_dependent(
         rows, cpu=lambda rows: jax.lax.optimization_barrier(rows.T), default=lambda rows: rows.T
     )
-    of_kernel = _multiply(columns.T, kernel_dot)
-    return _product(rows, kernel), _product(rows_dot, kernel) + of_kernel
+    return _product(rows, kernel), _product(rows_dot, kernel) + columns.T @ kernel_dot
 
 
 def contract(
@@ -109,7 +106,7 @@ def _dot(inputs: Float[Array, "..."], kernel: Float[Array, "..."], count: int) -
 
 
 def _dot_general(left: Array, right: Array, dimensions: tuple) -> Array:
-    precision = "highest" if left.dtype == jnp.float32 else None
+    precision = jax.lax.Precision.DEFAULT if left.dtype == jnp.bfloat16 else None
     return jax.lax.dot_general(
         left, right, dimensions, precision=precision, preferred_element_type=jnp.float32
     )

@@ -5,7 +5,6 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from hierjax.models.activations import ACTIVATIONS
-from hierjax.models.products import product
 
 
 class TwoLayerNet(nn.Module):
@@ -27,5 +26,4 @@ class TwoLayerNet(nn.Module):
         init = nn.initializers.normal(inputs.shape[-1] ** -0.5)
         kernel = self.param("kernel", init, (inputs.shape[-1], self.width))
         signs = jnp.where(jnp.arange(self.width) % 2 == 0, 1.0, -1.0)[:, None]
-        units = ACTIVATIONS[self.activation](product(inputs, kernel))
-        return product(units, signs) / self.width**0.5
+        return ACTIVATIONS[self.activation](inputs @ kernel) @ signs / self.width**0.5

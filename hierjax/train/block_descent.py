@@ -62,6 +62,7 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
             features = self._features(key, rows)
             return BlockFit(features, self._descent(rows).start(self._objective(features), key))
 
+    @jax.default_matmul_precision("highest")
     def advance(
         self,
         key: Key[Array, ""],
@@ -75,6 +76,7 @@ class DescentBlockLayer(BlockLayer, RoundsLayer):
         descent = self._descent(rows).advance(objective, key, state.descent, rows, targets)
         return state.replace(descent=descent)
 
+    @jax.default_matmul_precision("highest")
     def decide(
         self,
         key: Key[Array, ""],

@@ -1,4 +1,7 @@
-"""Flax modules trained by descent: whole, or one layer at a time."""
+"""Flax modules trained by descent: whole, or one layer at a time.
+
+Modules are applied at the highest precision of products, so that float32 is float32 everywhere.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -119,6 +122,7 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
 
         return Objective(lambda key: self._init(key, inputs[:1]), loss, mistakes)
 
+    @jax.default_matmul_precision("highest")
     def _init_module(self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], method) -> PyTree:
         variables = self.module.init(key, inputs, method=method)
         others = sorted(set(variables) - {"params"})
@@ -129,6 +133,7 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
             )
         return variables
 
+    @jax.default_matmul_precision("highest")
     def _apply(
         self, variables: PyTree, inputs: Shaped[Array, "N ..."], method=None
     ) -> Shaped[Array, "N ..."]:
@@ -179,7 +184,8 @@ class Network(_ModuleLayer):
             # What is measured of them is computed in at least single precision.
             return [each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in found[1:]]
 
-        return cast(list, self.module.apply(params.variables, inputs, method=outputs))
+        with jax.default_matmul_precision("highest"):
+            return cast(list, self.module.apply(params.variables, inputs, method=outputs))
 
     def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
         return {"variables": self._init_module(key, inputs, None), "head": None}
@@ -250,6 +256,7 @@ class NetworkLayer(_ModuleLayer, ScoringLayer):
         head = self._head(inputs).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
         return {"variables": variables, "head": head}
 
+    @jax.default_matmul_precision("highest")
     def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
         if self._is_last:
             return self._apply(params["variables"], inputs, self._whole)

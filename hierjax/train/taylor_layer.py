@@ -153,20 +153,24 @@ class TaylorLayer(Candidate):
 
     def apply(self, params: TrainedTaylor, inputs: Float[Array, "N d"]) -> Float[Array, "N 1"]:
         """Returns the values (N, 1) of the model at inputs (N, d)."""
-        return self.term(self.module)(params.initial, params.change, inputs) + params.offset
+        return self._values(params.initial, params.change, inputs) + params.offset
+
+    @jax.default_matmul_precision("highest")
+    def _values(
+        self, initial: PyTree, change: PyTree, inputs: Float[Array, "N d"]
+    ) -> Float[Array, "N 1"]:
+        return self.term(self.module)(initial, change, inputs)
 
     def _objective(
         self, initial: PyTree, inputs: Float[Array, "N d"], labels: Float[Array, " N"]
     ) -> Objective:
-        term = self.term(self.module)
-
         def init(key):
             drawn = self.module.init(key, inputs[:1])["params"]
             change = {"params": jax.tree.map(lambda leaf: self.scale * leaf, drawn)}
             return {"change": change, "offset": labels[: num_fitted(labels.size)].mean()}
 
         def loss(params, inputs, labels):
-            values = term(initial, params["change"], inputs) + params["offset"]
+            values = self._values(initial, params["change"], inputs) + params["offset"]
             return SQUARED.per_example(values, labels)
 
         return Objective(init, loss, loss, lambda params: _quartic_norm(params["change"]))
