@@ -8,6 +8,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
                       RandomUnits, its parts; beta_xavier and sparse_rows, initializers;
                       check_stack.
   residual_net.py     ResidualNet: a residual network of the usual kind.
+  transformer.py      Transformer, causal or not, and TransformerBlock, its layer.
   deep_linear_net.py  DeepLinearNet: layers without activations.
   shallow_net.py      ShallowNet: one hidden layer on a string; one_hot_strings.
   two_layer_net.py    TwoLayerNet: one hidden layer whose first weights alone are trained.
@@ -44,6 +45,7 @@ from hierjax.models.residual_stack import (
 )
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import Term, empirical_ntk, linearize, quadratic
+from hierjax.models.transformer import Transformer, TransformerBlock
 from hierjax.models.two_layer_net import TwoLayerNet
 
 __all__ = [
@@ -64,6 +66,8 @@ __all__ = [
     "SmallestBandwidth",
     "SymbolFeatures",
     "Term",
+    "Transformer",
+    "TransformerBlock",
     "TupleCodes",
     "TwoLayerNet",
     "beta_xavier",

@@ -38,6 +38,8 @@ Vectors of a few classes:
 
 What all tasks share:
   batch.py               Batch: inputs, labels and latents.
+  token_objectives.py    What is asked of strings beside the class: next_token, last_token,
+                         masked_tokens; TokenExamples, NOT_ASKED.
   splits.py              Train sets with unseen test sets: make_split, Split, check_split,
                          require_filled, contains.
   rows.py                first_occurrence: equal rows of an array.
@@ -120,9 +122,17 @@ from hierjax.tasks.staircases import (
     prefix_sets,
     staircase,
 )
+from hierjax.tasks.token_objectives import (
+    NOT_ASKED,
+    TokenExamples,
+    last_token,
+    masked_tokens,
+    next_token,
+)
 
 __all__ = [
     "HIERARCHY_KINDS",
+    "NOT_ASKED",
     "POLYNOMIAL_KINDS",
     "PTF_KINDS",
     "REVERSIBLE",
@@ -147,6 +157,7 @@ __all__ = [
     "RandomHierarchy",
     "RandomHierarchySpec",
     "Split",
+    "TokenExamples",
     "automaton",
     "check_latin_square",
     "check_lattice",
@@ -171,12 +182,15 @@ __all__ = [
     "gather_windows",
     "gegenbauer",
     "label_kernel",
+    "last_token",
     "latin_square_top",
     "leaf_kernel",
     "leap",
     "load_grammar",
     "make_split",
+    "masked_tokens",
     "merged_staircase",
+    "next_token",
     "num_harmonics",
     "num_locations",
     "parity",

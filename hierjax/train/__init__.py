@@ -50,8 +50,8 @@ How parameters are fitted:
                         by name.
   k_means.py            k_means: clusters of points.
   unit_features.py      Random units, centred and scaled: UnitFeatures, draw_features, best_rate.
-  losses.py             Loss, CROSS_ENTROPY, SQUARED, SQUARED_CLASSES, label_loss,
-                        LABEL_LOSSES.
+  losses.py             Loss, CROSS_ENTROPY, TOKEN_CROSS_ENTROPY, SQUARED, SQUARED_CLASSES,
+                        label_loss, LABEL_LOSSES.
   validation.py         num_fitted: how many examples are fitted while others are held out.
   lanes.py              Branches that are taken for all lanes of a vmap together.
 """
@@ -108,6 +108,7 @@ from hierjax.train.losses import (
     LABEL_LOSSES,
     SQUARED,
     SQUARED_CLASSES,
+    TOKEN_CROSS_ENTROPY,
     Loss,
     label_loss,
 )
@@ -157,6 +158,7 @@ __all__ = [
     "SQUARED",
     "SQUARED_CLASSES",
     "TARGETS",
+    "TOKEN_CROSS_ENTROPY",
     "Best",
     "BestOf",
     "BlockConfig",

@@ -25,6 +25,7 @@ from hierjax.checks import (
     wrong_classes,
     wrong_signs,
 )
+from hierjax.tasks.token_objectives import NOT_ASKED
 
 LABEL_LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "square": optax.l2_loss,
@@ -104,6 +105,27 @@ def _squared_distance(
 
 SQUARED_CLASSES = Loss(_squared_distance, _wrong_class)
 """Half the squared distance of scores (N, C) to one-hot classes (N,); mistakes as above."""
+
+
+def _token_losses(
+    scores: Float[Array, "*N T V"], targets: Integer[Array, "*N T"]
+) -> Float[Array, "*N"]:
+    require_scores(scores, (None, None, None))
+    remedy = "give the token that is asked for at each position, (N, T)"
+    require_shape("targets", targets, scores.shape[:-1], remedy)
+    asked = targets != NOT_ASKED
+    tokens = jnp.where(asked, targets, 0)
+    require_classes(tokens.reshape(-1), scores.reshape(-1, scores.shape[-1]))
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, tokens)
+    losses *= one_or_nan(in_range(tokens, scores.shape[-1]), losses.dtype)
+    return jnp.where(asked, losses, 0).sum(axis=-1)
+
+
+TOKEN_CROSS_ENTROPY = Loss(_token_losses, _token_losses)
+"""Cross-entropy of token scores (N, T, V) to targets (N, T), a sum over what is asked, in nats.
+
+Targets are those of `hierjax.tasks.TokenExamples`. Choices are compared by the same number.
+"""
 
 
 def label_loss(name: str, last: int | None = None) -> Loss:

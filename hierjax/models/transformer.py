@@ -1,0 +1,140 @@
+"""A transformer on strings of symbols, that sees what is before a position or all of the string.
+
+Shape letters: N strings, T positions, V symbols, W width, H heads, K = W/H width of a head.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, Integer
+
+from hierjax.checks import one_hot, require_shape
+from hierjax.models.products import contract
+
+_MLP_FACTOR = 4
+_EMBEDDING_SCALE = 0.3
+
+
+class TransformerBlock(nn.Module):
+    """Attention and then a layer of hidden units, each added to its inputs, which are normalized.
+
+    Attributes:
+      num_heads: number of heads, H, which divides the width.
+      causal: whether a position sees itself and those before it alone.
+      precision: type of what dense layers multiply, one of `PRECISIONS`; attention is float32.
+    """
+
+    num_heads: int
+    causal: bool
+    precision: str = "float32"
+
+    @nn.compact
+    def __call__(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T W"]:
+        """Returns (N, T, W), of hidden (N, T, W)."""
+        width = hidden.shape[-1]
+        dense = functools.partial(nn.Dense, dot_general=self._dot(True))
+        dense_back = functools.partial(nn.Dense, width, dot_general=self._dot(False))
+        seen = nn.LayerNorm(name="before_attention")(hidden)
+        mixed = self._attend(dense(3 * width, name="attention_first")(seen))
+        hidden = hidden + dense_back(name="attention_second")(mixed)
+        units = dense(_MLP_FACTOR * width, name="first")(nn.LayerNorm(name="before_units")(hidden))
+        return hidden + dense_back(name="second")(nn.gelu(units))
+
+    def _attend(self, projected: Float[Array, "N T projected"]) -> Float[Array, "N T W"]:
+        num_strings, length, size = projected.shape
+        heads = projected.reshape(num_strings, length, 3, self.num_heads, -1)
+        queries, keys, values = (heads[:, :, part] for part in range(3))
+        scores = jnp.einsum("nthk,nshk->nhts", queries, keys) / heads.shape[-1] ** 0.5
+        if self.causal:
+            ahead = jnp.arange(length)[None] > jnp.arange(length)[:, None]
+            scores = jnp.where(ahead[None, None], -jnp.inf, scores)
+        mixed = jnp.einsum("nhts,nshk->nthk", jax.nn.softmax(scores), values)
+        return mixed.reshape(num_strings, length, size // 3)
+
+    def _dot(self, divides_outputs: bool):
+        return lambda inputs, kernel, *_, **__: contract(
+            inputs, kernel, self.precision, divides_outputs
+        )
+
+
+class Transformer(nn.Module):
+    """Scores of a token at every position of a string.
+
+    Attributes:
+      num_inputs: number of symbols that strings are made of, marks of their beginning or of what is
+        erased included.
+      num_outputs: number of symbols that are scored, V.
+      length: number of positions, T.
+      width: number of features of a position, W.
+      num_blocks: number of blocks.
+      num_heads: number of heads of each block, which divides the width.
+      causal: whether a position sees itself and those before it alone.
+      precision: type of what dense layers multiply, one of `PRECISIONS`; parameters, sums and
+        scores are float32.
+      remat: whether the derivative computes blocks anew, in place of keeping all that they made.
+
+    Raises:
+      ValueError: the heads do not divide the width.
+    """
+
+    num_inputs: int
+    num_outputs: int
+    length: int
+    width: int = 64
+    num_blocks: int = 3
+    num_heads: int = 4
+    causal: bool = True
+    precision: str = "float32"
+    remat: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.width % self.num_heads:
+            raise ValueError(
+                f"width={self.width} cannot be divided between num_heads={self.num_heads}: make it "
+                f"a multiple of {self.num_heads}"
+            )
+
+    @property
+    def num_layers(self) -> int:
+        """Number of blocks."""
+        return self.num_blocks
+
+    def setup(self):
+        scale = nn.initializers.normal(_EMBEDDING_SCALE)
+        self.tokens = nn.Dense(self.width, use_bias=False, kernel_init=scale)
+        self.positions = self.param("positions", scale, (self.length, self.width))
+        block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
+        self.layers = [
+            block(self.num_heads, self.causal, self.precision) for _ in range(self.num_blocks)
+        ]
+        self.norm = nn.LayerNorm()
+        self.head = nn.Dense(self.num_outputs)
+
+    def embed(self, tokens: Integer[Array, "N T"]) -> Float[Array, "N T W"]:
+        """Returns the features (N, T, W) of strings (N, T) of integers and of their positions.
+
+        Raises:
+          ValueError: the strings are of another length, are not of integers, or known and not below
+            `num_inputs`; where they are not known, features of such a symbol are NaN.
+        """
+        remedy = "give strings (N, T) of symbols"
+        require_shape("inputs", tokens, (None, self.length), remedy)
+        return self.tokens(one_hot(tokens, self.num_inputs)) + self.positions[None]
+
+    def layer(self, hidden: Float[Array, "N T W"], index: int) -> Float[Array, "N T W"]:
+        """Applies block `index`, from 0, to features (N, T, W)."""
+        return self.layers[index](hidden)
+
+    def readout(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T V"]:
+        """Returns the scores (N, T, V) that features (N, T, W) make."""
+        return self.head(self.norm(hidden))
+
+    def __call__(self, tokens: Integer[Array, "N T"]) -> Float[Array, "N T V"]:
+        """Returns scores (N, T, V) of strings (N, T) of integers; errors are those of `embed`."""
+        hidden = self.embed(tokens)
+        for index in range(self.num_blocks):
+            hidden = self.layer(hidden, index)
+        return self.readout(hidden)

@@ -1,0 +1,95 @@
+"""What is asked of strings beside their class: the next token, the last one, or erased ones.
+
+An objective turns strings (N, d) into what a model sees and what it is asked. What a model sees may
+hold one symbol more than the V of strings, with the number V: it stands for the beginning of a
+string, or for an erased token.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Integer, Key
+
+from hierjax.checks import AnyArray, known, require_shape
+
+NOT_ASKED = -1
+"""The target of a position of which nothing is asked."""
+
+
+class TokenExamples(NamedTuple):
+    """Examples of an objective.
+
+    Attributes:
+      inputs: (N, d) int32, what the model sees, from 0 to V.
+      targets: (N, d) int32, the tokens that are asked for at each position; `NOT_ASKED` where
+        nothing is.
+    """
+
+    inputs: Int[Array, "N d"]
+    targets: Int[Array, "N d"]
+
+
+def next_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExamples:
+    """Asks for every token, of a model that sees at its position the token before it.
+
+    The model has to be causal: at position i it may see inputs up to i, the tokens before token i.
+
+    Args:
+      strings: (N, d) symbols.
+      num_symbols: number of symbols of strings, V, which stands for the beginning.
+
+    Raises:
+      ValueError: these are no strings.
+    """
+    strings = _strings(strings)
+    inputs = jnp.pad(strings[:, :-1], ((0, 0), (1, 0)), constant_values=num_symbols)
+    return TokenExamples(inputs, strings)
+
+
+def last_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExamples:
+    """Asks for the last token, given all others; it is erased.
+
+    Args:
+      strings: (N, d) symbols.
+      num_symbols: number of symbols of strings, V, which stands for what is erased.
+
+    Raises:
+      ValueError: these are no strings.
+    """
+    strings = _strings(strings)
+    return _erased(strings, jnp.arange(strings.shape[1])[None] == strings.shape[1] - 1, num_symbols)
+
+
+def masked_tokens(
+    key: Key[Array, ""],
+    strings: Integer[AnyArray, "N d"],
+    num_symbols: int,
+    rate: float | Float[Array, ""],
+) -> TokenExamples:
+    """Asks for tokens that are erased, each with the same probability.
+
+    Args:
+      key: typed PRNG key.
+      strings: (N, d) symbols.
+      num_symbols: number of symbols of strings, V, which stands for what is erased.
+      rate: probability that a token is erased, above 0 and at most 1; may be traced.
+
+    Raises:
+      ValueError: these are no strings, or the rate is known and out of range.
+    """
+    strings, value = _strings(strings), known(rate)
+    if value is not None and not 0 < value <= 1:
+        raise ValueError(f"rate={value} must be above 0, or nothing is asked, and at most 1")
+    return _erased(strings, jax.random.bernoulli(key, rate, strings.shape), num_symbols)
+
+
+def _strings(strings: Integer[AnyArray, "N d"]) -> Int[Array, "N d"]:
+    require_shape("strings", strings, (None, None), "give strings (N, d) of symbols")
+    return jnp.asarray(strings, jnp.int32)
+
+
+def _erased(strings: Int[Array, "N d"], erased: Array, num_symbols: int) -> TokenExamples:
+    return TokenExamples(
+        jnp.where(erased, num_symbols, strings), jnp.where(erased, strings, NOT_ASKED)
+    )

@@ -1,0 +1,61 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hierjax.models import PRECISIONS, Transformer
+
+NET = Transformer(num_inputs=6, num_outputs=5, length=7, width=16, num_blocks=2, num_heads=2)
+TOKENS = jax.random.randint(jax.random.key(0), (3, 7), 0, 6)
+PARAMS = NET.init(jax.random.key(1), TOKENS)
+
+
+def changes(net, place):
+    """(T,) whether scores at each position change with the token at one place."""
+    other = TOKENS.at[:, place].set((TOKENS[:, place] + 1) % 6)
+    before, after = net.apply(PARAMS, TOKENS), net.apply(PARAMS, other)
+    return np.abs(before - after).max(axis=(0, 2)) > 0
+
+
+@pytest.mark.parametrize("place", range(7))
+def test_only_a_causal_one_is_blind_to_what_comes_after(place):
+    np.testing.assert_array_equal(changes(NET, place), np.arange(7) >= place)
+    assert changes(NET.clone(causal=False), place).all()
+
+
+def test_gradients_of_a_position_with_respect_to_later_features_are_zero():
+    hidden = NET.apply(PARAMS, TOKENS, method="embed")
+
+    def features_there(hidden):
+        return NET.apply(PARAMS, hidden, 0, method="layer")[:, 3] ** 2
+
+    slopes = jax.grad(lambda hidden: features_there(hidden).sum())(hidden)
+    np.testing.assert_array_equal(np.abs(slopes).max(axis=(0, 2)) > 0, np.arange(7) <= 3)
+
+
+def test_without_positions_it_does_not_know_the_order_of_what_it_sees():
+    blind = jax.tree.map(lambda leaf: leaf, PARAMS)
+    blind["params"]["positions"] = jnp.zeros_like(blind["params"]["positions"])
+    net, order = NET.clone(causal=False), jnp.array([4, 2, 6, 0, 1, 5, 3])
+    scores, permuted = (net.apply(blind, each) for each in (TOKENS, TOKENS[:, order]))
+    np.testing.assert_allclose(scores[:, order], permuted, atol=1e-5)
+    assert np.abs(net.apply(PARAMS, TOKENS[:, order]) - permuted).max() > 0.01
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_remat_and_precision_change_roundings_alone(precision):
+    net = NET.clone(precision=precision, remat=True)
+    assert jax.tree.structure(net.init(jax.random.key(1), TOKENS)) == jax.tree.structure(PARAMS)
+    scores, expected = net.apply(PARAMS, TOKENS), NET.apply(PARAMS, TOKENS)
+    assert scores.dtype == jnp.float32
+    bound = 1e-5 if precision == "float32" else 0.1
+    np.testing.assert_allclose(scores, expected, atol=bound)
+
+
+def test_what_it_is_not_made_for_is_refused():
+    with pytest.raises(ValueError, match="width=16 cannot be divided between num_heads=3"):
+        NET.clone(num_heads=3)
+    with pytest.raises(ValueError, match=r"inputs have shape \(3, 6\), but must have \(any, 7\)"):
+        NET.apply(PARAMS, TOKENS[:, :6])
+    with pytest.raises(ValueError, match="6"):
+        NET.apply(PARAMS, TOKENS + 1)
