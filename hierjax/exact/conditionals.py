@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from hierjax.exact.evidence import NEVER, Evidence, levels_of, log
 from hierjax.exact.inside import logs_of, require_request
-from hierjax.exact.recursion import Tables, climb, in_blocks, symbols_given_class, tables
+from hierjax.exact.recursion import Tables, climb, in_blocks, num_terms, symbols_given_class, tables
 from hierjax.exact.semirings import log_sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy
 
@@ -107,7 +107,7 @@ def _conditionals(
         shares = jnp.where(possible[None], jax.nn.softmax(nodes, axis=0), 0)
         return Conditionals(shares.transpose(2, 1, 0), possible.T)
 
-    return in_blocks(grammar.spec, of_block, logs)
+    return in_blocks(num_terms(grammar.spec), of_block, logs)
 
 
 def _children(

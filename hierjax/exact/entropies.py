@@ -8,7 +8,7 @@ from jaxtyping import Array
 from hierjax.exact.evidence import Evidence, levels_of
 from hierjax.exact.inside import logs_of, require_request
 from hierjax.exact.posteriors import posteriors
-from hierjax.exact.recursion import climb, in_blocks, tables
+from hierjax.exact.recursion import climb, in_blocks, num_terms, tables
 from hierjax.exact.semirings import log_sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy
 
@@ -71,4 +71,4 @@ def _levels(grammar: RandomHierarchy, evidence: Evidence) -> Array:
             joint.append(value - slope)
         return jnp.stack(joint, axis=1)
 
-    return in_blocks(grammar.spec, of_block, logs)
+    return in_blocks(num_terms(grammar.spec), of_block, logs)

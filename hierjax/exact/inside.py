@@ -11,7 +11,7 @@ from jaxtyping import Array, Int
 
 from hierjax.checks import known
 from hierjax.exact.evidence import Evidence, levels_of, require_evidence, strings_last
-from hierjax.exact.recursion import Inside, climb, in_blocks, tables
+from hierjax.exact.recursion import Inside, climb, in_blocks, num_terms, tables
 from hierjax.exact.semirings import log_sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
@@ -67,7 +67,7 @@ def _likelihood(grammar: RandomHierarchy, evidence: Evidence, filtered: int) -> 
         del first
         return as_likelihood(climb(rules, logs_of(logs), log_sum, filtered))
 
-    return in_blocks(grammar.spec, of_block, logs)
+    return in_blocks(num_terms(grammar.spec), of_block, logs)
 
 
 def require_request(spec: RandomHierarchySpec, evidence: Evidence, filtered: int) -> None:

@@ -10,6 +10,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Int, Integer
 
 from hierjax.checks import AnyArray, in_range, require_integers, require_shape
+from hierjax.exact.recursion import in_blocks
 from hierjax.tasks.random_hierarchy import RandomHierarchy, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
 
@@ -71,40 +72,54 @@ def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
 def _parse(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Parse:
     spec = grammar.spec
     num_symbols = spec.symbols(spec.depth)
-    # Strings last, and one symbol more that stands for none.
-    symbols = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols).T
-    levels, fails_at = [symbols], jnp.full(strings.shape[0], -1, jnp.int32)
-    for level in range(spec.depth - 1, -1, -1):
-        symbols = _parents(grammar.rules[level], spec.symbols(level + 1), symbols)
-        failed = (symbols == spec.symbols(level)).any(axis=0)
-        fails_at = jnp.where((fails_at < 0) & failed, level, fails_at)
-        levels.append(symbols)
-    kept = [
-        jnp.minimum(each, spec.symbols(level) - 1).astype(symbol_dtype(spec.symbols(level))).T
-        for level, each in enumerate(levels[::-1])
-    ]
-    return Parse(tuple(kept), fails_at)
+    tables = [_tables(rules, spec.symbols(1 + level)) for level, rules in enumerate(grammar.rules)]
+
+    def of_block(first, strings):
+        del first
+        # Strings last, and one symbol more that stands for none.
+        seen = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols)
+        levels, fails_at = [seen.T], jnp.full(len(strings), -1, jnp.int32)
+        for level in range(spec.depth - 1, -1, -1):
+            levels.append(_parents(tables[level], spec.branching[level], levels[-1]))
+            failed = (levels[-1] == spec.symbols(level)).any(axis=0)
+            fails_at = jnp.where((fails_at < 0) & failed, level, fails_at)
+        upper = [_kept(each.T, spec.symbols(level)) for level, each in enumerate(levels[:0:-1])]
+        return Parse((*upper, _kept(strings, num_symbols)), fails_at)
+
+    return in_blocks(spec.num_leaves, of_block, strings)
 
 
-def _parents(
-    rules: Integer[Array, "V M S"], num_symbols: int, symbols: Int[Array, "Q N"]
-) -> Int[Array, "P N"]:
-    """Returns the symbols (P, N) that make tuples of symbols (P * S, N); V where none does."""
+def _kept(symbols: Integer[Array, "N P"], num_symbols: int) -> Integer[Array, "N P"]:
+    return symbols.clip(0, num_symbols - 1).astype(symbol_dtype(num_symbols))
+
+
+def _tables(rules: Integer[Array, "V M S"], num_symbols: int) -> list[Int[Array, "_ _"]]:
+    """Returns for each child that is looked up a table of (numbers of those before it, symbols)."""
     num_parents, num_rules, branching = rules.shape
     tuples = rules.reshape(-1, branching).astype(jnp.int32)
-    children = symbols.reshape(len(symbols) // branching, branching, symbols.shape[1])
     parents = jnp.arange(len(tuples)) // num_rules
     # A first child is its own number; an only child is looked up as if one came before it.
     first = min(branching - 1, 1)
-    found, numbers, most = first * children[:, 0], first * tuples[:, 0], first * num_symbols
+    numbers, most, tables = first * tuples[:, 0], first * num_symbols, []
     for child in range(first, branching):
         if child == branching - 1:
             made, none = parents, num_parents
         else:
             made, none = first_occurrence(tuples[:, : child + 1]), len(tuples)
         table = jnp.full((most + 1, num_symbols + 1), none, jnp.int32)
-        table = table.at[numbers, tuples[:, child]].set(made)
-        found = found * (num_symbols + 1) + children[:, child]
-        found = table.ravel().at[found].get(mode="promise_in_bounds")
+        tables.append(table.at[numbers, tuples[:, child]].set(made))
         numbers, most = made, none
+    return tables
+
+
+def _parents(
+    tables: list[Int[Array, "_ _"]], branching: int, symbols: Int[Array, "Q N"]
+) -> Int[Array, "P N"]:
+    """Returns the symbols (P, N) that make tuples of symbols (P * S, N); V where none does."""
+    children = symbols.reshape(len(symbols) // branching, branching, symbols.shape[1])
+    first = min(branching - 1, 1)
+    found = first * children[:, 0]
+    for child, table in enumerate(tables, first):
+        found = found * table.shape[1] + children[:, child]
+        found = table.ravel().at[found].get(mode="promise_in_bounds")
     return found

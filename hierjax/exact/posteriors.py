@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 
 from hierjax.exact.evidence import Evidence, levels_of
 from hierjax.exact.inside import Likelihood, as_likelihood, logs_of, require_request
-from hierjax.exact.recursion import Tables, climb, in_blocks, tables
+from hierjax.exact.recursion import Tables, climb, in_blocks, num_terms, tables
 from hierjax.exact.semirings import Sum, drawn, largest, log_sum
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 
@@ -136,7 +136,7 @@ def _posteriors(
         kept = [None if each is None else _strings_first(each, result.possible) for each in shares]
         return Posteriors(result, tuple(kept))
 
-    return in_blocks(grammar.spec, of_block, logs)
+    return in_blocks(num_terms(grammar.spec), of_block, logs)
 
 
 @functools.partial(jax.jit, static_argnames="filtered")
@@ -156,7 +156,7 @@ def _derivations(
         total = jnp.where(inside.fails_at < 0, inside.total, -jnp.inf)
         return Derivations(total, tuple(symbols), inside.fails_at)
 
-    return in_blocks(spec, of_block, logs)
+    return in_blocks(num_terms(spec), of_block, logs)
 
 
 def _shares(

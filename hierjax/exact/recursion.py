@@ -23,7 +23,7 @@ from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
 
 _IMPOSSIBLE = NEVER / 2
 _MOST_ENTRIES = 2**28
-_TERMS_AT_ONCE = {"cpu": 2**16, "default": 2**26}
+_NUMBERS_AT_ONCE = {"cpu": 2**17, "default": 2**26}
 
 
 class Tables(NamedTuple):
@@ -175,13 +175,19 @@ def _failed(largest: Float[Array, "P N"]) -> Bool[Array, " N"]:
     return ~(largest.min(axis=0) >= _IMPOSSIBLE)
 
 
-def in_blocks(
-    spec: RandomHierarchySpec, function: Callable[[Int[Array, ""], Any], Any], rows: Any
-) -> Any:
+def num_terms(spec: RandomHierarchySpec) -> int:
+    """Returns how many terms the recursion adds up at once for one string, at most."""
+    return max(
+        spec.symbols(level) * spec.num_rules[level] * spec.nodes(level)
+        for level in range(spec.depth)
+    )
+
+
+def in_blocks(num_numbers: int, function: Callable[[Int[Array, ""], Any], Any], rows: Any) -> Any:
     """Applies a function to blocks of strings: on a CPU as many as its cache has room for.
 
     Args:
-      spec: sizes of the grammar.
+      num_numbers: how many numbers the function holds at once for one string.
       function: (index of the first string, pytree of (n, ...) rows) -> pytree of (n, ...) rows.
       rows: pytree of (N, ...) rows.
 
@@ -189,13 +195,9 @@ def in_blocks(
       Pytree of (N, ...) rows.
     """
     n = jax.tree.leaves(rows)[0].shape[0]
-    terms = max(
-        spec.symbols(level) * spec.num_rules[level] * spec.nodes(level)
-        for level in range(spec.depth)
-    )
 
     def by(most):
-        size = min(max(most // terms, 1), max(n, 1))
+        size = min(max(most // num_numbers, 1), max(n, 1))
         count = math.ceil(n / size)
 
         def cut(array):
@@ -210,5 +212,5 @@ def in_blocks(
         return apply
 
     return jax.lax.platform_dependent(
-        rows, **{platform: by(most) for platform, most in _TERMS_AT_ONCE.items()}
+        rows, **{platform: by(most) for platform, most in _NUMBERS_AT_ONCE.items()}
     )
