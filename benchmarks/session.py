@@ -10,7 +10,15 @@ from pathlib import Path
 
 import jax
 
-from benchmarks import checkpoint, end_to_end, layerwise, sampler, sweep, torch_baselines
+from benchmarks import (
+    checkpoint,
+    end_to_end,
+    inference,
+    layerwise,
+    sampler,
+    sweep,
+    torch_baselines,
+)
 from benchmarks.harness import WrongResult, machine
 from experiments.command import cli, process
 from hierjax.runs.record import local_path
@@ -18,6 +26,7 @@ from hierjax.settings import Config, setting
 
 SUITES = {
     "sampler": sampler,
+    "inference": inference,
     "layerwise": layerwise,
     "end_to_end": end_to_end,
     "sweep": sweep,

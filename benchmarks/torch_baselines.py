@@ -15,6 +15,7 @@ except ImportError:
     torch = None
 
 MOMENTUM = 0.9
+_NUMBERS_AT_ONCE = 2**19
 
 
 def here() -> bool:
@@ -91,6 +92,78 @@ def sampler(
 def pairs_of_children(rules: jax.Array) -> np.ndarray:
     """(V * M,) uint16 of rules (V, M, 2), each pair of bytes as one number."""
     return np.array(rules, np.uint8).reshape(-1, 2).view(np.uint16).ravel()
+
+
+def plain_inside(grammar: RandomHierarchy, logs: np.ndarray) -> Callable[[], np.ndarray]:
+    """As published code has it: float64 log messages, level by level, a position at a time.
+
+    Args:
+      grammar: with uniform rules and classes, of branching 2.
+      logs: (N, d, V) logarithms of the weights of the leaves of N strings.
+
+    Returns:
+      A call that gives the posteriors (N, C) of the classes.
+    """
+    tables = [torch.from_numpy(np.array(rules, np.int64)) for rules in grammar.rules]
+    leaves = torch.from_numpy(np.array(logs, np.float64))
+
+    def call() -> np.ndarray:
+        message = leaves
+        for rules in reversed(tables):
+            parents = []
+            for node in range(0, message.shape[1], 2):
+                left = message[:, node][:, rules[..., 0]]
+                right = message[:, node + 1][:, rules[..., 1]]
+                parents.append(torch.logsumexp(left + right, dim=-1) - math.log(rules.shape[1]))
+            message = torch.stack(parents, dim=1)
+        return torch.softmax(message[:, 0], dim=-1).numpy()
+
+    return call
+
+
+def inside(grammar: RandomHierarchy, logs: np.ndarray) -> Callable[[], np.ndarray]:
+    """In float32, without logarithms, by outer products of the children and matrix products.
+
+    All positions at once, strings side by side in memory, and as many of them as a cache has room
+    for; messages are scaled at every second level.
+
+    Args:
+      grammar: with uniform rules and classes, of branching 2.
+      logs: (N, d, V) logarithms of the weights of the leaves of N strings, a power of two.
+
+    Returns:
+      A call that gives the posteriors (N, C) of the classes.
+    """
+    spec = grammar.spec
+    leaves = torch.from_numpy(np.exp(np.array(logs, np.float32)))
+    largest = max(spec.symbols(level + 1) ** 2 * spec.nodes(level) for level in range(spec.depth))
+    block = min(max(_NUMBERS_AT_ONCE // largest, 1), len(leaves))
+    block = 1 << (block.bit_length() - 1)
+    levels = []
+    for level in reversed(range(spec.depth)):
+        rules, below = np.array(grammar.rules[level], np.int64), spec.symbols(level + 1)
+        matrix = np.zeros((len(rules), below**2), np.float32)
+        matrix[np.arange(len(rules))[:, None], below * rules[..., 0] + rules[..., 1]] = 1
+        space = torch.empty(below, below, spec.nodes(level), block)
+        levels.append((level, torch.from_numpy(matrix / rules.shape[1]), space))
+
+    @torch.inference_mode()
+    def call() -> np.ndarray:
+        classes = []
+        for rows in leaves.split(block):
+            message, total = rows.permute(2, 1, 0).contiguous(), torch.zeros(block)
+            for level, matrix, space in levels:
+                torch.mul(message[:, None, 0::2], message[None, :, 1::2], out=space)
+                product = matrix @ space.view(matrix.shape[1], -1)
+                message = product.view(len(matrix), -1, block)
+                if level % 2 == 0:
+                    largest = message.amax(dim=0)
+                    message /= largest
+                    total += largest.log().sum(dim=0)  # Of which the likelihood is made.
+            classes.append((message[:, 0] / message[:, 0].sum(dim=0)).T)
+        return torch.cat(classes).numpy()
+
+    return call
 
 
 def conv_stack(module: ConvStack) -> "torch.nn.Module":

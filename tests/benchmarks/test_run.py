@@ -17,7 +17,7 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from tests.experiments.jobs import call
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("sampler", "layerwise", "end_to_end", "sweep", "checkpoint")
+SUITES = ("sampler", "inference", "layerwise", "end_to_end", "sweep", "checkpoint")
 SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
 CEILINGS = Ceilings(flops_per_second=100.0, bytes_per_second=10.0)
 
@@ -240,7 +240,7 @@ def test_quick_run_appends_a_whole_record_for_every_case(tmp_path):
             assert side["cpu_seconds"] >= 0
         assert record["ours"]["compile_seconds"] >= 0
     without_pytorch = {record["against"] for record in records if record["baseline"]}
-    assert without_pytorch >= {"numpy", "ours, a seed at a time", "nothing saved"}
+    assert without_pytorch >= {"numpy", "a pass a leaf", "ours, a seed at a time", "nothing saved"}
 
 
 @pytest.mark.parametrize("name", SUITES)
