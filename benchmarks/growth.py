@@ -5,7 +5,7 @@ file, and the figure beside it. With several devices there is one with their num
 
     python -m benchmarks.growth
 
-takes about nine minutes on an idle machine, and --quick less than one.
+takes about ten minutes on an idle machine, and --quick less than one.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ to the screen, and a line of JSON with all figures, versions and the machine to 
 
     python -m benchmarks.run
 
-takes about seven minutes on an idle machine, and --quick one. On a CPU everything is pinned to one
+takes about eight minutes on an idle machine, and --quick one. On a CPU everything is pinned to one
 core, and "times less" compares CPU-seconds; on other devices seconds. "of floor" is the share of a
 call's time that its arithmetic or its memory traffic would take at the measured ceilings. Some
 baselines need PyTorch, pip install '.[bench]'; beside an accelerator there are none of the CPU.
