@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import growth, harness, memory, sampler, session
+from benchmarks import growth, harness, inference, memory, sampler, session
 from benchmarks.ceilings import Ceilings, measure_ceilings
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
@@ -194,6 +194,26 @@ def test_rules_at_wrong_frequencies_are_refused():
     sampler.parse(grammar_of(skewed()), tokens)
     with pytest.raises(harness.WrongResult, match="do not have probabilities"):
         sampler.parse(grammar_of(), tokens)
+
+
+def test_overconfident_posteriors_are_refused():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=2000)
+    # Seen as it is 3 times in 4, else as a uniform symbol.
+    seen = np.where(rng.random(2000) < 0.75, truth, rng.integers(4, size=2000))
+    right = np.full((2000, 4), 0.25 / 4)
+    right[np.arange(2000), seen] += 0.75
+    inference._require_calibrated("right", right, truth)
+    for wrong in (right**2 / (right**2).sum(axis=1, keepdims=True), right * np.nan):
+        with pytest.raises(harness.WrongResult, match="the likeliest symbol is right"):
+            inference._require_calibrated("wrong", wrong, truth)
+
+
+@pytest.mark.parametrize("change", [2e-4, np.nan])
+def test_inference_that_differs_from_its_baseline_is_refused(change):
+    inference._require_close("same", np.ones(3), np.ones(3) + 1e-6)
+    with pytest.raises(harness.WrongResult, match="from the baseline"):
+        inference._require_close("other", np.ones(3), np.array([1, 1, 1 + change]))
 
 
 def command(module, *arguments):
