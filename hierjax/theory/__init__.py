@@ -1,8 +1,8 @@
 """Theory: what is predicted of learners, in closed form.
 
 random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_train, the number
-                      of examples that a deep network needs, and class_signal, the correlation
-                      of a symbol with the class.
+                      of examples that a deep network needs; class_signal, the correlation of
+                      a symbol with the class; critical_noise, at which the class is lost.
 first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
                       FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
@@ -23,13 +23,14 @@ from hierjax.theory.brain_dump import (
 )
 from hierjax.theory.first_patches import FirstPatches, first_patches
 from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernels
-from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
+from hierjax.theory.random_hierarchy import class_signal, critical_noise, predicted_num_train
 
 __all__ = [
     "EXPECTATIONS",
     "FirstPatches",
     "Kernels",
     "class_signal",
+    "critical_noise",
     "estimate_vote_coefficients",
     "first_patches",
     "fully_connected_kernels",

@@ -1,8 +1,10 @@
-"""Predictions for random hierarchy models (arXiv 2307.02129, 2601.19756)."""
+"""Predictions for random hierarchy models (arXiv 2307.02129, 2601.19756, 2402.16991)."""
 
 import math
 
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+
+_NUM_HALVINGS = 60
 
 
 def predicted_num_train(spec: RandomHierarchySpec) -> int:
@@ -37,3 +39,50 @@ def class_signal(spec: RandomHierarchySpec, level: int) -> float:
     num_classes = spec.num_classes
     decay = math.prod(spec.num_rules[:level]) ** -0.5
     return math.sqrt(spec.symbols(level) / num_classes * (num_classes - 1)) / num_classes * decay
+
+
+def critical_noise(spec: RandomHierarchySpec) -> float | None:
+    """Returns the noise on the leaves at which a deep tree loses its class, in mean field.
+
+    The evidence of a leaf is 1 - e + e/V for its true symbol and e/V for each other one, e from 0
+    to 1, the process of arXiv 2402.16991. Let p be the belief in the true symbol of a node, and
+    let all other symbols share the rest. A parent then believes in its own true symbol by
+
+        F(p) = [p^S + (M - 1) r] / [p^S + (M V - 1) r],    r = (1 - p^S) / (V^S - 1).
+
+    p = 1, the symbol known, and p = 1/V, nothing known, are fixed points. Where both attract, there
+    is one other between them, p*, and from level to level the belief moves away from it: the class
+    is known below the noise e* at which 1 - e* + e*/V = p*, and lost above. For S = 2 it is
+    p* = (M - 1) / (V - M).
+
+    Args:
+      spec: sizes of the random hierarchy, whose depth and number of classes do not matter.
+
+    Returns:
+      e*, above 0 and below 1; None where there is no such transition, or where the sizes differ
+      from level to level.
+    """
+    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
+    if len(sizes) > 1:
+        return None
+    ((v, m, s),) = sizes
+    # Both slopes of F are below 1. F(p) = p has no fourth positive root, by the rule of signs.
+    known_attracts = s * m * (v - 1) < v**s - 1
+    unknown_attracts = s * (v - 1) * v ** (s - 1) < m * (v**s - 1)
+    if not (known_attracts and unknown_attracts):
+        return None
+    low, high = 1 / v, 1.0
+    for _ in range(_NUM_HALVINGS):
+        middle = (low + high) / 2
+        if _belief_of_parent(middle, v, m, s) > middle:
+            high = middle
+        else:
+            low = middle
+    return (1 - low) / (1 - 1 / v)
+
+
+def _belief_of_parent(belief: float, v: int, m: int, s: int) -> float:
+    """Returns F(p); numerator and denominator are divided by p^S, which may be tiny."""
+    none = float(v) ** -s
+    wrong = ((v * belief) ** -s - none) / (1 - none)
+    return (1 + (m - 1) * wrong) / (1 + (m * v - 1) * wrong)

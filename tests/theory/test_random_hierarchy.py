@@ -1,5 +1,7 @@
 """Theory against enumeration, and against training."""
 
+from fractions import Fraction
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hierjax.measure.metrics import error_rate
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import make_split
-from hierjax.theory.random_hierarchy import class_signal, predicted_num_train
+from hierjax.theory.random_hierarchy import class_signal, critical_noise, predicted_num_train
 from hierjax.train.layerwise import forward, train_layerwise
 from hierjax.train.patches.config import PatchLayerConfig
 from hierjax.train.patches.stack import patch_layers
@@ -72,3 +74,53 @@ def test_four_times_the_predicted_number_is_enough_and_a_quarter_is_not():
 def test_a_hidden_class_cannot_be_learned_layer_by_layer():
     spec = RandomHierarchySpec(8, 8, 8, 2, 2)
     assert errors_of(spec, 4, latin_square_top).min() > 0.8
+
+
+@pytest.mark.parametrize("sizes", [(32, 8, 2), (16, 4, 2), (8, 4, 2), (2**12, 1000, 2)])
+def test_critical_noise_of_pairs_has_a_closed_form(sizes):
+    v, m, _ = sizes
+    belief = (m - 1) / (v - m)
+    for num_classes, depth in ((2, 1), (v, 3)):
+        found = critical_noise(RandomHierarchySpec(num_classes, *sizes, depth))
+        assert found == pytest.approx((1 - belief) / (1 - 1 / v), abs=1e-12)
+
+
+def test_critical_noise_in_numbers():
+    found = [
+        critical_noise(RandomHierarchySpec(v, v, m, 2, 4)) for v, m in ((32, 8), (16, 4), (8, 4))
+    ]
+    assert found == pytest.approx([0.731, 0.800, 0.286], abs=5e-4)
+
+
+@pytest.mark.parametrize("sizes", [(6, 8, 3), (5, 30, 4), (8, 1000, 400)])
+def test_beliefs_move_away_from_the_critical_one(sizes):
+    """The mean field climbs a tree of any branching, in exact fractions."""
+    v, m, s = sizes
+    noise = critical_noise(RandomHierarchySpec(2, *sizes, 1))
+
+    def at_the_top(noise, levels=150):
+        belief = 1 - noise + noise / v
+        for _ in range(levels):
+            right = Fraction(belief) ** s
+            wrong = (1 - right) / (v**s - 1)
+            belief = float((right + (m - 1) * wrong) / (right + (m * v - 1) * wrong))
+        return belief
+
+    assert at_the_top(noise - 1e-3) == pytest.approx(1, abs=1e-9)
+    assert at_the_top(noise + 1e-3) == pytest.approx(1 / v, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (8, 8, 2),  # Full: the least noise loses the class.
+        (7, 4, 2),  # The slope at p = 1 is 1.
+        (8, 1, 2),  # Without synonyms the class is never lost.
+        (8, 2, 3),
+        (1, 1, 1),
+        ((8, 16), 4, 2),
+        (8, (4, 2), 2),
+    ],
+)
+def test_no_critical_noise(sizes):
+    assert critical_noise(RandomHierarchySpec(1, *sizes, 2)) is None
