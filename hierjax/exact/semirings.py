@@ -24,8 +24,10 @@ _FRACTION_BITS = 24
 def log_sum(stream: int, terms: Float[Array, "V M P N"]) -> Float[Array, "V P N"]:
     """Adds; the shares are probabilities. There is nothing random."""
     del stream
-    most = jax.lax.stop_gradient(terms.max(axis=1))
-    return jnp.log(jnp.exp(terms - most[:, None]).sum(axis=1)) + most
+    flat = _flat(terms)
+    most = jax.lax.stop_gradient(flat.max(axis=1))
+    sums = jnp.log(jnp.exp(flat - most[:, None]).sum(axis=1)) + most
+    return sums.reshape(terms.shape[0], *terms.shape[2:])
 
 
 def largest(stream: int, terms: Float[Array, "V M P N"]) -> Float[Array, "V P N"]:
@@ -48,15 +50,23 @@ def drawn(key: Key[Array, ""], first: Int[Array, ""] | int) -> Sum:
         num_symbols, _, nodes, n = terms.shape
         words = random_words(jax.random.fold_in(key, stream), n, num_symbols * nodes, first)
         fractions = (words >> 32 - _FRACTION_BITS).astype(terms.dtype) * 2.0**-_FRACTION_BITS
-        weights = jnp.exp(terms - terms.max(axis=1, keepdims=True))
+        flat = _flat(terms)
+        weights = jnp.exp(flat - flat.max(axis=1, keepdims=True))
         below = jnp.cumsum(weights, axis=1)
-        bound = fractions.reshape(num_symbols, nodes, n) * below[:, -1]
+        bound = fractions.reshape(num_symbols, nodes * n) * below[:, -1]
         # Never one of no weight, however sums are rounded; if none is left, the largest, a 1.
         reached = (below > bound[:, None]) & (weights > 0)
-        picked = _chosen(terms, jnp.where(reached, 2, weights).argmax(axis=1))
+        index = jnp.where(reached, 2, weights).argmax(axis=1)
+        picked = _chosen(terms, index.reshape(num_symbols, nodes, n))
         return picked + jax.lax.stop_gradient(log_sum(stream, terms) - picked)
 
     return add
+
+
+def _flat(terms: Float[Array, "V M P N"]) -> Float[Array, "V M X"]:
+    """Joins nodes and strings: over an axis of few strings XLA's loops on a CPU are slow."""
+    num_symbols, num_rules, nodes, n = terms.shape
+    return terms.reshape(num_symbols, num_rules, nodes * n)
 
 
 def _chosen(terms: Float[Array, "V M P N"], index: Int[Array, "V P N"]) -> Float[Array, "V P N"]:
