@@ -11,6 +11,7 @@ representations.py  representation_figure, threshold_figure: learners of polynom
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
 strings.py          layerwise_figure: errors of all learners, compression and embeddings of levels.
+transitions.py      transition_figure: what noise leaves of a tree, level by level.
 style.py            What all figures share.
 """
 
@@ -24,6 +25,7 @@ from hierjax.plots.labels import label_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
+from hierjax.plots.transitions import transition_figure
 
 __all__ = [
     "budget_figure",
@@ -38,4 +40,5 @@ __all__ = [
     "representation_figure",
     "staircase_figure",
     "threshold_figure",
+    "transition_figure",
 ]
