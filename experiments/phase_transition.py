@@ -72,7 +72,7 @@ class Request(SweepRequest):
     branching: int = setting(2, least=1, most=_MOST_SIZE)
     depth: tuple[int, ...] = setting((5, 7, 9), least=1, most=_MOST_SIZE, ascending=True)
     noise_type: str = setting("soft", choices=tuple(_PERCENT))
-    noise: tuple[float, ...] | None = setting(None, least=0, most=1, ascending=True)
+    noise: tuple[float, ...] = setting(None, least=0, most=1, ascending=True)
     num_strings: int = setting(256, least=1, most=2**24)
     num_seeds: int = setting(4, least=1, most=2**20)
 
