@@ -139,7 +139,7 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
         "next_token": _listed(ahead, "cross_entropy"),
         "next_token_error": _listed(ahead, "error"),
         "string_entropy": math.log(spec.num_strings),
-        "distance": [_distance(spec, place) for place in range(spec.num_leaves)],
+        "distance": spec.distances_before,
         "last_token": {
             str(height): _over_seeds(ahead["last_token"][:, height])
             for height in range(spec.depth + 1)
@@ -150,15 +150,6 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
         "class_cross_entropy": _by_rate(request.flip_rates, values["flipped"], "cross_entropy"),
         "chance_error": 1 - 1 / spec.num_classes,
     }
-
-
-def _distance(spec: RandomHierarchySpec, place: int) -> int:
-    """Levels up to the least subtree that holds a token and the one before; L + 1 for the first."""
-    for level in range(spec.depth, 0, -1):
-        size = spec.num_leaves // spec.nodes(level)
-        if place % size:
-            return spec.depth - level
-    return spec.depth + 1 if place == 0 else spec.depth
 
 
 def _listed(values: dict[str, np.ndarray], name: str) -> list[dict]:

@@ -7,6 +7,7 @@ deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of 
 floors.py           floor_figure: Bayes floors of a grammar.
 growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block, and compression.
+languages.py        language_figure: models of tokens above exact inference.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
@@ -22,6 +23,7 @@ from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
+from hierjax.plots.languages import language_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
@@ -36,6 +38,7 @@ __all__ = [
     "floor_figure",
     "growth_figure",
     "label_figure",
+    "language_figure",
     "layerwise_figure",
     "representation_figure",
     "staircase_figure",

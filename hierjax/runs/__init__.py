@@ -14,6 +14,8 @@ Learners, each declared once for all commands, in learners/:
                              PRESETS.
   learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
                              are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
+  learners/tokens.py         TokenCell: a transformer and how far it is above exact inference;
+                             TransformerConfig, OBJECTIVES, TokenObjective, TokenData.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -91,6 +93,13 @@ from hierjax.runs.learners.string_points import (
     spec_name,
 )
 from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.learners.tokens import (
+    OBJECTIVES,
+    TokenCell,
+    TokenData,
+    TokenObjective,
+    TransformerConfig,
+)
 from hierjax.runs.memory import free_memory, sharing_memory
 from hierjax.runs.parallel import (
     IMPLS,
@@ -119,6 +128,7 @@ __all__ = [
     "IMPLS",
     "LABEL_LEARNERS",
     "MOST_TRAIN",
+    "OBJECTIVES",
     "PINNED",
     "POLYNOMIAL_LEARNERS",
     "PRESETS",
@@ -155,6 +165,10 @@ __all__ = [
     "SweepExperiment",
     "SweepRequest",
     "SweepRun",
+    "TokenCell",
+    "TokenData",
+    "TokenObjective",
+    "TransformerConfig",
     "build",
     "compile_for",
     "data_mesh",

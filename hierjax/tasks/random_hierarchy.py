@@ -105,6 +105,17 @@ class RandomHierarchySpec:
         return self.nodes(self.depth)
 
     @property
+    def distances_before(self) -> list[int]:
+        """For each leaf the height of the least subtree with it and the one before; first L + 1."""
+        heights = range(self.depth + 1)
+        sizes = [self.num_leaves // self.nodes(self.depth - height) for height in heights]
+        found = [
+            next(height for height in heights if leaf % sizes[height] or height == self.depth)
+            for leaf in range(1, self.num_leaves)
+        ]
+        return [self.depth + 1, *found]
+
+    @property
     def num_strings(self) -> int:
         """Number of strings of the language, as an exact Python integer."""
         ways = (m ** self.nodes(level) for level, m in enumerate(self.num_rules))

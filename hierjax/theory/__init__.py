@@ -2,7 +2,8 @@
 
 random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_train, the number
                       of examples that a deep network needs; class_signal, the correlation of
-                      a symbol with the class; critical_noise, at which the class is lost.
+                      a symbol with the class; critical_noise, at which the class is lost;
+                      predicted_token_steps, of models of tokens.
 first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
                       FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
@@ -23,7 +24,12 @@ from hierjax.theory.brain_dump import (
 )
 from hierjax.theory.first_patches import FirstPatches, first_patches
 from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernels
-from hierjax.theory.random_hierarchy import class_signal, critical_noise, predicted_num_train
+from hierjax.theory.random_hierarchy import (
+    class_signal,
+    critical_noise,
+    predicted_num_train,
+    predicted_token_steps,
+)
 
 __all__ = [
     "EXPECTATIONS",
@@ -36,6 +42,7 @@ __all__ = [
     "fully_connected_kernels",
     "gate_recovery",
     "predicted_num_train",
+    "predicted_token_steps",
     "recovery_by_votes",
     "recovery_coefficients",
     "vote_coefficients",

@@ -41,6 +41,27 @@ def class_signal(spec: RandomHierarchySpec, level: int) -> float:
     return math.sqrt(spec.symbols(level) / num_classes * (num_classes - 1)) / num_classes * decay
 
 
+def predicted_token_steps(spec: RandomHierarchySpec) -> list[float] | None:
+    """Returns how many strings it takes to predict a token from what is ever farther in the tree.
+
+    To see that tokens l levels apart depend on each other it takes P_l = V M^(2l-1) / (1 - M /
+    V^(S-1)) strings (arXiv 2406.00048), up to a constant.
+
+    Args:
+      spec: sizes of the random hierarchy.
+
+    Returns:
+      P_l for l from 1 to L; None where the sizes differ from level to level, or all tuples have a
+      rule, so that siblings tell nothing of each other.
+    """
+    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
+    ((v, m, s),) = sizes if len(sizes) == 1 else ((1, 1, 1),)
+    share = m / v ** (s - 1)
+    if len(sizes) > 1 or share >= 1:
+        return None
+    return [v * m ** (2 * height - 1) / (1 - share) for height in range(1, spec.depth + 1)]
+
+
 def critical_noise(spec: RandomHierarchySpec) -> float | None:
     """Returns the noise on the leaves at which a deep tree loses its class, in mean field.
 

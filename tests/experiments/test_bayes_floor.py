@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 
-from experiments import bayes_floor
-from hierjax.tasks import RandomHierarchySpec
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of, lines_of
 
@@ -12,11 +10,6 @@ BAD = {
     "--num_strings=1": "num_strings=1 must be from 2 to",
     "--num_rules=17": "level 0 needs 16 symbols * 17 rules = 272 distinct tuples",
 }
-
-
-def test_distances_in_the_tree():
-    spec = RandomHierarchySpec(2, 4, 2, (2, 3), 2)
-    assert [bayes_floor._distance(spec, place) for place in range(6)] == [3, 1, 1, 2, 1, 1]
 
 
 class TestBayesFloor(ExperimentLaws):

@@ -179,3 +179,8 @@ def test_specs_exist_exactly_where_tuples_suffice(num_classes, vocab, rules, bra
     else:
         assert enough
         assert hash(spec) == hash(RandomHierarchySpec(num_classes, vocab, rules, branching, depth))
+
+
+def test_distances_to_the_leaf_before():
+    assert RandomHierarchySpec(2, 4, 2, (2, 3), 2).distances_before == [3, 1, 1, 2, 1, 1]
+    assert RandomHierarchySpec(2, 2, 1, 1, 2).distances_before == [3]

@@ -10,11 +10,26 @@ from hierjax.measure.metrics import error_rate
 from hierjax.tasks.grammars import draw_random_hierarchy, latin_square_top
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.tasks.splits import make_split
-from hierjax.theory.random_hierarchy import class_signal, critical_noise, predicted_num_train
+from hierjax.theory.random_hierarchy import (
+    class_signal,
+    critical_noise,
+    predicted_num_train,
+    predicted_token_steps,
+)
 from hierjax.train.layerwise import forward, train_layerwise
 from hierjax.train.patches.config import PatchLayerConfig
 from hierjax.train.patches.stack import patch_layers
 from tests.tasks.laws import take
+
+
+def test_predicted_steps_of_tokens_are_those_of_the_paper():
+    """Section 4 of arXiv 2406.00048 rounds them."""
+    found = predicted_token_steps(RandomHierarchySpec(16, 16, 4, 2, 4))
+    np.testing.assert_allclose(found, [85, 1365, 21845, 349525], rtol=5e-3)
+    found = predicted_token_steps(RandomHierarchySpec(32, 32, 8, 2, 2))
+    np.testing.assert_allclose(found, [341, 21845], rtol=5e-3)
+    assert predicted_token_steps(RandomHierarchySpec(4, 4, 4, 2, 2)) is None
+    assert predicted_token_steps(RandomHierarchySpec(4, (4, 5), 2, 2, 2)) is None
 
 
 def test_predicted_number_is_the_product_over_levels():
