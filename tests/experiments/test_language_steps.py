@@ -8,10 +8,10 @@ from tests.experiments.laws import ExperimentLaws, lines_of
 BAD = {
     "--objective=first": "value should be one of <next|last>",
     "--num_train=64,16": "num_train=64,16 must be numbers",
-    "--num_train=200000": "num_train=200000 is larger than the language of 64 strings",
-    "--num_heads=3": "num_heads=3 must divide width=8",
+    "--num_train=2000 --depth=2": "num_train=2000 is larger than the language of 1024 strings",
+    "--num_heads=3": "num_heads=3 must divide width=64",
     "--learning_rate=0": "learning_rate=0.0 must be above 0",
-    "--num_rules=17": "level 0 needs 8 symbols * 17 rules = 136 distinct tuples",
+    "--num_rules=17": "level 0 needs 16 symbols * 17 rules = 272 distinct tuples",
 }
 
 
