@@ -50,6 +50,8 @@ OBJECTIVES = {"next": TokenObjective(next_token, True), "last": TokenObjective(l
 class TransformerConfig(Config):
     """How a transformer is built and trained, by AdamW with a cosine schedule.
 
+    The parameters that do best on held-out train strings, an eighth of them, are kept.
+
     Attributes:
       width: number of features of a position, W.
       num_blocks: number of blocks.
@@ -58,7 +60,8 @@ class TransformerConfig(Config):
       weight_decay: decay of the weights, in units of the learning rate.
       clip: norm above which gradients are clipped.
       batch_size: number of strings of a step.
-      num_steps: number of steps.
+      num_steps: largest number of steps.
+      patience: number of steps without improvement on held-out strings after which training ends.
       precision: type of what dense layers multiply; parameters, sums and losses are float32.
 
     Raises:
@@ -73,6 +76,7 @@ class TransformerConfig(Config):
     clip: float = setting(1.0, above=0)
     batch_size: int = setting(128, least=1, most=2**20)
     num_steps: int = setting(2000, least=1, most=_MOST_STEPS)
+    patience: int = setting(500, least=1, most=_MOST_STEPS)
     precision: str = setting("float32", choices=PRECISIONS)
 
     def __post_init__(self):
@@ -101,7 +105,13 @@ class TransformerConfig(Config):
             adam = optax.adamw(schedule, weight_decay=self.weight_decay)
             return optax.chain(optax.clip_by_global_norm(self.clip), adam)
 
-        descent = Descent(optimizer, (self.learning_rate,), self.num_steps, self.batch_size)
+        descent = Descent(
+            optimizer,
+            (self.learning_rate,),
+            self.num_steps,
+            self.batch_size,
+            patience=self.patience,
+        )
         return Network(module, descent, loss=TOKEN_CROSS_ENTROPY)
 
 
