@@ -50,7 +50,7 @@ def _write(parts: Iterator[dict[str, Any]], path: Path) -> None:
     """Writes each part when it is measured; raises WrongResult after the last if any was wrong."""
     wrong = []
     for part in parts:
-        session.append(path, part | machine())
+        session.append(path, {"suite": "accelerator", **part, **machine()})
         figures = ", ".join(f"{name} {_short(value)}" for name, value in part.items())
         print(figures, flush=True)
         wrong += filter(None, [part.get("wrong")])
