@@ -26,7 +26,7 @@ class TestLanguageSteps(ExperimentLaws):
         "--num_test=20",
         "--num_steps=200",
         "--width=8",
-        "--num_blocks=2",
+        "--num_blocks=1",
         "--num_heads=2",
         "--learning_rate=0.02",
         "--num_seeds=2",
