@@ -118,6 +118,8 @@ def _same_errors(learner: str, quick: bool) -> dict[str, Any]:
         start = time.perf_counter()
         errors.append(np.asarray(program(jax.device_put(keys, device))))
         seconds.append(time.perf_counter() - start)
+    if not np.isfinite(errors).all():
+        raise WrongResult(f"{learner} diverged in {(~np.isfinite(errors)).sum()} fits")
     apart = (errors[0] - errors[1]) * _NUM_TEST
     bound = float(_MOST_STRINGS_APART)
     if learner in _BY_DESCENT:
