@@ -25,7 +25,15 @@ import numpy as np
 from experiments.runner import run
 from hierjax.exact import Floor, class_floor, masked_floor, next_token_floor
 from hierjax.measure import spread
-from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, nested, spec_name
+from hierjax.runs import (
+    Measured,
+    Point,
+    SweepExperiment,
+    SweepRequest,
+    nested,
+    require_measured,
+    spec_name,
+)
 from hierjax.settings import setting
 from hierjax.tasks import Noise, RandomHierarchy, RandomHierarchySpec, draw_random_hierarchy
 
@@ -128,9 +136,7 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
-    for name, found in results.items():
-        if found.skipped:
-            raise ValueError(f"{name}: {found.skipped}")
+    require_measured(results)
     values = {name: found.values for name, found in results.items()}
     spec, ahead = request.spec, values["next_token"]
     return {

@@ -29,6 +29,7 @@ from hierjax.runs import (
     TokenCell,
     TransformerConfig,
     nested,
+    require_measured,
     spec_name,
 )
 from hierjax.settings import setting
@@ -90,9 +91,8 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
-    for name, found in results.items():
-        if found.skipped:
-            raise ValueError(f"{name}: {found.skipped}")
+    require_measured(results)
+    for found in results.values():
         require_filled(found.values["num_unseen"].astype(int), request.num_test)
     values = [results[cell.name].values for cell in request.cells]
     return {

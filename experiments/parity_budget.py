@@ -30,6 +30,7 @@ from hierjax.runs import (
     SweepRequest,
     draw_staircases,
     relative_error,
+    require_measured,
 )
 from hierjax.settings import setting
 from hierjax.train import SQUARED, Network, train_layerwise
@@ -122,9 +123,7 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
-    for name, found in results.items():
-        if found.skipped:
-            raise ValueError(f"{name}: {found.skipped}")
+    require_measured(results)
     budgets = [-(-request.num_steps // share) for share in (8, 4, 2, 1)]
     return {
         **{name: getattr(request, name) for name in ("num_inputs", "degrees", "num_steps")},

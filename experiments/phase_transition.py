@@ -24,7 +24,7 @@ import numpy as np
 from experiments.runner import run
 from hierjax.exact import likelihood, observe, sample_derivations
 from hierjax.measure import crossing, finite_spread
-from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, spec_name
+from hierjax.runs import Measured, Point, SweepExperiment, SweepRequest, require_measured, spec_name
 from hierjax.settings import setting
 from hierjax.tasks import (
     Noise,
@@ -154,9 +154,7 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
-    for name, found in results.items():
-        if found.skipped:
-            raise ValueError(f"{name}: {found.skipped}")
+    require_measured(results)
     depths = {
         str(spec.depth): _of_depth(request, spec, results[f"depth_{spec.depth}"].values)
         for spec in request.specs

@@ -29,6 +29,7 @@ from hierjax.runs import (
     SweepRequest,
     device_name,
     nested,
+    require_measured,
     seed_mesh,
 )
 from hierjax.settings import setting
@@ -168,9 +169,7 @@ def headline(request: Request) -> str:
 
 def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
-    for name, found in results.items():
-        if found.skipped:
-            raise ValueError(f"{name}: {found.skipped}")
+    require_measured(results)
     summaries = {dim: _of_dimension(each, results) for dim, each in request.of_dimensions.items()}
     sizes = [each.num_train for each in request.of_dimensions.values()]
     errors = {

@@ -15,7 +15,7 @@ Learners, each declared once for all commands, in learners/:
   learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
                              are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
   learners/tokens.py         TokenCell: a transformer and how far it is above exact inference;
-                             TransformerConfig, OBJECTIVES, TokenObjective, TokenData.
+                             TransformerConfig, OBJECTIVES, TokenObjective.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -44,7 +44,8 @@ Layers for many seeds:
   profile.py        Profile: a trace of some rounds.
 
 Grids of points by seeds, in sweeps/:
-  sweeps/sweep.py          Sweep, Measured: the points that are missing are measured and recorded.
+  sweeps/sweep.py          Sweep, Measured: the points that are missing are measured and recorded;
+                           require_measured: none was skipped.
   sweeps/points.py         Point, and the tasks that a sweep is divided into.
   sweeps/programs.py       The compiled programs of points.
   sweeps/workers.py        What a process does that measures, and whether it may.
@@ -96,7 +97,6 @@ from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSetti
 from hierjax.runs.learners.tokens import (
     OBJECTIVES,
     TokenCell,
-    TokenData,
     TokenObjective,
     TransformerConfig,
 )
@@ -120,7 +120,7 @@ from hierjax.runs.stages import Stage, layer_stages
 from hierjax.runs.sweep_run import SweepRun
 from hierjax.runs.sweeps.dask_workers import workers_of
 from hierjax.runs.sweeps.points import Point
-from hierjax.runs.sweeps.sweep import Measured, Sweep
+from hierjax.runs.sweeps.sweep import Measured, Sweep, require_measured
 from hierjax.runs.trackers import TRACKERS, require_trackers
 
 __all__ = [
@@ -166,7 +166,6 @@ __all__ = [
     "SweepRequest",
     "SweepRun",
     "TokenCell",
-    "TokenData",
     "TokenObjective",
     "TransformerConfig",
     "build",
@@ -188,6 +187,7 @@ __all__ = [
     "nested",
     "obstacle",
     "relative_error",
+    "require_measured",
     "require_trackers",
     "root_key",
     "seed_keys",

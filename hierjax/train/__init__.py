@@ -37,7 +37,8 @@ Layers and the stacks made of them:
 
 Learners with all of their choices made:
   learners.py           Of strings: end_to_end_learner, shallow_learner, kernel_learner, and how
-                        they are tuned: NetworkConfig, ShallowConfig, KernelConfig.
+                        they are tuned: NetworkConfig, ShallowConfig, KernelConfig;
+                        clip_gradients.
   label_learners.py     Of many labels: linear_label_learner, shallow_label_learner,
                         end_to_end_label_learner; LabelBaselines, how they are tuned.
   quadratic_learner.py  quadratic_learner, QuadraticModels: the quadratic Taylor model, and how it
@@ -99,6 +100,7 @@ from hierjax.train.learners import (
     KernelConfig,
     NetworkConfig,
     ShallowConfig,
+    clip_gradients,
     end_to_end_learner,
     kernel_learner,
     shallow_learner,
@@ -204,6 +206,7 @@ __all__ = [
     "best_rate",
     "check_table",
     "class_scores",
+    "clip_gradients",
     "draw_features",
     "end_to_end_label_learner",
     "end_to_end_learner",

@@ -183,7 +183,7 @@ def end_to_end_learner(
             rate = optax.cosine_decay_schedule(rate, num_steps)
         chosen = OPTIMIZERS[config.optimizer](rate)
         if config.optimizer == "momentum":
-            return optax.chain(_clip(config.clip), chosen)
+            return optax.chain(clip_gradients(config.clip), chosen)
         return chosen
 
     descent = Descent(
@@ -206,8 +206,12 @@ def end_to_end_learner(
     return (Network(module, descent),)
 
 
-def _clip(most: float) -> optax.GradientTransformation:
-    """Clips the norm of gradients, to the bits of optax, which chooses between whole gradients."""
+def clip_gradients(most: float) -> optax.GradientTransformation:
+    """Clips the norm of gradients, to the bits of optax, which chooses between whole gradients.
+
+    Args:
+      most: the largest norm that is left as it is.
+    """
 
     def clipped(updates, _):
         norm = optax.tree.norm(updates)

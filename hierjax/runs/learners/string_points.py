@@ -90,6 +90,11 @@ class StringData(struct.PyTreeNode):
     num_unseen: Array
     bayes_error: Array
 
+    def without_latents(self) -> "StringData":
+        """Returns the same strings without their trees."""
+        train, test = self.train.replace(latents=()), self.test.replace(latents=())
+        return self.replace(train=train, test=test)
+
 
 def draw_strings(
     key: Key[Array, ""],
@@ -264,8 +269,7 @@ class DrawStrings:
         """Returns the strings of the seed with this key."""
         sizes = (self.num_train, self.num_test)
         data = draw_strings(key, self.spec, *sizes, rule_draw=self.rule_draw, noise=self.noise)
-        train, test = data.train.replace(latents=()), data.test.replace(latents=())
-        return data.replace(grammar=None, train=train, test=test)
+        return data.without_latents().replace(grammar=None)
 
 
 def spec_name(spec: RandomHierarchySpec) -> str:

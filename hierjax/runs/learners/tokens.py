@@ -2,17 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
 from hierjax.exact import next_tokens, observe
 from hierjax.models import PRECISIONS, Transformer
-from hierjax.runs.learners.string_points import spec_name
+from hierjax.runs.learners.string_points import StringData, draw_strings, spec_name
 from hierjax.runs.sweeps.points import Point
 from hierjax.settings import Config, setting
 from hierjax.tasks import (
@@ -20,12 +19,10 @@ from hierjax.tasks import (
     RandomHierarchy,
     RandomHierarchySpec,
     TokenExamples,
-    draw_random_hierarchy,
     last_token,
-    make_split,
     next_token,
 )
-from hierjax.train import TOKEN_CROSS_ENTROPY, Descent, Network
+from hierjax.train import TOKEN_CROSS_ENTROPY, Descent, Network, clip_gradients
 
 _MOST_STEPS = 10**8
 
@@ -103,7 +100,7 @@ class TransformerConfig(Config):
         def optimizer(rate):
             schedule = optax.cosine_decay_schedule(rate, self.num_steps)
             adam = optax.adamw(schedule, weight_decay=self.weight_decay)
-            return optax.chain(optax.clip_by_global_norm(self.clip), adam)
+            return optax.chain(clip_gradients(self.clip), adam)
 
         descent = Descent(
             optimizer,
@@ -113,22 +110,6 @@ class TransformerConfig(Config):
             patience=self.patience,
         )
         return Network(module, descent, loss=TOKEN_CROSS_ENTROPY)
-
-
-class TokenData(struct.PyTreeNode):
-    """The strings of a seed.
-
-    Attributes:
-      grammar: the grammar.
-      train: (n, d) train strings.
-      test: (N, d) test strings, none of which is a train string.
-      num_unseen: () int32, number of test strings that were found, see `require_filled`.
-    """
-
-    grammar: RandomHierarchy
-    train: Array
-    test: Array
-    num_unseen: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,13 +140,11 @@ class TokenCell:
         work = self.config.num_steps * self.config.batch_size
         return Point(self.name, work, self.draw, self.measure)
 
-    def draw(self, key: Key[Array, ""]) -> TokenData:
+    def draw(self, key: Key[Array, ""]) -> StringData:
         """Draws the grammar of a seed and its strings."""
-        grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), self.spec)
-        split = make_split(grammar, jax.random.fold_in(key, 1), self.num_train, self.num_test)
-        return TokenData(grammar, split.train.inputs, split.test.inputs, split.num_unseen)
+        return draw_strings(key, self.spec, self.num_train, self.num_test).without_latents()
 
-    def measure(self, key: Key[Array, ""], data: TokenData) -> dict[str, Array]:
+    def measure(self, key: Key[Array, ""], data: StringData) -> dict[str, Array]:
         """Trains a transformer and measures it.
 
         Args:
@@ -180,12 +159,14 @@ class TokenCell:
         asked = OBJECTIVES[self.objective]
         network = self.config.network(self.spec, asked.causal)
         num_symbols = self.spec.symbols(self.spec.depth)
-        params = network.fit(jax.random.fold_in(key, 2), *asked.examples(data.train, num_symbols))
-        inputs, targets = asked.examples(data.test, num_symbols)
+        train, strings = data.train.inputs, data.test.inputs
+        params = network.fit(jax.random.fold_in(key, 2), *asked.examples(train, num_symbols))
+        inputs, targets = asked.examples(strings, num_symbols)
         logs = jax.nn.log_softmax(network.apply(params, inputs))
-        best = next_tokens(data.grammar, observe(self.spec, data.test)).probabilities
-        floors = -jnp.log(_of_tokens(best, data.test))
-        excess = jnp.where(targets == NOT_ASKED, jnp.nan, -_of_tokens(logs, data.test) - floors)
+        grammar = cast(RandomHierarchy, data.grammar)
+        best = next_tokens(grammar, observe(self.spec, strings)).probabilities
+        floors = -jnp.log(_of_tokens(best, strings))
+        excess = jnp.where(targets == NOT_ASKED, jnp.nan, -_of_tokens(logs, strings) - floors)
         return {
             "floor": floors.mean(axis=0),
             "excess": excess.mean(axis=0),

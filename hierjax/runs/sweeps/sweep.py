@@ -9,7 +9,7 @@ import contextlib
 import gc
 import time
 import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
@@ -51,6 +51,20 @@ class Measured(NamedTuple):
     seconds: dict[str, float]
     num_compiled: int
     skipped: str
+
+
+def require_measured(results: Mapping[str, Measured]) -> None:
+    """Refuses a sweep in which a point was skipped.
+
+    Args:
+      results: what was measured, by the names of the points.
+
+    Raises:
+      ValueError: a point was skipped; it is named, with the reason.
+    """
+    for name, found in results.items():
+        if found.skipped:
+            raise ValueError(f"{name}: {found.skipped}")
 
 
 class Sweep:
