@@ -178,7 +178,8 @@ def _end_to_end(request: Request, task: CubePolynomial) -> tuple[Probed]:
             "error": relative_error(values, batch.labels, task),
         }
 
-    return (Probed(network, probe, -(-request.num_steps // request.steps_per_look)),)
+    num_rounds = -(-request.num_steps // request.steps_per_look)
+    return (Probed(network, probe, tuple(range(1, num_rounds + 1))),)
 
 
 def _layerwise(request: Request) -> tuple:

@@ -1,58 +1,149 @@
 """The figure of models of tokens."""
 
 import os
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import STYLE, read_summary
+from hierjax.plots.style import STYLE, plain, read_summary
 
 _SHADES = "viridis"
 _LEAST = 1e-3
 
 
-def language_figure(folder: str | os.PathLike) -> Figure:
-    """Draws how far a model of tokens is above exact inference, against the train strings.
+def language_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
+    """Draws how far models of tokens are above exact inference, against strings and steps.
 
-    On the left stands the excess of a whole string, a line for each seed; on the right that of the
-    positions whose token before is as far in the tree, with the numbers of strings that are
-    predicted for each distance, dotted.
+    Against the train strings stand all models, with a line for each seed, and of the first of them
+    the positions whose token before is as far in the tree, with the numbers of strings that are
+    predicted, dotted. Of the last token stands the cross-entropy itself, with dashed lines for what
+    ever wider subtrees tell. On the right is what models come to step by step.
 
     Args:
       folder: run folder of the experiment on language steps.
+      colours: colours of the models, by name.
     """
     summary = read_summary(folder)
-    sizes = [point["num_train"] for point in summary["points"]]
+    every = summary["objective"] == "next"
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-        whole, parts = figure.subplots(1, 2)
-        seeds = np.array([point["excess"]["per_seed"] for point in summary["points"]])
-        whole.plot(sizes, seeds, color="tab:blue", alpha=0.3, linewidth=0.8)
-        whole.plot(sizes, seeds.mean(axis=1), "o-", color="tab:blue", markersize=3)
-        whole.set_title(f"{summary['objective']} token, transformer")
-        whole.set_ylabel("nats a string above exact inference")
-        _draw_distances(parts, summary, sizes)
-        for axis in (whole, parts):
-            axis.set(xscale="log", yscale="log", xlabel="train strings n")
-            axis.set_xticks(sizes, [f"{size:,}" for size in sizes])
-            axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        count = 2 if summary["online"] or not every else 3
+        figure = Figure(figsize=(3.4 * count, 2.9), layout="constrained")
+        axes = figure.subplots(1, count)
+        if summary["online"]:
+            _draw_models_by_steps(axes[0], summary, colours)
+        else:
+            _draw_sizes(axes[0], summary, colours, every)
+        if every and not summary["online"]:
+            _draw_distances_by_sizes(axes[1], summary)
+        if every:
+            _draw_distances_by_steps(axes[-1], summary)
+        else:
+            _draw_sizes_by_steps(axes[-1], summary)
     return figure
 
 
-def _draw_distances(axis, summary: dict, sizes: list[int]) -> None:
-    distances = np.array(summary["distance"])
-    excess = np.array([point["excess_by_position"] for point in summary["points"]], float)
-    asked = ~np.isnan(excess).any(axis=0)
-    for distance in sorted(set(distances[asked])):
-        own = excess[:, asked & (distances == distance)].mean(axis=1)
-        colour = matplotlib.colormaps[_SHADES](1 - distance / (summary["depth"] + 1))
-        label = "none before" if distance > summary["depth"] else f"{distance}"
-        axis.plot(sizes, np.maximum(own, _LEAST), "o-", color=colour, markersize=3, label=label)
-        if summary["predicted_steps"] and distance <= summary["depth"]:
-            predicted = summary["predicted_steps"][distance - 1]
-            if sizes[0] <= predicted <= sizes[-1]:
-                axis.axvline(predicted, color=colour, linestyle=":", linewidth=0.9)
-    axis.set_title("by the tree distance of the token before")
-    axis.set_ylabel("nats a token above exact inference")
-    axis.legend(frameon=False, fontsize=7, title="levels up", title_fontsize=7)
+def _of_model(summary: dict, model: str) -> list[dict]:
+    return [point for point in summary["points"] if point["model"] == model]
+
+
+def _draw_sizes(axis, summary: dict, colours: Mapping[str, str], every: bool) -> None:
+    """Nats of a string above the floor; of the last token all nats."""
+    floor = 0 if every else summary["floor"][-1]
+    for model in summary["models"]:
+        points, colour = _of_model(summary, model), colours[model]
+        sizes = [point["num_train"] for point in points]
+        seeds = floor + np.array([point["excess"]["per_seed"] for point in points])
+        axis.plot(sizes, seeds, color=colour, alpha=0.3, linewidth=0.8)
+        axis.plot(sizes, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=plain(model))
+    if every:
+        axis.set(yscale="log", ylabel="nats a string above exact inference")
+    else:
+        axis.set(ylabel="nats of the last token")
+        for level in summary["floors_by_level"]:
+            axis.axhline(level[-1], color="black", linestyle="--", linewidth=0.7)
+        _draw_predictions(axis, summary, sizes, ["black"] * summary["spec"]["depth"])
+    _label_sizes(axis, sizes)
+    axis.set_title(f"{summary['objective']} token")
+    axis.legend(frameon=False, fontsize=7)
+
+
+def _draw_distances_by_sizes(axis, summary: dict) -> None:
+    model = summary["models"][0]
+    points = _of_model(summary, model)
+    sizes = [point["num_train"] for point in points]
+    excess = np.array([point["excess_by_position"] for point in points], float)
+    colours = _draw_distances(axis, summary, sizes, excess, "o-")
+    _draw_predictions(axis, summary, sizes, colours)
+    _label_sizes(axis, sizes)
+    axis.set_title(f"{plain(model)}, by the token before")
+
+
+def _draw_distances_by_steps(axis, summary: dict) -> None:
+    """Of the first model on most strings."""
+    model = summary["models"][0]
+    point = _of_model(summary, model)[-1]
+    curve = point["curve"]
+    _draw_distances(
+        axis, summary, curve["steps"][1:], np.array(curve["excess_by_position"], float)[1:], "-"
+    )
+    given = "fresh strings" if summary["online"] else f"n = {point['num_train']:,}"
+    axis.set(xlabel="steps", title=f"{plain(model)}, {given}")
+
+
+def _draw_distances(axis, summary: dict, xs, excess: np.ndarray, style: str) -> list:
+    """A line for each distance, of (points, d); returns the colours from the nearest."""
+    distances, depth = np.array(summary["distance"]), summary["spec"]["depth"]
+    colours = []
+    for distance in range(1, depth + 2):
+        own = excess[:, distances == distance].mean(axis=1)
+        colours.append(matplotlib.colormaps[_SHADES](1 - distance / (depth + 1)))
+        label = "none before" if distance > depth else f"{distance} levels up"
+        axis.plot(xs, np.maximum(own, _LEAST), style, color=colours[-1], markersize=3, label=label)
+    axis.set(xscale="log", yscale="log", ylabel="nats a token above exact inference")
+    axis.legend(frameon=False, fontsize=7)
+    return colours
+
+
+def _draw_predictions(axis, summary: dict, sizes: list[int], colours: list) -> None:
+    predicted = summary["predicted_steps"] or []
+    for scale, colour in zip(predicted, colours, strict=False):
+        if sizes[0] <= scale <= sizes[-1]:
+            axis.axvline(scale, color=colour, linestyle=":", linewidth=0.9)
+
+
+def _draw_models_by_steps(axis, summary: dict, colours: Mapping[str, str]) -> None:
+    for point in summary["points"]:
+        curve, colour = point["curve"], colours[point["model"]]
+        seeds, steps = np.array(curve["excess"])[:, 1:], curve["steps"][1:]
+        axis.plot(steps, seeds.T, color=colour, alpha=0.3, linewidth=0.8)
+        axis.plot(steps, seeds.mean(axis=0), color=colour, label=plain(point["model"]))
+    axis.set(xscale="log", yscale="log", xlabel="steps")
+    axis.set(ylabel="nats a string above exact inference")
+    axis.set_title(f"{summary['objective']} token, fresh strings")
+    axis.legend(frameon=False, fontsize=7)
+
+
+def _draw_sizes_by_steps(axis, summary: dict) -> None:
+    """Of the last token, by the first model: a line for each number of strings."""
+    model = summary["models"][0]
+    points = _of_model(summary, model)
+    shades = matplotlib.colormaps[_SHADES](np.linspace(0.9, 0, len(points)))
+    for point, shade in zip(points, shades, strict=True):
+        curve = point["curve"]
+        seeds = summary["floor"][-1] + np.array(curve["excess"])[:, 1:]
+        size = point["num_train"]
+        label = "fresh strings" if size is None else f"n = {size:,}"
+        axis.plot(curve["steps"][1:], seeds.mean(axis=0), color=shade, label=label)
+    for level in summary["floors_by_level"]:
+        axis.axhline(level[-1], color="black", linestyle="--", linewidth=0.7)
+    axis.set(xscale="log", xlabel="steps", ylabel="nats of the last token", title=plain(model))
+    axis.legend(frameon=False, fontsize=7)
+
+
+def _label_sizes(axis, sizes: list[int]) -> None:
+    axis.set(xscale="log", xlabel="train strings n")
+    shown = sizes[:: -(-len(sizes) // 5)]
+    axis.set_xticks(shown, [f"{size:,}" for size in shown])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)

@@ -14,8 +14,9 @@ Learners, each declared once for all commands, in learners/:
                              PRESETS.
   learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
                              are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
-  learners/tokens.py         TokenCell: a transformer and how far it is above exact inference;
-                             TransformerConfig, OBJECTIVES, TokenObjective.
+  learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
+                             OBJECTIVES, TokenObjective: what they are asked; draw_tokens: what a
+                             seed draws, TokenData; of_tokens.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -96,9 +97,12 @@ from hierjax.runs.learners.string_points import (
 from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
 from hierjax.runs.learners.tokens import (
     OBJECTIVES,
-    TokenCell,
+    TOKEN_MODELS,
+    TokenData,
     TokenObjective,
-    TransformerConfig,
+    TokenSettings,
+    draw_tokens,
+    of_tokens,
 )
 from hierjax.runs.memory import free_memory, sharing_memory
 from hierjax.runs.parallel import (
@@ -133,6 +137,7 @@ __all__ = [
     "POLYNOMIAL_LEARNERS",
     "PRESETS",
     "STRING_LEARNERS",
+    "TOKEN_MODELS",
     "TRACKERS",
     "FittedLayer",
     "LabelData",
@@ -165,9 +170,9 @@ __all__ = [
     "SweepExperiment",
     "SweepRequest",
     "SweepRun",
-    "TokenCell",
+    "TokenData",
     "TokenObjective",
-    "TransformerConfig",
+    "TokenSettings",
     "build",
     "compile_for",
     "data_mesh",
@@ -176,6 +181,7 @@ __all__ = [
     "draw_labels",
     "draw_staircases",
     "draw_strings",
+    "draw_tokens",
     "free_memory",
     "identity",
     "is_one_cpu",
@@ -186,6 +192,7 @@ __all__ = [
     "measures",
     "nested",
     "obstacle",
+    "of_tokens",
     "relative_error",
     "require_measured",
     "require_trackers",

@@ -20,7 +20,7 @@ from hierjax.runs import requests
 from hierjax.runs.record import RunFolder
 from hierjax.runs.sweeps.points import Point
 from hierjax.tasks import Batch
-from hierjax.train import ChoosingLayer
+from hierjax.train import ChoosingLayer, Source
 
 PyTree = Any
 
@@ -36,14 +36,14 @@ class Stack(NamedTuple):
     Attributes:
       layers: the layers that are trained, first layer first.
       examples: (data of a seed, index of a layer from 0) -> the examples that the layer is fitted
-        on.
+        on, or their source.
       view: data of a seed -> the data that this learner is measured on.
       mesh: devices that the learner is trained on; None for those that the request names, between
         which seeds are divided.
     """
 
     layers: Sequence[Any]
-    examples: Callable[[PyTree, int], Batch]
+    examples: Callable[[PyTree, int], Batch | Source]
     view: Callable[[PyTree], PyTree] = lambda data: data
     mesh: Mesh | None = None
 

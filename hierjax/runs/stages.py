@@ -9,6 +9,7 @@ import jax
 from hierjax.tasks.batch import Batch
 from hierjax.train.lanes import any_lane
 from hierjax.train.layerwise import Layer, RoundsLayer, forward, layer_key
+from hierjax.train.streamed import Source
 
 PyTree = Any
 
@@ -30,14 +31,14 @@ class Stage(NamedTuple):
 
 
 def layer_stages(
-    layers: Sequence[Layer], examples: Callable[[PyTree, int], Batch]
+    layers: Sequence[Layer], examples: Callable[[PyTree, int], Batch | Source]
 ) -> tuple[Stage, ...]:
     """Makes the stages that fit the layers of a stack.
 
     Args:
       layers: the stack, first layer first.
       examples: (data of a seed, index of a layer from 0) -> the examples that the layer is
-        fitted on.
+        fitted on, or their source.
 
     Returns:
       A stage for each layer, first layer first.

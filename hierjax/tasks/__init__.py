@@ -40,6 +40,7 @@ What all tasks share:
   batch.py               Batch: inputs, labels and latents.
   token_objectives.py    What is asked of strings beside the class: next_token, last_token,
                          masked_tokens; TokenExamples, NOT_ASKED.
+  streams.py             Where strings of each round come from: FixedStrings, FreshStrings.
   splits.py              Train sets with unseen test sets: make_split, Split, check_split,
                          require_filled, contains.
   rows.py                first_occurrence: equal rows of an array.
@@ -122,6 +123,7 @@ from hierjax.tasks.staircases import (
     prefix_sets,
     staircase,
 )
+from hierjax.tasks.streams import FixedStrings, FreshStrings
 from hierjax.tasks.token_objectives import (
     NOT_ASKED,
     TokenExamples,
@@ -144,6 +146,8 @@ __all__ = [
     "CubePolynomial",
     "DeepQuadratic",
     "DeepQuadraticSpec",
+    "FixedStrings",
+    "FreshStrings",
     "HierarchyFamily",
     "LabelFamily",
     "LabelHierarchy",

@@ -33,7 +33,9 @@ Layers and the stacks made of them:
                         on held-out examples.
   product_layer.py      ProductLayer, FoundProducts: products of two signs, found level by level;
                         product_supports, which inputs they multiply.
-  probed.py             Probed, ProbedFit: a layer whose parameters are looked at after every round.
+  probed.py             Probed, ProbedFit: a layer that is looked at while it is fitted.
+  streamed.py           Streamed: a network that is trained on other examples in every round;
+                        Source: what they are drawn from.
 
 Learners with all of their choices made:
   learners.py           Of strings: end_to_end_learner, shallow_learner, kernel_learner, and how
@@ -41,6 +43,8 @@ Learners with all of their choices made:
                         clip_gradients.
   label_learners.py     Of many labels: linear_label_learner, shallow_label_learner,
                         end_to_end_label_learner; LabelBaselines, how they are tuned.
+  token_learners.py     Of tokens: token_learner; TransformerConfig, TokenTraining: how models are
+                        built and trained; require_causal.
   quadratic_learner.py  quadratic_learner, QuadraticModels: the quadratic Taylor model, and how it
                         is tuned, QuadraticConfig.
 
@@ -139,7 +143,14 @@ from hierjax.train.product_layer import FoundProducts, ProductLayer, product_sup
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
+from hierjax.train.streamed import Source, Streamed
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
+from hierjax.train.token_learners import (
+    TokenTraining,
+    TransformerConfig,
+    require_causal,
+    token_learner,
+)
 from hierjax.train.unit_features import UnitFeatures, best_rate, draw_features
 from hierjax.train.validation import num_fitted
 
@@ -197,11 +208,15 @@ __all__ = [
     "RoundsLayer",
     "ScoringLayer",
     "ShallowConfig",
+    "Source",
+    "Streamed",
     "TableLayer",
     "TaylorLayer",
+    "TokenTraining",
     "TrainedBlock",
     "TrainedNetwork",
     "TrainedTaylor",
+    "TransformerConfig",
     "UnitFeatures",
     "best_rate",
     "check_table",
@@ -226,6 +241,7 @@ __all__ = [
     "product_supports",
     "quadratic_learner",
     "radial_kernels",
+    "require_causal",
     "residual_layers",
     "ridge",
     "ridge_descent",
@@ -233,5 +249,6 @@ __all__ = [
     "shallow_learner",
     "string_bounds",
     "strings_of_layer",
+    "token_learner",
     "train_layerwise",
 ]

@@ -20,6 +20,9 @@ from hierjax.tasks.batch import Batch
 Params = Any
 FitState = Any
 
+Examples = Any
+"""Inputs or labels (N, ...) of N examples; of a layer that draws them, where they come from."""
+
 
 @runtime_checkable
 class Layer(Protocol):
@@ -53,9 +56,7 @@ class RoundsLayer(abc.ABC):
     """
 
     @abc.abstractmethod
-    def start(
-        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
-    ) -> FitState:
+    def start(self, key: Key[Array, ""], inputs: Examples, labels: Examples) -> FitState:
         """Returns the state of a fit before its first round; arguments as for `fit`."""
 
     @abc.abstractmethod
@@ -63,8 +64,8 @@ class RoundsLayer(abc.ABC):
         self,
         key: Key[Array, ""],
         state: FitState,
-        inputs: Shaped[Array, "N ..."],
-        labels: Shaped[Array, "N ..."],
+        inputs: Examples,
+        labels: Examples,
     ) -> FitState:
         """Takes the steps of one round of a fit, as many in all fits.
 
@@ -82,8 +83,8 @@ class RoundsLayer(abc.ABC):
         self,
         key: Key[Array, ""],
         state: FitState,
-        inputs: Shaped[Array, "N ..."],
-        labels: Shaped[Array, "N ..."],
+        inputs: Examples,
+        labels: Examples,
     ) -> FitState:
         """Decides after a round how the fit goes on, and whether it has ended.
 
@@ -99,18 +100,14 @@ class RoundsLayer(abc.ABC):
         return state
 
     @abc.abstractmethod
-    def finish(
-        self, state: FitState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
-    ) -> Params:
+    def finish(self, state: FitState, inputs: Examples, labels: Examples) -> Params:
         """Returns the parameters that the last round left; arguments as for `advance`."""
 
     @abc.abstractmethod
     def apply(self, params: Params, inputs: Shaped[Array, "N ..."]) -> Shaped[Array, "N ..."]:
         """Returns what the layer above sees, (N, ...), of inputs (N, ...) of this layer."""
 
-    def fit(
-        self, key: Key[Array, ""], inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
-    ) -> Params:
+    def fit(self, key: Key[Array, ""], inputs: Examples, labels: Examples) -> Params:
         """Trains the layer by itself, all rounds in one program.
 
         Args:
@@ -131,9 +128,7 @@ class RoundsLayer(abc.ABC):
         return self.finish(state, inputs, labels)
 
 
-def forward(
-    layers: Sequence[Layer], params: Sequence[Params], inputs: Shaped[Array, "N ..."]
-) -> Shaped[Array, "N ..."]:
+def forward(layers: Sequence[Layer], params: Sequence[Params], inputs: Examples) -> Examples:
     """Applies as many layers of a stack, from the first, as there are parameters.
 
     Args:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.checks import require_examples
 from hierjax.train.descent import Descent, DescentState
-from hierjax.train.layerwise import ChoosingLayer, RoundsLayer, ScoringLayer
+from hierjax.train.layerwise import ChoosingLayer, Examples, RoundsLayer, ScoringLayer
 from hierjax.train.losses import CROSS_ENTROPY, Loss, require_suited
 from hierjax.train.objective import Objective
 
@@ -100,9 +100,7 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
         """Goes on to the next learning rate, or ends; see `RoundsLayer.decide`."""
         return self.descent.decide(self._objective(inputs), key, state, inputs, labels)
 
-    def finish(
-        self, state: DescentState, inputs: Shaped[Array, "N ..."], labels: Shaped[Array, "N ..."]
-    ) -> TrainedNetwork:
+    def finish(self, state: DescentState, inputs: Examples, labels: Examples) -> TrainedNetwork:
         """Returns the parameters, and how they were trained; see `RoundsLayer.finish`."""
         rates = jnp.asarray([rate for rate, _ in self.descent.grid])
         return TrainedNetwork(

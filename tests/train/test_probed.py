@@ -23,7 +23,7 @@ def probe(params):
     return {"steps": params.num_steps, "loss": ((values - LABELS) ** 2).mean(), "some": values[:4]}
 
 
-PROBED = Probed(LAYER, probe, 5)
+PROBED = Probed(LAYER, probe, (0, 1, 3, 5))
 
 
 def states_of(layer):
@@ -64,25 +64,17 @@ def test_looking_does_not_change_what_is_fitted(alone, fitted):
     )
 
 
-def test_the_trace_is_what_the_probe_says_after_each_round(alone, fitted):
-    seen = [probe(LAYER.finish(state, INPUTS, LABELS)) for state in alone[1:]]
-    expected = jax.tree.map(lambda *rounds: np.stack(rounds), *seen)
-    recorded = jax.tree.map(lambda leaf: leaf[: len(seen)], fitted.trace)
-    chex.assert_trees_all_close(recorded, expected, atol=1e-5)
-    assert recorded["steps"].tolist() == [17, 34, 50]
-    assert recorded["loss"][0] > 2 * recorded["loss"][1]
+def test_the_trace_is_what_the_probe_says_at_each_look(alone, fitted):
+    seen = [probe(LAYER.finish(alone[rounds], INPUTS, LABELS)) for rounds in (0, 1, 3, 0)]
+    expected = jax.tree.map(lambda *looks: np.stack(looks), *seen)
+    chex.assert_trees_all_close(fitted.trace, expected, atol=1e-5)
+    assert fitted.trace["steps"].tolist() == [0, 17, 50, 0]
+    assert fitted.trace["loss"][0] > 2 * fitted.trace["loss"][1]
 
 
-def test_rounds_that_are_not_taken_stay_zero(fitted):
-    chex.assert_tree_shape_prefix(fitted.trace, (5,))
-    assert fitted.trace["some"].shape == (5, 4)
-    for leaf in jax.tree.leaves(fitted.trace):
-        np.testing.assert_array_equal(leaf[3:], 0)
-
-
-def test_rounds_come_one_by_one(alone, probed):
+def test_a_look_that_is_still_to_come_shows_the_last_round(alone, probed):
     assert [state.round for state in probed] == [0, 1, 2, 3]
-    assert [np.count_nonzero(state.trace["steps"]) for state in probed] == [0, 1, 2, 3]
+    assert [state.trace["steps"][2] for state in probed] == [0, 0, 34, 50]
     np.testing.assert_allclose(
         [state.progress for state in probed], [state.progress for state in alone], rtol=1e-6
     )
@@ -92,9 +84,15 @@ def test_seeds_that_end_sooner_keep_their_record():
     """Mapped over seeds, all go on until the slowest has ended."""
     descent = Descent(optax.sgd, (0.1,), 100, 8, stop_loss=0.5, steps_per_round=20)
     layer = Network(nn.Dense(1), descent, loss=SQUARED)
-    probed = Probed(layer, lambda params: params.num_steps, 5)
+    probed = Probed(layer, lambda params: params.num_steps, (1, 2, 3, 4, 5))
     labels = jnp.stack([LABELS, LABELS + 100 * jax.random.normal(KEY, (40,))])
     fit = jax.jit(jax.vmap(probed.fit, (None, None, 0)))
     first, second = fit(KEY, INPUTS, labels).trace.tolist()
     assert second == [20, 40, 60, 80, 100]
     assert first in ([20, 0, 0, 0, 0], [20, 40, 0, 0, 0])
+
+
+def test_looks_ascend():
+    for looks in ((), (-1, 2), (1, 1), (2, 1)):
+        with pytest.raises(ValueError, match="must be numbers of rounds that ascend from 0"):
+            Probed(LAYER, probe, looks)

@@ -1,30 +1,38 @@
-"""Learners of the tokens of random hierarchies, and what is measured beside exact inference."""
+"""Models of the tokens of random hierarchies, and what a seed draws for them.
+
+A model is a function (sizes of the grammars, what is asked, settings) -> Flax module, declared here
+by `@TOKEN_MODELS.add(name, colour=...)`.
+"""
 
 import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
+from flax import linen as nn
+from flax import struct
 from jaxtyping import Array, Float, Integer, Key
 
 from hierjax.exact import next_tokens, observe
-from hierjax.models import PRECISIONS, Transformer
-from hierjax.runs.learners.string_points import StringData, draw_strings, spec_name
-from hierjax.runs.sweeps.points import Point
-from hierjax.settings import Config, setting
+from hierjax.runs.experiment import Registry
+from hierjax.runs.learners.string_points import draw_strings
+from hierjax.runs.requests import nested
+from hierjax.settings import Config
 from hierjax.tasks import (
-    NOT_ASKED,
+    Batch,
+    FixedStrings,
+    FreshStrings,
     RandomHierarchy,
     RandomHierarchySpec,
     TokenExamples,
+    draw_random_hierarchy,
     last_token,
     next_token,
 )
-from hierjax.train import TOKEN_CROSS_ENTROPY, Descent, Network, clip_gradients
+from hierjax.train import TokenTraining, TransformerConfig, num_fitted
 
-_MOST_STEPS = 10**8
+_MOST_HELD_OUT = 1024
 
 
 class TokenObjective(NamedTuple):
@@ -35,7 +43,7 @@ class TokenObjective(NamedTuple):
       causal: whether a position may see what is before it alone.
     """
 
-    examples: Callable[[Integer[Array, "N d"], int], TokenExamples]
+    examples: Callable[..., TokenExamples]
     causal: bool
 
 
@@ -44,135 +52,119 @@ OBJECTIVES = {"next": TokenObjective(next_token, True), "last": TokenObjective(l
 
 
 @dataclasses.dataclass(frozen=True)
-class TransformerConfig(Config):
-    """How a transformer is built and trained, by AdamW with a cosine schedule.
-
-    The parameters that do best on held-out train strings, an eighth of them, are kept.
+class TokenModel:
+    """A model of tokens.
 
     Attributes:
-      width: number of features of a position, W.
-      num_blocks: number of blocks.
-      num_heads: number of heads of each block, which divides the width.
-      learning_rate: the largest learning rate.
-      weight_decay: decay of the weights, in units of the learning rate.
-      clip: norm above which gradients are clipped.
-      batch_size: number of strings of a step.
-      num_steps: largest number of steps.
-      patience: number of steps without improvement on held-out strings after which training ends.
-      precision: type of what dense layers multiply; parameters, sums and losses are float32.
+      make: (sizes of the grammars, what is asked, settings) -> the module, from inputs (N, d) to
+        scores (N, d, V); raises ValueError if there is no such model.
+      colour: colour of the model in figures, which no other model has.
+    """
+
+    make: Callable[[RandomHierarchySpec, TokenObjective, Any], nn.Module]
+    colour: str
+
+
+TOKEN_MODELS: Registry[TokenModel] = Registry(TokenModel, "model")
+"""Models of tokens by name, in the order of tables and figures."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TokenSettings(Config):
+    """How models of tokens are built and trained; requests of experiments derive from it.
+
+    Attributes:
+      training: how all models are trained.
+      transformer: how the transformer is built.
 
     Raises:
-      ValueError: a number out of bounds, or the heads do not divide the width.
+      ValueError: a value is not allowed.
     """
 
-    width: int = setting(64, least=1, most=2**16)
-    num_blocks: int = setting(3, least=1, most=2**10)
-    num_heads: int = setting(4, least=1, most=2**10)
-    learning_rate: float = setting(3e-3, above=0)
-    weight_decay: float = setting(0.1, least=0)
-    clip: float = setting(1.0, above=0)
-    batch_size: int = setting(128, least=1, most=2**20)
-    num_steps: int = setting(2000, least=1, most=_MOST_STEPS)
-    patience: int = setting(500, least=1, most=_MOST_STEPS)
-    precision: str = setting("float32", choices=PRECISIONS)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.width % self.num_heads:
-            raise ValueError(
-                f"num_heads={self.num_heads} must divide width={self.width}: change one of them"
-            )
-
-    def network(self, spec: RandomHierarchySpec, causal: bool) -> Network:
-        """Makes the network of grammars of these sizes, from inputs (N, d) to scores (N, d, V)."""
-        num_symbols = spec.symbols(spec.depth)
-        module = Transformer(
-            num_symbols + 1,
-            num_symbols,
-            spec.num_leaves,
-            self.width,
-            self.num_blocks,
-            self.num_heads,
-            causal,
-            self.precision,
-        )
-
-        def optimizer(rate):
-            schedule = optax.cosine_decay_schedule(rate, self.num_steps)
-            adam = optax.adamw(schedule, weight_decay=self.weight_decay)
-            return optax.chain(clip_gradients(self.clip), adam)
-
-        descent = Descent(
-            optimizer,
-            (self.learning_rate,),
-            self.num_steps,
-            self.batch_size,
-            patience=self.patience,
-        )
-        return Network(module, descent, loss=TOKEN_CROSS_ENTROPY)
+    training: TokenTraining = nested(TokenTraining)
+    transformer: TransformerConfig = nested(TransformerConfig)
 
 
-@dataclasses.dataclass(frozen=True)
-class TokenCell:
-    """A point of a sweep: a transformer on n strings.
+@TOKEN_MODELS.add("transformer", colour="tab:blue")
+def transformer(
+    spec: RandomHierarchySpec, objective: TokenObjective, settings: TokenSettings
+) -> nn.Module:
+    """A transformer, causal where a position may see what is before it alone."""
+    training = settings.training
+    sizes = (spec.symbols(spec.depth), spec.num_leaves, objective.causal)
+    return settings.transformer.module(*sizes, training.precision, training.remat)
+
+
+class TokenData(struct.PyTreeNode):
+    """The strings of a seed, which all of its models share.
 
     Attributes:
-      spec: sizes of the grammar.
-      objective: name of what is asked, in `OBJECTIVES`.
-      num_train: number of train strings, n.
-      num_test: number of test strings.
-      config: how the transformer is built and trained.
+      grammar: grammar of the seed.
+      train: (N, d) train strings; None where each round has fresh ones.
+      test: test strings, on none of which a model is trained.
+      best: (number of test strings, d) log-probability that exact inference gives to each token,
+        given those before it.
+      floors: (L + 1, d) means of -log-probability of exact inference by level: it is given the
+        tokens before that are in the same subtree below a node of that level, see `next_tokens`.
+      num_unseen: () int32, number of test strings that were found, see `require_filled`.
     """
 
-    spec: RandomHierarchySpec
-    objective: str
-    num_train: int
-    num_test: int
-    config: TransformerConfig
+    grammar: RandomHierarchy
+    train: Array | None
+    test: Batch
+    best: Array
+    floors: Array
+    num_unseen: Array
 
-    @property
-    def name(self) -> str:
-        """Name of the point in the records."""
-        return f"transformer {spec_name(self.spec)} n={self.num_train}"
-
-    def point(self) -> Point:
-        """Makes the point that a sweep measures."""
-        work = self.config.num_steps * self.config.batch_size
-        return Point(self.name, work, self.draw, self.measure)
-
-    def draw(self, key: Key[Array, ""]) -> StringData:
-        """Draws the grammar of a seed and its strings."""
-        return draw_strings(key, self.spec, self.num_train, self.num_test).without_latents()
-
-    def measure(self, key: Key[Array, ""], data: StringData) -> dict[str, Array]:
-        """Trains a transformer and measures it.
+    def source(self, num_train: int | None) -> FixedStrings | FreshStrings:
+        """Returns what the strings of each round are drawn from.
 
         Args:
-          key: typed PRNG key of the seed.
-          data: the strings of the seed.
-
-        Returns:
-          "floor" (d,), the mean of -log p of exact inference at each position of test strings, in
-          nats; "excess" (d,), how much more that of the transformer is, NaN where nothing is asked;
-          and "num_unseen".
+          num_train: number of train strings, of which the last eighth is held out; None for fresh
+            strings.
         """
-        asked = OBJECTIVES[self.objective]
-        network = self.config.network(self.spec, asked.causal)
-        num_symbols = self.spec.symbols(self.spec.depth)
-        train, strings = data.train.inputs, data.test.inputs
-        params = network.fit(jax.random.fold_in(key, 2), *asked.examples(train, num_symbols))
-        inputs, targets = asked.examples(strings, num_symbols)
-        logs = jax.nn.log_softmax(network.apply(params, inputs))
-        grammar = cast(RandomHierarchy, data.grammar)
-        best = next_tokens(grammar, observe(self.spec, strings)).probabilities
-        floors = -jnp.log(_of_tokens(best, strings))
-        excess = jnp.where(targets == NOT_ASKED, jnp.nan, -_of_tokens(logs, strings) - floors)
-        return {
-            "floor": floors.mean(axis=0),
-            "excess": excess.mean(axis=0),
-            "num_unseen": data.num_unseen,
-        }
+        if self.train is None or num_train is None:
+            return FreshStrings(self.grammar, self.test.inputs)
+        return FixedStrings(self.train, jnp.int32(num_fitted(num_train)))
+
+    def held_out(self, num_train: int) -> Integer[Array, "N d"]:
+        """Returns the train strings that are held out, at most 1,024 of them."""
+        assert self.train is not None
+        first = num_fitted(num_train)
+        return self.train[first : min(num_train, first + _MOST_HELD_OUT)]
 
 
-def _of_tokens(values: Float[Array, "N d V"], tokens: Integer[Array, "N d"]) -> Float[Array, "N d"]:
+def draw_tokens(
+    key: Key[Array, ""], spec: RandomHierarchySpec, num_train: int | None, num_test: int
+) -> TokenData:
+    """Draws the grammar of a seed and its strings.
+
+    Args:
+      key: typed PRNG key of the seed.
+      spec: sizes of the grammar.
+      num_train: largest number of train strings; None for fresh ones.
+      num_test: number of test strings.
+
+    Raises:
+      ValueError: the language is too small for so many strings.
+    """
+    if num_train is None:
+        grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
+        test = grammar.sample(jax.random.fold_in(key, 1), num_test)
+        train, num_unseen = None, jnp.int32(num_test)
+    else:
+        strings = draw_strings(key, spec, num_train, num_test)
+        grammar = cast(RandomHierarchy, strings.grammar)
+        train, test, num_unseen = strings.train.inputs, strings.test, strings.num_unseen
+    evidence = observe(spec, test.inputs)
+    logs = [
+        of_tokens(jnp.log(next_tokens(grammar, evidence, span=level).probabilities), test.inputs)
+        for level in range(spec.depth + 1)
+    ]
+    floors = -jnp.stack([each.mean(axis=0) for each in logs])
+    return TokenData(grammar, train, test, logs[0], floors, num_unseen)
+
+
+def of_tokens(values: Float[Array, "N d V"], tokens: Integer[Array, "N d"]) -> Float[Array, "N d"]:
+    """Takes the values (N, d) of tokens (N, d) from values (N, d, V) of all symbols."""
     return jnp.take_along_axis(values, tokens[..., None].astype(jnp.int32), axis=-1)[..., 0]
