@@ -4,6 +4,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
 
   conv_stack.py       ConvStack: one patch convolution for each level of a tree; PatchConv, its
                       layer; merge_patches.
+  token_stack.py      TokenStack: such a stack with scores of tokens; complete_before.
   residual_stack.py   ResidualStack: blocks that correct estimates of all labels; ResidualBlock and
                       RandomUnits, its parts; beta_xavier and sparse_rows, initializers;
                       check_stack.
@@ -45,6 +46,7 @@ from hierjax.models.residual_stack import (
 )
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import Term, empirical_ntk, linearize, quadratic
+from hierjax.models.token_stack import TokenStack, complete_before
 from hierjax.models.transformer import Transformer, TransformerBlock
 from hierjax.models.two_layer_net import TwoLayerNet
 
@@ -66,12 +68,14 @@ __all__ = [
     "SmallestBandwidth",
     "SymbolFeatures",
     "Term",
+    "TokenStack",
     "Transformer",
     "TransformerBlock",
     "TupleCodes",
     "TwoLayerNet",
     "beta_xavier",
     "check_stack",
+    "complete_before",
     "contract",
     "cosine",
     "cosine_of_turns",

@@ -169,18 +169,20 @@ class Network(_ModuleLayer):
     ) -> list[Shaped[Array, "N ..."]]:
         """Returns what each hidden layer makes of inputs (N, ...), first layer first.
 
-        They are float32 at least. The list is empty where the module is not made of layers as
+        They are float32 at least; of a layer that hands on what those below it made, too, they are
+        what comes last. The list is empty where the module is not made of layers as
         `network_layers` wants them.
         """
         if _missing(self.module):
             return []
 
         def outputs(module, hidden):
-            found = [module.embed(hidden)]
+            hidden, found = module.embed(hidden), []
             for index in range(module.num_layers):
-                found.append(module.layer(found[-1], index))
+                hidden = module.layer(hidden, index)
+                found.append(jax.tree.leaves(hidden)[-1])
             # What is measured of them is computed in at least single precision.
-            return [each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in found[1:]]
+            return [each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in found]
 
         with jax.default_matmul_precision("highest"):
             return cast(list, self.module.apply(params.variables, inputs, method=outputs))
