@@ -9,7 +9,7 @@ before is, the fewer strings it takes (arXiv 2406.00048).
     python -m experiments.language_steps --online --num_steps 9000
     python -m experiments.language_steps --objective last --num_train 256,1024,4096,16384
 
-With the default sizes (C = V = 16, M = 4, S = 2, L = 3; 3 seeds) it takes some minutes on two cores.
+With the default sizes it takes some minutes on two cores.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ from hierjax.theory import predicted_token_steps
 _NUM_TRAIN = (256, 1024, 4096, 16384)
 _MOST_TEST_SHARE = 4
 _REQUESTED = ("objective", "models", "online", "num_test", "num_seeds", "seed")
-_CONFIGS = ("spec", "training", "transformer")
+_CONFIGS = ("spec", "training", "transformer", "stack")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -43,13 +43,14 @@ Learners with all of their choices made:
                         clip_gradients.
   label_learners.py     Of many labels: linear_label_learner, shallow_label_learner,
                         end_to_end_label_learner; LabelBaselines, how they are tuned.
-  token_learners.py     Of tokens: token_learner; TransformerConfig, TokenTraining: how models are
-                        built and trained; require_causal.
+  token_learners.py     Of tokens: token_learner; TransformerConfig, TokenStackConfig,
+                        TokenTraining: how models are built and trained; require_causal.
   quadratic_learner.py  quadratic_learner, QuadraticModels: the quadratic Taylor model, and how it
                         is tuned, QuadraticConfig.
 
 How parameters are fitted:
   descent.py            Descent: minibatches by optax, over a grid of choices; DescentState.
+  averaging.py          averaged: an optimizer that keeps an average of the parameters.
   objective.py          Objective: what descent minimises, and its gradient.
   solvers.py            gradient_descent, ridge, ridge_descent: least squares; SOLVERS and DESCENTS
                         by name.
@@ -61,6 +62,7 @@ How parameters are fitted:
   lanes.py              Branches that are taken for all lanes of a vmap together.
 """
 
+from hierjax.train.averaging import averaged
 from hierjax.train.best_of import Best, BestOf, Candidate
 from hierjax.train.block_descent import DescentBlockLayer
 from hierjax.train.block_layer import (
@@ -146,6 +148,7 @@ from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ri
 from hierjax.train.streamed import Source, Streamed
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.token_learners import (
+    TokenStackConfig,
     TokenTraining,
     TransformerConfig,
     require_causal,
@@ -212,12 +215,14 @@ __all__ = [
     "Streamed",
     "TableLayer",
     "TaylorLayer",
+    "TokenStackConfig",
     "TokenTraining",
     "TrainedBlock",
     "TrainedNetwork",
     "TrainedTaylor",
     "TransformerConfig",
     "UnitFeatures",
+    "averaged",
     "best_rate",
     "check_table",
     "class_scores",

@@ -80,6 +80,8 @@ class Descent:
         up; more of them take less memory.
       steps_per_round: largest number of steps between two measurements, and between two states
         that can be saved; all rounds have as many, but for the last, which may have fewer.
+      evaluated: (state of the optimizer, parameters) -> the parameters that are measured and that a
+        fit ends with, such as an average; by default the parameters as they are.
 
     Raises:
       ValueError: a number out of bounds, or a batch that the devices do not divide.
@@ -96,6 +98,7 @@ class Descent:
     in_order: bool = False
     parts: int = 1
     steps_per_round: int = 100
+    evaluated: Callable[[PyTree, PyTree], PyTree] = lambda opt_state, params: params
 
     def __post_init__(self):
         if not self.learning_rates or not all(
@@ -145,10 +148,10 @@ class Descent:
           objective: what is minimised.
           key: typed PRNG key of the fit.
         """
-        params, opt_state = self._initial(objective, key, 0)
+        params = self._initial(objective, key)
         return DescentState(
             params=params,
-            opt_state=opt_state,
+            opt_state=self._optimizer(0).init(params),
             choice=jnp.int32(0),
             final=jnp.bool_(not self._compares),
             step=jnp.int32(0),
@@ -284,7 +287,8 @@ class Descent:
         return jnp.where(state.final, self._num_phases - 1, state.choice)
 
     def _measure(self, objective, state, inputs, targets) -> DescentState:
-        error = objective.validate(state.params, inputs, targets).mean()
+        params = self.evaluated(state.opt_state, state.params)
+        error = objective.validate(params, inputs, targets).mean()
         # The last step may have left parameters that no loss has seen, and that guess by chance.
         finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]
         failed = ~jnp.stack([jnp.isfinite(error), jnp.isfinite(state.loss), *finite]).all()
@@ -292,9 +296,7 @@ class Descent:
         if self._stops_early:
             best = error < state.validation.min()
             state = state.replace(
-                best=jax.tree.map(
-                    lambda new, old: jnp.where(best, new, old), state.params, state.best
-                ),
+                best=jax.tree.map(lambda new, old: jnp.where(best, new, old), params, state.best),
                 best_step=jnp.where(best, state.step, state.best_step),
             )
             earlier = state.validation[state.choice]
@@ -305,24 +307,25 @@ class Descent:
     def _next_choice(self, objective, key, state) -> DescentState:
         final = state.choice == len(self.grid) - 1
         choice = jnp.where(final, state.validation.argmin(), state.choice + 1).astype(jnp.int32)
-        params, opt_state = self._initial(objective, key, choice)
-        step = jnp.int32(0)
+        params, step = self._initial(objective, key), jnp.int32(0)
         if self._stops_early:
             params = jax.tree.map(lambda new, best: jnp.where(final, best, new), params, state.best)
             step = jnp.where(final, state.best_step, step)
         return state.replace(
             params=params,
-            opt_state=opt_state,
+            opt_state=self._optimizer(choice).init(params),
             choice=choice,
             final=final,
             step=step,
             improved=jnp.int32(0),
         )
 
-    def _initial(self, objective, key, choice: int | Int[Array, ""]) -> tuple[PyTree, PyTree]:
+    def _initial(self, objective, key) -> PyTree:
         # Steps fold in their indices, which stay below this one.
-        params = objective.init(jax.random.fold_in(key, 2**31 - 1))
-        return params, self.optimizer(self._choice(choice)[0]).init(params)
+        return objective.init(jax.random.fold_in(key, 2**31 - 1))
+
+    def _optimizer(self, choice: int | Int[Array, ""]) -> optax.GradientTransformation:
+        return self.optimizer(self._choice(choice)[0])
 
     def _choice(self, index: int | Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Returns learning rate and penalty of a choice."""

@@ -103,9 +103,8 @@ class _ModuleLayer(RoundsLayer, ChoosingLayer):
     def finish(self, state: DescentState, inputs: Examples, labels: Examples) -> TrainedNetwork:
         """Returns the parameters, and how they were trained; see `RoundsLayer.finish`."""
         rates = jnp.asarray([rate for rate, _ in self.descent.grid])
-        return TrainedNetwork(
-            **state.params, learning_rate=rates[state.choice], num_steps=state.step
-        )
+        params = self.descent.evaluated(state.opt_state, state.params)
+        return TrainedNetwork(**params, learning_rate=rates[state.choice], num_steps=state.step)
 
     def chosen(self, params: TrainedNetwork) -> dict[str, Array]:
         """Returns the "learning_rate", and the number of "steps" that were taken with it."""

@@ -13,9 +13,10 @@ from flax import linen as nn
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from hierjax.models import PRECISIONS, Transformer
+from hierjax.models import PRECISIONS, TokenStack, Transformer
 from hierjax.settings import Config, setting
-from hierjax.tasks import TokenExamples
+from hierjax.tasks import RandomHierarchySpec, TokenExamples
+from hierjax.train.averaging import averaged
 from hierjax.train.descent import Descent
 from hierjax.train.learners import clip_gradients
 from hierjax.train.losses import TOKEN_CROSS_ENTROPY
@@ -27,6 +28,7 @@ PyTree = Any
 
 _MOST_STEPS = 10**8
 _MOST_LOOKS = 2**10
+_WARM_UP = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +77,52 @@ class TransformerConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenTraining(Config):
-    """How models of tokens are trained: by AdamW with a cosine schedule, and looked at meanwhile.
+class TokenStackConfig(Config):
+    """How a convolutional stack that predicts tokens is built.
 
     Attributes:
-      learning_rate: the largest learning rate.
+      width: number of features of each node of the convolutional stacks, W.
+      num_units: number of hidden units of each position that read these features for the next
+        token.
+
+    Raises:
+      ValueError: a number out of bounds.
+    """
+
+    width: int = setting(128, least=1, most=2**16)
+    num_units: int = setting(256, least=1, most=2**16)
+
+    def module(
+        self,
+        spec: RandomHierarchySpec,
+        causal: bool,
+        tied: bool,
+        precision: str = "float32",
+        remat: bool = False,
+    ) -> TokenStack:
+        """Makes the module, matched to the tree.
+
+        Args:
+          spec: sizes of the grammars.
+          causal: whether the next token is predicted at every position, or else the last one.
+          tied: whether all nodes of a level share their weights.
+          precision: type of what is multiplied.
+          remat: whether the derivative computes layers anew.
+        """
+        sizes = (spec.branching[::-1], spec.symbols(spec.depth), self.width)
+        options = {"tied": tied, "precision": precision, "remat": remat}
+        return TokenStack(*sizes, causal, self.num_units, **options)
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenTraining(Config):
+    """How models of tokens are trained, and looked at meanwhile.
+
+    AdamW takes steps at a constant rate, after twenty that lead up to it; the parameters that are
+    kept are averages, see `averaged`.
+
+    Attributes:
+      learning_rate: the learning rate.
       weight_decay: decay of the weights, in units of the learning rate.
       clip: norm above which gradients are clipped.
       batch_size: number of strings of a step.
@@ -113,9 +156,9 @@ class TokenTraining(Config):
         """
 
         def optimizer(rate):
-            schedule = optax.cosine_decay_schedule(rate, self.num_steps)
+            schedule = optax.linear_schedule(0.0, rate, _WARM_UP)
             adam = optax.adamw(schedule, weight_decay=self.weight_decay)
-            return optax.chain(clip_gradients(self.clip), adam)
+            return averaged(optax.chain(clip_gradients(self.clip), adam))
 
         return Descent(
             optimizer,
@@ -125,6 +168,7 @@ class TokenTraining(Config):
             mesh=mesh,
             in_order=True,
             steps_per_round=self.steps_per_round,
+            evaluated=lambda state, _: state.average,
         )
 
     @property

@@ -30,7 +30,7 @@ from hierjax.tasks import (
     last_token,
     next_token,
 )
-from hierjax.train import TokenTraining, TransformerConfig, num_fitted
+from hierjax.train import TokenStackConfig, TokenTraining, TransformerConfig, num_fitted
 
 _MOST_HELD_OUT = 1024
 
@@ -76,6 +76,8 @@ class TokenSettings(Config):
     Attributes:
       training: how all models are trained.
       transformer: how the transformer is built.
+      stack: how the convolutional stacks are built, that which shares its weights and that which
+        does not.
 
     Raises:
       ValueError: a value is not allowed.
@@ -83,6 +85,7 @@ class TokenSettings(Config):
 
     training: TokenTraining = nested(TokenTraining)
     transformer: TransformerConfig = nested(TransformerConfig)
+    stack: TokenStackConfig = nested(TokenStackConfig, "stack_")
 
 
 @TOKEN_MODELS.add("transformer", colour="tab:blue")
@@ -93,6 +96,27 @@ def transformer(
     training = settings.training
     sizes = (spec.symbols(spec.depth), spec.num_leaves, objective.causal)
     return settings.transformer.module(*sizes, training.precision, training.remat)
+
+
+@TOKEN_MODELS.add("conv", colour="tab:orange")
+def conv(
+    spec: RandomHierarchySpec, objective: TokenObjective, settings: TokenSettings
+) -> nn.Module:
+    """The convolutional stack matched to the tree, whose nodes of a level share their weights."""
+    return _stack(spec, objective, settings, True)
+
+
+@TOKEN_MODELS.add("lcn", colour="tab:green")
+def lcn(spec: RandomHierarchySpec, objective: TokenObjective, settings: TokenSettings) -> nn.Module:
+    """The same stack, locally connected: each node has weights of its own."""
+    return _stack(spec, objective, settings, False)
+
+
+def _stack(
+    spec: RandomHierarchySpec, objective: TokenObjective, settings: TokenSettings, tied: bool
+) -> nn.Module:
+    training = settings.training
+    return settings.stack.module(spec, objective.causal, tied, training.precision, training.remat)
 
 
 class TokenData(struct.PyTreeNode):
