@@ -9,6 +9,8 @@ Strings of a random hierarchy model (arXiv 2307.02129):
                          latin_square_top, check_latin_square, RULE_DRAWS,
                          check_rule_draw.
   grammar_files.py       save_grammar, load_grammar.
+  interventions.py       One node of every tree is changed: resample_rule, resample_symbol,
+                         resample_subtree.
   noise.py               Noise (rates), NoisyHierarchy (the task), corrupt, check_noise;
                          leaf_kernel, label_kernel.
 
@@ -73,6 +75,7 @@ from hierjax.tasks.grammars import (
 )
 from hierjax.tasks.harmonics import KINDS as POLYNOMIAL_KINDS
 from hierjax.tasks.harmonics import gegenbauer, num_harmonics, zonal_coefficients
+from hierjax.tasks.interventions import resample_rule, resample_subtree, resample_symbol
 from hierjax.tasks.label_families import (
     HIERARCHY_KINDS,
     BrainDumpFamily,
@@ -201,6 +204,9 @@ __all__ = [
     "prefix_sets",
     "require_balanced",
     "require_filled",
+    "resample_rule",
+    "resample_subtree",
+    "resample_symbol",
     "save_grammar",
     "staircase",
     "symbol_dtype",
