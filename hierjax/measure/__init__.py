@@ -8,12 +8,16 @@ label_report.py   label_report: accuracies of many labels, level by level, a Lab
 collapse.py       How features gather around their classes: class_collapse, label_collapse (of many
                   labels), each a Collapse; class_scatter (its result is a Scatter),
                   numerical_rank; trend: a line over layers, a Trend.
+probes.py         linear_probes: how well symbols can be read off features, Probes.
+sensitivity.py    How features change with a node of the tree: sensitivity, whitened_cosine.
+attention.py      attention_by_distance: how far in the tree a transformer looks.
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
                   threshold (its result is a Threshold), power_law (its result is a PowerLaw).
 """
 
+from hierjax.measure.attention import attention_by_distance
 from hierjax.measure.climbs import Climb, climb
 from hierjax.measure.collapse import (
     Collapse,
@@ -38,6 +42,8 @@ from hierjax.measure.metrics import (
     squared_loss,
     symbol_plane,
 )
+from hierjax.measure.probes import Probes, linear_probes
+from hierjax.measure.sensitivity import sensitivity, whitened_cosine
 
 __all__ = [
     "Climb",
@@ -46,11 +52,13 @@ __all__ = [
     "LayerReport",
     "LearnerReport",
     "PowerLaw",
+    "Probes",
     "RankCorrelation",
     "Scatter",
     "Separation",
     "Threshold",
     "Trend",
+    "attention_by_distance",
     "class_collapse",
     "class_scatter",
     "climb",
@@ -60,13 +68,16 @@ __all__ = [
     "label_collapse",
     "label_report",
     "layer_report",
+    "linear_probes",
     "numerical_rank",
     "power_law",
     "rank_correlation",
+    "sensitivity",
     "separation",
     "spread",
     "squared_loss",
     "symbol_plane",
     "threshold",
     "trend",
+    "whitened_cosine",
 ]

@@ -21,37 +21,48 @@ class TransformerBlock(nn.Module):
     """Attention and then a layer of hidden units, each added to its inputs, which are normalized.
 
     Attributes:
+      width: number of features of a position, W.
       num_heads: number of heads, H, which divides the width.
       causal: whether a position sees itself and those before it alone.
       precision: type of what dense layers multiply, one of `PRECISIONS`; attention is float32.
     """
 
+    width: int
     num_heads: int
     causal: bool
     precision: str = "float32"
 
-    @nn.compact
+    def setup(self):
+        dense = functools.partial(nn.Dense, dot_general=self._dot(True))
+        dense_back = functools.partial(nn.Dense, self.width, dot_general=self._dot(False))
+        self.before_attention, self.before_units = nn.LayerNorm(), nn.LayerNorm()
+        self.attention_first, self.attention_second = dense(3 * self.width), dense_back()
+        self.first, self.second = dense(_MLP_FACTOR * self.width), dense_back()
+
     def __call__(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T W"]:
         """Returns (N, T, W), of hidden (N, T, W)."""
-        width = hidden.shape[-1]
-        dense = functools.partial(nn.Dense, dot_general=self._dot(True))
-        dense_back = functools.partial(nn.Dense, width, dot_general=self._dot(False))
-        seen = nn.LayerNorm(name="before_attention")(hidden)
-        mixed = self._attend(dense(3 * width, name="attention_first")(seen))
-        hidden = hidden + dense_back(name="attention_second")(mixed)
-        units = dense(_MLP_FACTOR * width, name="first")(nn.LayerNorm(name="before_units")(hidden))
-        return hidden + dense_back(name="second")(nn.gelu(units))
+        weights, values = self._attend(hidden)
+        mixed = jnp.einsum("nhts,nshk->nthk", weights, values).reshape(hidden.shape)
+        hidden = hidden + self.attention_second(mixed)
+        return hidden + self.second(nn.gelu(self.first(self.before_units(hidden))))
 
-    def _attend(self, projected: Float[Array, "N T projected"]) -> Float[Array, "N T W"]:
-        num_strings, length, size = projected.shape
+    def attention(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N H T T"]:
+        """Returns what each position attends to, [string, head, position, seen], rows sum to 1."""
+        return self._attend(hidden)[0]
+
+    def _attend(
+        self, hidden: Float[Array, "N T W"]
+    ) -> tuple[Float[Array, "N H T T"], Float[Array, "N T H K"]]:
+        """Returns the weights of attention, and the values that they are weights of."""
+        projected = self.attention_first(self.before_attention(hidden))
+        num_strings, length, _ = projected.shape
         heads = projected.reshape(num_strings, length, 3, self.num_heads, -1)
         queries, keys, values = (heads[:, :, part] for part in range(3))
         scores = jnp.einsum("nthk,nshk->nhts", queries, keys) / heads.shape[-1] ** 0.5
         if self.causal:
             ahead = jnp.arange(length)[None] > jnp.arange(length)[:, None]
             scores = jnp.where(ahead[None, None], -jnp.inf, scores)
-        mixed = jnp.einsum("nhts,nshk->nthk", jax.nn.softmax(scores), values)
-        return mixed.reshape(num_strings, length, size // 3)
+        return jax.nn.softmax(scores), values
 
     def _dot(self, divides_outputs: bool):
         return lambda inputs, kernel, *_, **__: contract(
@@ -108,7 +119,8 @@ class Transformer(nn.Module):
         self.positions = self.param("positions", scale, (self.length, self.width))
         block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
         self.layers = [
-            block(self.num_heads, self.causal, self.precision) for _ in range(self.num_blocks)
+            block(self.width, self.num_heads, self.causal, self.precision)
+            for _ in range(self.num_blocks)
         ]
         self.norm = nn.LayerNorm()
         self.head = nn.Dense(self.num_outputs)
@@ -127,6 +139,18 @@ class Transformer(nn.Module):
     def layer(self, hidden: Float[Array, "N T W"], index: int) -> Float[Array, "N T W"]:
         """Applies block `index`, from 0, to features (N, T, W)."""
         return self.layers[index](hidden)
+
+    def attention(self, tokens: Integer[Array, "N T"]) -> list[Float[Array, "N H T T"]]:
+        """Returns the weights of attention of every block on strings (N, T) of integers.
+
+        They are [string, head, position, position that is seen] for each block, first block first,
+        and sum to 1 over what is seen. Errors are those of `embed`.
+        """
+        hidden, found = self.embed(tokens), []
+        for block in self.layers:
+            found.append(block.attention(hidden))
+            hidden = block(hidden)
+        return found
 
     def readout(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T V"]:
         """Returns the scores (N, T, V) that features (N, T, W) make."""

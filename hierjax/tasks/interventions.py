@@ -121,7 +121,7 @@ def _require(grammar: RandomHierarchy, batch: Batch, level: int, index: Index, l
     for each, symbols in enumerate(batch.latents):
         shape = num_strings, spec.nodes(each)
         require_shape(f"latents of level {each}", symbols, shape, "give a symbol for each node")
-    nodes = np.asarray(index) if isinstance(index, int) else index
+    nodes = index if isinstance(index, Array) else np.asarray(index)
     if nodes.ndim:
         require_shape("index", nodes, (num_strings,), "give one node, or one for each string")
     require_integers("index", nodes, spec.nodes(level), "nodes")

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Integer, Key, UInt32
+from jaxtyping import Array, Int, Integer, Key, UInt32
 
 from hierjax.checks import require_integers, require_shape
 from hierjax.tasks import alias, choices
@@ -104,16 +104,23 @@ class RandomHierarchySpec:
         """Length of a string, d."""
         return self.nodes(self.depth)
 
+    def distances(
+        self, leaves: Integer[np.ndarray, "..."], others: Integer[np.ndarray, "..."]
+    ) -> Int[np.ndarray, "..."]:
+        """Returns the height of the least subtree with two leaves each, 0 for a leaf and itself.
+
+        Args:
+          leaves: integers below d.
+          others: integers below d, whose shape is broadcast with that of the leaves.
+        """
+        sizes = [self.num_leaves // self.nodes(level) for level in range(1, self.depth + 1)]
+        return np.sum([leaves // size != others // size for size in sizes], axis=0)
+
     @property
     def distances_before(self) -> list[int]:
         """For each leaf the height of the least subtree with it and the one before; first L + 1."""
-        heights = range(self.depth + 1)
-        sizes = [self.num_leaves // self.nodes(self.depth - height) for height in heights]
-        found = [
-            next(height for height in heights if leaf % sizes[height] or height == self.depth)
-            for leaf in range(1, self.num_leaves)
-        ]
-        return [self.depth + 1, *found]
+        leaves = np.arange(1, self.num_leaves)
+        return [self.depth + 1, *self.distances(leaves, leaves - 1).tolist()]
 
     @property
     def num_strings(self) -> int:

@@ -42,6 +42,24 @@ def test_without_positions_it_does_not_know_the_order_of_what_it_sees():
     assert np.abs(net.apply(PARAMS, TOKENS[:, order]) - permuted).max() > 0.01
 
 
+def test_attention_is_the_softmax_of_products():
+    """In double precision, of the first block; both of a sum of 1, and blind to what is ahead."""
+    found = NET.apply(PARAMS, TOKENS, method="attention")
+    hidden = np.float64(NET.apply(PARAMS, TOKENS, method="embed"))
+    block = jax.tree.map(np.float64, PARAMS["params"]["layers_0"])
+    norm, dense = block["before_attention"], block["attention_first"]
+    hidden -= hidden.mean(axis=-1, keepdims=True)
+    hidden /= np.sqrt((hidden**2).mean(axis=-1, keepdims=True) + 1e-6)
+    projected = (hidden * norm["scale"] + norm["bias"]) @ dense["kernel"] + dense["bias"]
+    queries, keys = np.moveaxis(projected.reshape(3, 7, 3, 2, 8), 2, 0)[:2]
+    weights = np.exp(np.einsum("nthk,nshk->nhts", queries, keys) / np.sqrt(8)) * np.tri(7)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(found[0], weights, atol=1e-5)
+    np.testing.assert_allclose(found[1].sum(axis=-1), 1, rtol=1e-5)
+    assert (np.asarray(found[1]) * (1 - np.tri(7)) == 0).all()
+    assert np.abs(found[1] - found[0]).max() > 1e-3
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_remat_and_precision_change_roundings_alone(precision):
     net = NET.clone(precision=precision, remat=True)

@@ -181,6 +181,13 @@ def test_specs_exist_exactly_where_tuples_suffice(num_classes, vocab, rules, bra
         assert hash(spec) == hash(RandomHierarchySpec(num_classes, vocab, rules, branching, depth))
 
 
+def test_distances_are_heights_of_least_subtrees():
+    leaves = np.arange(6)
+    table = RandomHierarchySpec(2, 4, 2, (2, 3), 2).distances(leaves[:, None], leaves[None])
+    assert table[0].tolist() == [0, 1, 1, 2, 2, 2]
+    assert table[4].tolist() == [2, 2, 2, 1, 0, 1]
+
+
 def test_distances_to_the_leaf_before():
     assert RandomHierarchySpec(2, 4, 2, (2, 3), 2).distances_before == [3, 1, 1, 2, 1, 1]
     assert RandomHierarchySpec(2, 2, 1, 1, 2).distances_before == [3]
