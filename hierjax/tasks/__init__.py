@@ -25,6 +25,9 @@ Labels that form a hierarchy (arXiv 2601.00455):
   lattice.py             Locations on a ring or grid and the windows around them: check_lattice,
                          num_locations, window_size, window_table, gather_windows.
 
+Brackets (arXiv 2105.11115):
+  dyck.py                DyckSpec (sizes), Dyck (the task), bounded_dyck, Nesting.
+
 Real-valued targets:
   polynomials.py         PolynomialSpec (its kinds are POLYNOMIAL_KINDS), LowRankPolynomial (the
                          task), draw_low_rank_polynomial.
@@ -64,6 +67,7 @@ from hierjax.tasks.deep_quadratics import (
     deep_quadratic,
     draw_deep_quadratic,
 )
+from hierjax.tasks.dyck import Dyck, DyckSpec, Nesting, bounded_dyck
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
     RULE_DRAWS,
@@ -149,6 +153,8 @@ __all__ = [
     "CubePolynomial",
     "DeepQuadratic",
     "DeepQuadraticSpec",
+    "Dyck",
+    "DyckSpec",
     "FixedStrings",
     "FreshStrings",
     "HierarchyFamily",
@@ -156,6 +162,7 @@ __all__ = [
     "LabelHierarchy",
     "LabelLevel",
     "LowRankPolynomial",
+    "Nesting",
     "Noise",
     "NoisyHierarchy",
     "OrthonormalClasses",
@@ -166,6 +173,7 @@ __all__ = [
     "Split",
     "TokenExamples",
     "automaton",
+    "bounded_dyck",
     "check_latin_square",
     "check_lattice",
     "check_noise",
