@@ -16,6 +16,9 @@ from hierjax.models.products import contract
 _MLP_FACTOR = 4
 _EMBEDDING_SCALE = 0.3
 
+POSITIONS = ("learned", "number")
+"""How positions enter a transformer: by features learned for each, or as one number."""
+
 
 class TransformerBlock(nn.Module):
     """Attention and then a layer of hidden units, each added to its inputs, which are normalized.
@@ -77,7 +80,7 @@ class Transformer(nn.Module):
       num_inputs: number of symbols that strings are made of, marks of their beginning or of what is
         erased included.
       num_outputs: number of symbols that are scored, V.
-      length: number of positions, T.
+      length: largest number of positions, T.
       width: number of features of a position, W.
       num_blocks: number of blocks.
       num_heads: number of heads of each block, which divides the width.
@@ -85,9 +88,12 @@ class Transformer(nn.Module):
       precision: type of what dense layers multiply, one of `PRECISIONS`; parameters, sums and
         scores are float32.
       remat: whether the derivative computes blocks anew, in place of keeping all that they made.
+      positions: how positions enter, one of `POSITIONS`: by "learned" features of each of T
+        positions, which strings then fill; or as the "number" i/T, one input more, so that strings
+        may be shorter, and longer than any that was trained on (arXiv 2105.11115, Section 5).
 
     Raises:
-      ValueError: the heads do not divide the width.
+      ValueError: the heads do not divide the width, or there are no such positions.
     """
 
     num_inputs: int
@@ -99,6 +105,7 @@ class Transformer(nn.Module):
     causal: bool = True
     precision: str = "float32"
     remat: bool = False
+    positions: str = "learned"
 
     def __post_init__(self):
         super().__post_init__()
@@ -107,6 +114,8 @@ class Transformer(nn.Module):
                 f"width={self.width} cannot be divided between num_heads={self.num_heads}: make it "
                 f"a multiple of {self.num_heads}"
             )
+        if self.positions not in POSITIONS:
+            raise ValueError(f"positions={self.positions!r} must be one of {', '.join(POSITIONS)}")
 
     @property
     def num_layers(self) -> int:
@@ -116,7 +125,8 @@ class Transformer(nn.Module):
     def setup(self):
         scale = nn.initializers.normal(_EMBEDDING_SCALE)
         self.tokens = nn.Dense(self.width, use_bias=False, kernel_init=scale)
-        self.positions = self.param("positions", scale, (self.length, self.width))
+        rows = self.length if self.positions == "learned" else 1
+        self.places = self.param("positions", scale, (rows, self.width))
         block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
         self.layers = [
             block(self.width, self.num_heads, self.causal, self.precision)
@@ -129,12 +139,23 @@ class Transformer(nn.Module):
         """Returns the features (N, T, W) of strings (N, T) of integers and of their positions.
 
         Raises:
-          ValueError: the strings are of another length, are not of integers, or known and not below
-            `num_inputs`; where they are not known, features of such a symbol are NaN.
+          ValueError: the strings are of another length, or longer than there are positions, are not
+            of integers, or known and not below `num_inputs`; where they are not known, features of
+            such a symbol are NaN.
         """
-        remedy = "give strings (N, T) of symbols"
-        require_shape("inputs", tokens, (None, self.length), remedy)
-        return self.tokens(one_hot(tokens, self.num_inputs)) + self.positions[None]
+        learned = self.positions == "learned"
+        shape = (None, self.length if learned else None)
+        require_shape("inputs", tokens, shape, "give strings (N, T) of symbols")
+        length = tokens.shape[1]
+        if length > self.length:
+            raise ValueError(
+                f"strings have {length} tokens, but the model has length={self.length} positions: "
+                "cut them, or train a longer model"
+            )
+        places = self.places
+        if not learned:
+            places = (jnp.arange(length) / self.length)[:, None] * places
+        return self.tokens(one_hot(tokens, self.num_inputs)) + places[None]
 
     def layer(self, hidden: Float[Array, "N T W"], index: int) -> Float[Array, "N T W"]:
         """Applies block `index`, from 0, to features (N, T, W)."""

@@ -60,6 +60,21 @@ def test_attention_is_the_softmax_of_products():
     assert np.abs(found[1] - found[0]).max() > 1e-3
 
 
+def test_positions_that_are_numbers_are_one_more_input():
+    net = NET.clone(positions="number", num_blocks=1)
+    params, apply = net.init(jax.random.key(1), TOKENS), jax.jit(net.apply)
+    hidden = net.apply(params, TOKENS, method="embed")
+    seen = jnp.concatenate([jax.nn.one_hot(TOKENS, 6), jnp.zeros((3, 7, 1))], axis=-1)
+    seen = seen.at[..., 6].set(jnp.arange(7)[None] / 7)
+    kernel = jnp.concatenate(
+        [params["params"]["tokens"]["kernel"], params["params"]["positions"]], axis=0
+    )
+    np.testing.assert_allclose(hidden, seen @ kernel, atol=1e-6)
+    # The first tokens of a longer string are read as a string of their own.
+    scores = apply(params, TOKENS)
+    np.testing.assert_allclose(apply(params, TOKENS[:, :4]), scores[:, :4], atol=1e-5)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_remat_and_precision_change_roundings_alone(precision):
     net = NET.clone(precision=precision, remat=True)
@@ -77,3 +92,8 @@ def test_what_it_is_not_made_for_is_refused():
         NET.apply(PARAMS, TOKENS[:, :6])
     with pytest.raises(ValueError, match="6"):
         NET.apply(PARAMS, TOKENS + 1)
+    with pytest.raises(ValueError, match="positions='sines' must be one of learned, number"):
+        NET.clone(positions="sines")
+    short = NET.clone(positions="number", length=6)
+    with pytest.raises(ValueError, match="strings have 7 tokens, but the model has length=6"):
+        short.init(jax.random.key(1), TOKENS)
