@@ -7,6 +7,8 @@ inside.py         likelihood of evidence, and of the class given it: a Likelihoo
                   refuses evidence of probability zero.
 posteriors.py     posteriors of every node (Posteriors); sample_derivations, best_derivations: trees
                   (Derivations).
+denoising.py      denoised: clean tokens given noisy strings, each after a step of its own;
+                  observe_noisy, their evidence.
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
 parsing.py        parse of complete strings without noise, by looking tuples up: a Parse.
 entropies.py      entropies of nodes and of levels given evidence (Entropies).
@@ -19,6 +21,7 @@ semirings.py      Its sums: log_sum, largest, drawn.
 """
 
 from hierjax.exact.conditionals import Conditionals, next_tokens, other_tokens
+from hierjax.exact.denoising import denoised, observe_noisy
 from hierjax.exact.entropies import Entropies, entropies
 from hierjax.exact.enumeration import Language, enumerate_language, enumerate_posteriors
 from hierjax.exact.evidence import NEVER, Evidence, observe, require_evidence, weigh
@@ -55,6 +58,7 @@ __all__ = [
     "Posteriors",
     "best_derivations",
     "class_floor",
+    "denoised",
     "denoising_floor",
     "drawn",
     "entropies",
@@ -67,6 +71,7 @@ __all__ = [
     "next_token_floor",
     "next_tokens",
     "observe",
+    "observe_noisy",
     "other_tokens",
     "parse",
     "posteriors",

@@ -5,6 +5,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
   conv_stack.py       ConvStack: one patch convolution for each level of a tree; PatchConv, its
                       layer; merge_patches.
   token_stack.py      TokenStack: such a stack with scores of tokens; complete_before.
+  tree_denoiser.py    TreeDenoiser: up the tree and down again, scores of all tokens.
   residual_stack.py   ResidualStack: blocks that correct estimates of all labels; ResidualBlock and
                       RandomUnits, its parts; beta_xavier and sparse_rows, initializers;
                       check_stack.
@@ -48,6 +49,7 @@ from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import Term, empirical_ntk, linearize, quadratic
 from hierjax.models.token_stack import TokenStack, complete_before
 from hierjax.models.transformer import Transformer, TransformerBlock
+from hierjax.models.tree_denoiser import TreeDenoiser
 from hierjax.models.two_layer_net import TwoLayerNet
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "TokenStack",
     "Transformer",
     "TransformerBlock",
+    "TreeDenoiser",
     "TupleCodes",
     "TwoLayerNet",
     "beta_xavier",

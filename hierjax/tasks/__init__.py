@@ -46,6 +46,8 @@ What all tasks share:
   token_objectives.py    What is asked of strings beside the class: next_token, last_token,
                          masked_tokens; TokenExamples, NOT_ASKED.
   streams.py             Where strings of each round come from: FixedStrings, FreshStrings.
+  diffusion.py           Noise on strings step by step, and back: Diffusion (its kinds are
+                         DIFFUSIONS).
   splits.py              Train sets with unseen test sets: make_split, Split, check_split,
                          require_filled, contains.
   rows.py                first_occurrence: equal rows of an array.
@@ -67,6 +69,7 @@ from hierjax.tasks.deep_quadratics import (
     deep_quadratic,
     draw_deep_quadratic,
 )
+from hierjax.tasks.diffusion import DIFFUSIONS, Diffusion
 from hierjax.tasks.dyck import Dyck, DyckSpec, Nesting, bounded_dyck
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
@@ -140,6 +143,7 @@ from hierjax.tasks.token_objectives import (
 )
 
 __all__ = [
+    "DIFFUSIONS",
     "HIERARCHY_KINDS",
     "NOT_ASKED",
     "POLYNOMIAL_KINDS",
@@ -153,6 +157,7 @@ __all__ = [
     "CubePolynomial",
     "DeepQuadratic",
     "DeepQuadraticSpec",
+    "Diffusion",
     "Dyck",
     "DyckSpec",
     "FixedStrings",
