@@ -22,7 +22,7 @@ class TreeDenoiser(nn.Module):
 
     On the way up a node's features are made of those of its children; on the way down, of those of
     its parent, and of those that all children of the parent had on the way up. So does evidence
-    travel in exact inference (arXiv 2402.16991, Section on belief propagation).
+    travel in exact inference (arXiv 2404.18444).
 
     With steps of noise, strings have the number of theirs in front, as those of
     `hierjax.tasks.Diffusion` do, and every layer knows it. Without, they may be those of
