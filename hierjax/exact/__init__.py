@@ -10,7 +10,8 @@ posteriors.py     posteriors of every node (Posteriors); sample_derivations, bes
 denoising.py      denoised: clean tokens given noisy strings, each after a step of its own;
                   observe_noisy, their evidence.
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
-parsing.py        parse of complete strings without noise, by looking tuples up: a Parse.
+parsing.py        parse of complete strings without noise, by looking tuples up: a Parse;
+                  derivable, up to which node any string makes sense.
 entropies.py      entropies of nodes and of levels given evidence (Entropies).
 floors.py         Bayes floors by Monte Carlo: class_floor, denoising_floor, masked_floor,
                   next_token_floor; a Floor is two values, each an Estimate.
@@ -34,7 +35,7 @@ from hierjax.exact.floors import (
     next_token_floor,
 )
 from hierjax.exact.inside import Likelihood, likelihood, require_possible
-from hierjax.exact.parsing import Parse, parse
+from hierjax.exact.parsing import Parse, derivable, parse
 from hierjax.exact.posteriors import (
     Derivations,
     Posteriors,
@@ -60,6 +61,7 @@ __all__ = [
     "class_floor",
     "denoised",
     "denoising_floor",
+    "derivable",
     "drawn",
     "entropies",
     "enumerate_language",

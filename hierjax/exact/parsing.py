@@ -54,6 +54,34 @@ def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
       ValueError: shapes or types do not match the grammar, a symbol is known and out of range, or
         a table of the grammar would have more than 2^28 entries.
     """
+    _require(grammar, strings)
+    return _parse(grammar, jnp.asarray(strings))
+
+
+def derivable(
+    grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]
+) -> tuple[Bool[Array, "N _"], ...]:
+    """Tells of every node whether some symbol of its level derives the leaves below it.
+
+    A string of the language has such nodes alone; of other strings it says how high they make
+    sense. Rules and classes of probability zero count as any others. The function may be jitted,
+    and mapped over grammars and strings by `jax.vmap`.
+
+    Args:
+      grammar: the grammar.
+      strings: (N, d) symbols of the leaves.
+
+    Returns:
+      For each level l from 0 at the root to L - 1, (N, P_l) bool.
+
+    Raises:
+      ValueError: as `parse`.
+    """
+    _require(grammar, strings)
+    return _derivable(grammar, jnp.asarray(strings))
+
+
+def _require(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> None:
     spec = grammar.spec
     grammar.require_tables()
     require_shape("strings", strings, (None, spec.num_leaves), "give the leaves of N strings")
@@ -65,28 +93,53 @@ def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
                 f"the tuples of level {level} need a table of {entries} entries, more than "
                 f"{_MOST_ENTRIES}: use best_derivations"
             )
-    return _parse(grammar, jnp.asarray(strings))
 
 
 @jax.jit
 def _parse(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Parse:
     spec = grammar.spec
     num_symbols = spec.symbols(spec.depth)
-    tables = [_tables(rules, spec.symbols(1 + level)) for level, rules in enumerate(grammar.rules)]
+    tables = _all_tables(grammar)
 
     def of_block(first, strings):
         del first
-        # Strings last, and one symbol more that stands for none.
-        seen = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols)
-        levels, fails_at = [seen.T], jnp.full(len(strings), -1, jnp.int32)
+        levels, fails_at = _levels(spec, tables, strings), jnp.full(len(strings), -1, jnp.int32)
         for level in range(spec.depth - 1, -1, -1):
-            levels.append(_parents(tables[level], spec.branching[level], levels[-1]))
-            failed = (levels[-1] == spec.symbols(level)).any(axis=0)
+            failed = (levels[level] == spec.symbols(level)).any(axis=0)
             fails_at = jnp.where((fails_at < 0) & failed, level, fails_at)
-        upper = [_kept(each.T, spec.symbols(level)) for level, each in enumerate(levels[:0:-1])]
+        upper = [_kept(each.T, spec.symbols(level)) for level, each in enumerate(levels)]
         return Parse((*upper, _kept(strings, num_symbols)), fails_at)
 
     return in_blocks(spec.num_leaves, of_block, strings)
+
+
+@jax.jit
+def _derivable(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> tuple[Array, ...]:
+    spec, tables = grammar.spec, _all_tables(grammar)
+
+    def of_block(first, strings):
+        del first
+        levels = _levels(spec, tables, strings)
+        return tuple((each != spec.symbols(level)).T for level, each in enumerate(levels))
+
+    return in_blocks(spec.num_leaves, of_block, strings)
+
+
+def _all_tables(grammar: RandomHierarchy) -> list[list[Int[Array, "_ _"]]]:
+    rules = enumerate(grammar.rules, 1)
+    return [_tables(table, grammar.spec.symbols(level)) for level, table in rules]
+
+
+def _levels(spec, tables, strings: Integer[Array, "N d"]) -> list[Int[Array, "P N"]]:
+    """Returns the symbols of the nodes of each level above the leaves; V_l for those of none."""
+    num_symbols = spec.symbols(spec.depth)
+    # Strings last, and one symbol more that stands for none.
+    symbols = jnp.where(in_range(strings, num_symbols), strings.astype(jnp.int32), num_symbols).T
+    levels = []
+    for table, branching in zip(tables[::-1], spec.branching[::-1], strict=True):
+        symbols = _parents(table, branching, symbols)
+        levels.append(symbols)
+    return levels[::-1]
 
 
 def _kept(symbols: Integer[Array, "N P"], num_symbols: int) -> Integer[Array, "N P"]:

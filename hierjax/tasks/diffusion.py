@@ -110,29 +110,29 @@ class Diffusion:
         key: Key[Array, ""],
         denoiser: Denoiser,
         strings: Integer[Array, "N d"],
-        step: int | None = None,
+        step: Integer[AnyArray, " N"] | None = None,
     ) -> Int[Array, "N d"]:
         """Draws clean strings, going back through the steps, each time by the denoiser's answer.
 
         At each step a clean token is drawn by the denoiser's scores for each place, and then the
-        token of the step before, given the clean one and the present one. Tokens that are seen
-        and cannot have been replaced are kept. With an exact denoiser the strings are those of the
-        language in the limit of many steps: places that change at the same step do not know of
-        each other. The function may be jitted.
+        token of the step before, given the clean one and the present one. Tokens that cannot have
+        been replaced are kept. With an exact denoiser the strings are those of the language in the
+        limit of many steps: places that change at the same step do not know of each other. The
+        function may be jitted.
 
         Args:
           key: typed PRNG key.
           denoiser: scores clean tokens.
-          strings: (N, d) strings after a step, V for an erased token.
-          step: the step, static; None for the last one.
+          strings: (N, d) strings, each after a step of its own, V for an erased token.
+          step: (N,) these steps; None for the last one.
 
         Returns:
           (N, d) int32 symbols.
         """
-        kernels = self.kernels()
         clean = jnp.eye(self.num_symbols, self.num_symbols + 1)[None]
-        befores = jnp.concatenate([clean, kernels[:-1]])
+        kernels = jnp.concatenate([clean, self.kernels()])
         replacing = kernels[-1, 0]  # After all steps, whatever was there.
+        start = jnp.full(len(strings), self.num_steps - 1) if step is None else jnp.asarray(step)
 
         def back(strings, step):
             of_clean, of_before = jax.random.split(jax.random.fold_in(key, step))
@@ -144,10 +144,11 @@ class Diffusion:
             kept = 1 - 1 / (self.num_steps - step)
             now = kept * jax.nn.one_hot(strings, self.num_symbols + 1)
             now += (1 - kept) * replaced[..., None]
-            return jax.random.categorical(of_before, jnp.log(now * befores[step, drawn])), None
+            before = jax.random.categorical(of_before, jnp.log(now * kernels[step, drawn]))
+            return jnp.where((start >= step)[:, None], before, strings), None
 
-        last = self.num_steps - 1 if step is None else step
-        return jax.lax.scan(back, strings.astype(jnp.int32), jnp.arange(last, -1, -1))[0]
+        steps = jnp.arange(self.num_steps)[::-1]
+        return jax.lax.scan(back, strings.astype(jnp.int32), steps)[0]
 
     def sample(
         self, key: Key[Array, ""], denoiser: Denoiser, num_strings: int, length: int

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from hierjax.exact import (
+    derivable,
     drawn,
     enumerate_language,
     largest,
@@ -108,6 +109,29 @@ def test_parsing_and_inside_agree_on_what_is_in_the_language():
     fails_at = parse(grammar, strings).fails_at
     np.testing.assert_array_equal(fails_at, inside.fails_at)
     assert set(np.unique(fails_at)) == {-1, 0, 1}
+
+
+@pytest.mark.parametrize("case", ["uneven", "two levels"])
+def test_nodes_make_sense_where_rules_written_one_by_one_say_so(case):
+    spec, uneven, _ = CASES[case]
+    grammar = random_grammar(spec, 0, uneven)
+    # Strings of the language, some of whose leaves are replaced.
+    rng, strings = np.random.default_rng(0), enumerate_language(grammar).levels[-1][:200].copy()
+    flips = rng.random(strings.shape) < 0.3
+    strings[flips] = rng.integers(0, spec.symbols(spec.depth), flips.sum())
+    found = derivable(grammar, jnp.asarray(strings))
+    for row, string in enumerate(strings.tolist()):
+        nodes = string
+        for level in range(spec.depth - 1, -1, -1):
+            made = {
+                tuple(children): symbol
+                for symbol, rules in enumerate(grammar.rules[level].tolist())
+                for children in rules
+            }
+            size = spec.branching[level]
+            tuples = [tuple(nodes[at : at + size]) for at in range(0, len(nodes), size)]
+            nodes = [made.get(each) for each in tuples]
+            assert found[level][row].tolist() == [each is not None for each in nodes]
 
 
 def test_floors_of_the_next_token():

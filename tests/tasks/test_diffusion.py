@@ -132,16 +132,21 @@ def test_samples_of_the_exact_denoiser_follow_the_law_of_the_chain(kind, num_ste
 
 @pytest.mark.parametrize("kind", DIFFUSIONS)
 def test_the_way_back_may_start_after_any_step(kind):
-    """After no step but the first, a string is drawn from its exact posterior."""
+    """After the first step each token is drawn from its exact posterior, and then it is clean."""
     noise = diffusion(kind, 3, 3)
     start = jnp.broadcast_to(GRAMMAR.sample(jax.random.key(7), 1).inputs, (4000, 2))
-    inputs, _ = noise.examples(jax.random.key(8), start, jnp.zeros(4000, int))
+    steps = jnp.arange(4000) % 3
+    inputs, _ = noise.examples(jax.random.key(8), start, steps)
     denoiser = functools.partial(denoised, GRAMMAR, noise)
-    back = jax.jit(lambda key, noisy: noise.reverse(key, denoiser, noisy, 0))
+    back = jax.jit(lambda key, noisy: noise.reverse(key, denoiser, noisy, steps))
     ends = back(jax.random.key(9), inputs[:, 1:])
-    beliefs = np.exp(denoiser(inputs)).mean(axis=0)
+    first = steps == 0
+    beliefs = np.exp(denoiser(inputs[first])).mean(axis=0)
     for place in range(2):
-        assert follows(np.bincount(np.asarray(ends[:, place]), minlength=3), beliefs[place])
+        found = np.bincount(np.asarray(ends[first, place]), minlength=3)
+        assert follows(found, beliefs[place])
+    lost = [(ends != start)[steps == step].mean() for step in range(3)]
+    assert lost[0] < lost[1] < lost[2]
     if kind == "absorbing":
         kept = np.asarray(inputs[:, 1:] != 3)
         np.testing.assert_array_equal(ends[kept], start[kept])
