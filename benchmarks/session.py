@@ -18,6 +18,7 @@ from benchmarks import (
     sampler,
     sweep,
     torch_baselines,
+    transformer,
 )
 from benchmarks.harness import WrongResult, machine
 from experiments.command import cli, process
@@ -29,6 +30,7 @@ SUITES = {
     "inference": inference,
     "layerwise": layerwise,
     "end_to_end": end_to_end,
+    "transformer": transformer,
     "sweep": sweep,
     "checkpoint": checkpoint,
 }

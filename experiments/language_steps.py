@@ -27,8 +27,8 @@ from hierjax.runs import (
     OBJECTIVES,
     TOKEN_MODELS,
     LayerwiseExperiment,
+    MeshRequest,
     Results,
-    RunRequest,
     Stack,
     TokenData,
     TokenSettings,
@@ -52,7 +52,7 @@ _CONFIGS = ("spec", "training", "transformer", "stack")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest, TokenSettings):
+class Request(MeshRequest, TokenSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -79,6 +79,7 @@ class Request(RunRequest, TokenSettings):
 
     def __post_init__(self):
         super().__post_init__()
+        self.require_shared(self.training.batch_size)
         if self.online:
             if self.num_train is not None:
                 raise ValueError(
@@ -117,7 +118,7 @@ def learners(request: Request) -> dict[str, Stack]:
 
     def stack(model: str, num_train: int | None) -> Stack:
         module = TOKEN_MODELS[model].make(spec, objective, request)
-        return token_stack(module, request.training, objective, spec, num_train)
+        return token_stack(module, request.training, objective, spec, num_train, request.mesh)
 
     return {name: stack(*point) for name, point in request.points.items()}
 

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from experiments.collapse import curves
 from experiments.runner import run
@@ -30,14 +29,13 @@ from hierjax.runs import (
     STRING_LEARNERS,
     LayerwiseExperiment,
     LearnerSettings,
+    MeshRequest,
     NoiseRates,
     Result,
     Results,
     RunFolder,
-    RunRequest,
     Stack,
     StringData,
-    data_mesh,
     described,
     draw_strings,
     is_one_cpu,
@@ -47,7 +45,6 @@ from hierjax.runs import (
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.sharding import require_divided
 from hierjax.tasks import (
     RULE_DRAWS,
     Batch,
@@ -64,7 +61,7 @@ _TRAIN_MULTIPLE = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest, LearnerSettings):
+class Request(MeshRequest, LearnerSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -81,8 +78,6 @@ class Request(RunRequest, LearnerSettings):
         the first child of as many rules (arXiv 2601.19756, Proposition 19).
       noise: noise through which strings and classes are seen.
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
-      data_parallel: divide the batches of the end-to-end learner, not the seeds, between devices.
-      model_parallel: with data_parallel, number of devices that share the weights of each layer.
     """
 
     spec: RandomHierarchySpec = nested(
@@ -96,8 +91,6 @@ class Request(RunRequest, LearnerSettings):
     rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     noise: NoiseRates = nested(NoiseRates)
     baselines: bool = setting(True, identity=False)
-    data_parallel: bool = setting(False, identity=False)
-    model_parallel: int = setting(1, least=1, identity=False)
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,12 +102,7 @@ class Request(RunRequest, LearnerSettings):
         self.fill(train_multiple=self.num_train / predicted_num_train(self.spec))
         if self.data_parallel and not self.baselines:
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
-        if self.model_parallel > 1 and not self.data_parallel:
-            raise ValueError(
-                f"--model_parallel={self.model_parallel} needs --data_parallel: add it"
-            )
-        if self.mesh:
-            require_divided(self.network.batch_size // self.network.parts, self.mesh)
+        self.require_shared(self.network.batch_size // self.network.parts)
         if self.top_rule == "latin_square":
             check_latin_square(self.spec)
         check_rule_draw(self.spec, self.rule_draw)
@@ -124,13 +112,6 @@ class Request(RunRequest, LearnerSettings):
     def seen(self) -> RandomHierarchySpec:
         """Sizes of the grammars as learners see them."""
         return self.noise.seen(self.spec)
-
-    @property
-    def mesh(self) -> Mesh | None:
-        """Devices that share the batches of the end-to-end learner; None if they do not."""
-        if not self.data_parallel:
-            return None
-        return data_mesh(self.num_devices, self.model_parallel)
 
 
 def draw(key: jax.Array, request: Request) -> StringData:

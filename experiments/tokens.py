@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.sharding import Mesh
 
 from hierjax.runs import ERROR, Stack, TokenData, TokenObjective, measures, of_tokens
 from hierjax.tasks import NOT_ASKED, RandomHierarchySpec, TokenExamples
@@ -32,6 +33,7 @@ def token_stack(
     objective: TokenObjective,
     spec: RandomHierarchySpec,
     num_train: int | None,
+    mesh: Mesh | None = None,
 ) -> Stack:
     """Makes the learner of an experiment of a model of tokens.
 
@@ -41,6 +43,7 @@ def token_stack(
       objective: what it is asked.
       spec: sizes of the grammars.
       num_train: number of train strings; None for fresh ones.
+      mesh: devices that share each batch; None where seeds are divided between them.
 
     Raises:
       ValueError: the model sees what it is to predict.
@@ -60,7 +63,7 @@ def token_stack(
         held_out = None if num_train is None else ask(data.held_out(num_train))
         return Asked(ask(data.test.inputs), held_out, data)
 
-    return Stack(token_learner(module, training, examples_of), source, view)
+    return Stack(token_learner(module, training, examples_of, mesh), source, view, mesh)
 
 
 MEASURES = measures()

@@ -16,9 +16,11 @@ from hierjax.runs.parallel import data_mesh, map_seeds
 from hierjax.sharding import partition
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.tasks.token_objectives import next_token
 from hierjax.train.descent import Descent
-from hierjax.train.losses import label_loss
+from hierjax.train.losses import TOKEN_CROSS_ENTROPY, label_loss
 from hierjax.train.network import Network
+from hierjax.train.token_learners import TransformerConfig
 
 KEY = jax.random.key(0)
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
@@ -123,3 +125,21 @@ def test_residual_stacks_are_divided_too(model_parallel):
     np.testing.assert_allclose(shared.loss, alone.loss, atol=1e-5)
     first = shared.params["variables"]["params"]["blocks_1"]["first"]["kernel"]
     assert {shard.data.shape for shard in first.addressable_shards} == {(9, 24 // model_parallel)}
+
+
+def test_a_transformer_is_trained_alike_on_a_mesh():
+    strings = draw_random_hierarchy(KEY, SPEC).sample(KEY, 256).inputs
+    examples = next_token(strings, 4)
+    module = TransformerConfig(width=64, num_blocks=2, num_heads=4).module(4, 8, causal=True)
+
+    def losses(mesh):
+        descent = Descent(lambda rate: optax.sgd(rate, momentum=0.9), (0.01,), 50, 16, mesh=mesh)
+        layer = Network(module, descent, loss=TOKEN_CROSS_ENTROPY)
+        state = jax.jit(layer.start)(KEY, *examples)
+        return jax.jit(layer.advance)(KEY, state, *examples)
+
+    alone, shared = losses(None), losses(data_mesh(8, 2))
+    np.testing.assert_allclose(shared.loss, alone.loss, rtol=1e-5)
+    assert alone.loss < 8 * math.log(4)
+    first = shared.params["variables"]["params"]["layers_0"]["first"]["kernel"]
+    assert {shard.data.shape for shard in first.addressable_shards} == {(64, 128)}

@@ -3,6 +3,7 @@
 What a run is:
   requests.py       RunRequest, SweepRequest: what runs are asked for, fields of which are flags;
                     nested, leaves, build, identity.
+  meshes.py         MeshRequest: where devices may share batches.
   experiment.py     LayerwiseExperiment, SweepExperiment: declarations of experiments; Stack,
                     Measure, measures, described, Registry, Result, Results, ERROR.
   layerwise_run.py  LayerwiseRun: carries out the former; total_seconds.
@@ -105,6 +106,7 @@ from hierjax.runs.learners.tokens import (
     of_tokens,
 )
 from hierjax.runs.memory import free_memory, sharing_memory
+from hierjax.runs.meshes import MeshRequest
 from hierjax.runs.parallel import (
     IMPLS,
     compile_for,
@@ -147,6 +149,7 @@ __all__ = [
     "LearnerSettings",
     "Measure",
     "Measured",
+    "MeshRequest",
     "NTKConfig",
     "NoiseRates",
     "Point",
