@@ -4,6 +4,7 @@ choices.py          choices_figure: errors of choices of the layerwise learner.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 compression.py      compression_figure: how features gather around classes.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
+denoising.py        denoising_figure: models that take noise off strings, and the exact denoiser.
 floors.py           floor_figure: Bayes floors of a grammar.
 growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block, and compression.
@@ -20,6 +21,7 @@ from hierjax.plots.choices import choices_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.compression import compression_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
+from hierjax.plots.denoising import denoising_figure
 from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
@@ -35,6 +37,7 @@ __all__ = [
     "complexity_figure",
     "compression_figure",
     "deep_quadratic_figure",
+    "denoising_figure",
     "floor_figure",
     "growth_figure",
     "label_figure",

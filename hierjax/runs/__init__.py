@@ -18,6 +18,9 @@ Learners, each declared once for all commands, in learners/:
   learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
                              OBJECTIVES, TokenObjective: what they are asked; draw_tokens: what a
                              seed draws, TokenData; of_tokens.
+  learners/denoisers.py      DENOISERS, of noisy strings; DenoiserSettings; draw_denoising: what a
+                             seed draws, DenoisingData, NoisyStrings; levels_of_noise,
+                             share_kept, share_valid, parsed.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -72,6 +75,17 @@ from hierjax.runs.experiment import (
     measures,
 )
 from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
+from hierjax.runs.learners.denoisers import (
+    DENOISERS,
+    DenoiserSettings,
+    DenoisingData,
+    NoisyStrings,
+    draw_denoising,
+    levels_of_noise,
+    parsed,
+    share_kept,
+    share_valid,
+)
 from hierjax.runs.learners.labels import (
     LABEL_LEARNERS,
     LabelData,
@@ -130,6 +144,7 @@ from hierjax.runs.sweeps.sweep import Measured, Sweep, require_measured
 from hierjax.runs.trackers import TRACKERS, require_trackers
 
 __all__ = [
+    "DENOISERS",
     "ERROR",
     "IMPLS",
     "LABEL_LEARNERS",
@@ -141,6 +156,8 @@ __all__ = [
     "STRING_LEARNERS",
     "TOKEN_MODELS",
     "TRACKERS",
+    "DenoiserSettings",
+    "DenoisingData",
     "FittedLayer",
     "LabelData",
     "LayerCheckpoints",
@@ -152,6 +169,7 @@ __all__ = [
     "MeshRequest",
     "NTKConfig",
     "NoiseRates",
+    "NoisyStrings",
     "Point",
     "PolynomialSettings",
     "Progress",
@@ -181,6 +199,7 @@ __all__ = [
     "data_mesh",
     "described",
     "device_name",
+    "draw_denoising",
     "draw_labels",
     "draw_staircases",
     "draw_strings",
@@ -191,17 +210,21 @@ __all__ = [
     "label_stacks",
     "layer_stages",
     "leaves",
+    "levels_of_noise",
     "map_seeds",
     "measures",
     "nested",
     "obstacle",
     "of_tokens",
+    "parsed",
     "relative_error",
     "require_measured",
     "require_trackers",
     "root_key",
     "seed_keys",
     "seed_mesh",
+    "share_kept",
+    "share_valid",
     "sharing_memory",
     "spec_name",
     "task_key",

@@ -1,0 +1,211 @@
+"""Models that take noise off strings of random hierarchies, and what a seed draws for them.
+
+A model is a function (sizes of the grammars, the noise, settings) -> Flax module, declared here by
+`@DENOISERS.add(name, colour=...)`. It maps inputs (N, 1 + d), see `hierjax.tasks.Diffusion`, to
+scores (N, 1 + d, V).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import struct
+from jaxtyping import Array, Integer, Key
+
+from hierjax.exact import denoised, derivable, observe_noisy, parse, sample_derivations
+from hierjax.models import Transformer, TreeDenoiser
+from hierjax.runs.experiment import Registry
+from hierjax.runs.learners.string_points import draw_strings
+from hierjax.runs.requests import nested
+from hierjax.settings import Config, setting
+from hierjax.tasks import Batch, Diffusion, RandomHierarchy, RandomHierarchySpec, TokenExamples
+from hierjax.train import TOKEN_CROSS_ENTROPY, TokenTraining, TransformerConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiserModel:
+    """A model that takes noise off strings.
+
+    Attributes:
+      make: (sizes of the grammars, the noise, settings) -> the module.
+      colour: colour of the model in figures, which no other model has.
+    """
+
+    make: Callable[[RandomHierarchySpec, Diffusion, Any], nn.Module]
+    colour: str
+
+
+DENOISERS: Registry[DenoiserModel] = Registry(DenoiserModel, "model")
+"""Models that take noise off strings by name, in the order of tables and figures."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenoiserSettings(Config):
+    """How denoisers are built and trained; requests of experiments derive from it.
+
+    Attributes:
+      training: how all models are trained.
+      tree_width: number of features of a node of the tree-matched model, on each way.
+      transformer: how the transformer is built.
+
+    Raises:
+      ValueError: a value is not allowed.
+    """
+
+    training: TokenTraining = nested(
+        TokenTraining, learning_rate=0.01, num_steps=1000, num_looks=10
+    )
+    tree_width: int = setting(64, least=1, most=2**14)
+    transformer: TransformerConfig = nested(TransformerConfig)
+
+
+@DENOISERS.add("tree", colour="tab:green")
+def tree(spec: RandomHierarchySpec, noise: Diffusion, settings: DenoiserSettings) -> nn.Module:
+    """The encoder and decoder that is matched to the tree."""
+    return TreeDenoiser(
+        spec.branching[::-1],
+        noise.num_symbols,
+        noise.num_steps,
+        settings.tree_width,
+        precision=settings.training.precision,
+        remat=settings.training.remat,
+    )
+
+
+@DENOISERS.add("transformer", colour="tab:blue")
+def transformer(
+    spec: RandomHierarchySpec, noise: Diffusion, settings: DenoiserSettings
+) -> nn.Module:
+    """A transformer that sees all of a string, and its step as a token in front."""
+    config, training = settings.transformer, settings.training
+    num_inputs = noise.num_symbols + 1 + noise.num_steps
+    sizes = (num_inputs, noise.num_symbols, 1 + spec.num_leaves)
+    sizes += (config.width, config.num_blocks, config.num_heads)
+    return Transformer(*sizes, False, training.precision, training.remat)
+
+
+class NoisyStrings(struct.PyTreeNode):
+    """Test strings under one kind of noise, and what exact inference makes of them.
+
+    Rows of all levels of noise stand one after another: K levels of n strings.
+
+    Attributes:
+      examples: (K n, 1 + d) what is asked.
+      losses: (K n,) cross-entropies of the exact denoiser, in nats.
+      kept: (K, L + 1) share of the nodes of each level, leaves first, that a tree drawn from the
+        exact posterior has in common with the tree before noise.
+      valid: (L,) share of nodes, lowest level first, from which some symbol derives the leaves, of
+        strings that the exact denoiser makes of noise.
+    """
+
+    examples: TokenExamples
+    losses: Array
+    kept: Array
+    valid: Array
+
+
+class DenoisingData(struct.PyTreeNode):
+    """The strings of a seed, which all of its models share.
+
+    Attributes:
+      key: typed PRNG key of what models are measured by.
+      grammar: grammar of the seed.
+      train: (N, d) train strings.
+      test: unseen test strings.
+      num_unseen: () int32, number of test strings that were found, see `require_filled`.
+      noisy: the test strings under each kind of noise.
+    """
+
+    key: Array
+    grammar: RandomHierarchy
+    train: Array
+    test: Batch
+    num_unseen: Array
+    noisy: Mapping[str, NoisyStrings]
+
+
+def draw_denoising(
+    key: Key[Array, ""],
+    spec: RandomHierarchySpec,
+    noises: Mapping[str, Diffusion],
+    sizes: tuple[int, int, int, int],
+) -> DenoisingData:
+    """Draws the grammar of a seed, its strings, and what exact inference says of them.
+
+    Args:
+      key: typed PRNG key of the seed.
+      spec: sizes of the grammar.
+      noises: the kinds of noise by name.
+      sizes: numbers of train strings, of test strings, of samples of a denoiser, and of levels of
+        noise, which divides the steps.
+
+    Raises:
+      ValueError: the language is too small for so many strings.
+    """
+    num_train, num_test, num_samples, num_levels = sizes
+    strings = draw_strings(key, spec, num_train, num_test)
+    grammar = cast(RandomHierarchy, strings.grammar)
+    own = jax.random.fold_in(key, 3)
+
+    def noisy(index: int, noise: Diffusion) -> NoisyStrings:
+        stream = functools.partial(jax.random.fold_in, jax.random.fold_in(own, index))
+        step = levels_of_noise(noise, num_levels)
+        clean = jnp.tile(strings.test.inputs, (num_levels, 1))
+        examples = noise.examples(stream(0), clean, jnp.repeat(step, num_test))
+        best = functools.partial(denoised, grammar, noise)
+        scores = jnp.pad(best(examples.inputs), ((0, 0), (1, 0), (0, 0)))
+        trees = sample_derivations(
+            grammar, observe_noisy(spec, noise, examples.inputs), stream(1)
+        ).levels
+        made = noise.sample(stream(2), best, num_samples, spec.num_leaves)
+        return NoisyStrings(
+            examples,
+            TOKEN_CROSS_ENTROPY.per_example(scores, examples.targets),
+            share_kept(cast(tuple, trees), strings.test, num_levels),
+            share_valid(grammar, made),
+        )
+
+    return DenoisingData(
+        jax.random.fold_in(key, 4),
+        grammar,
+        strings.train.inputs,
+        strings.test,
+        strings.num_unseen,
+        {name: noisy(index, noise) for index, (name, noise) in enumerate(noises.items())},
+    )
+
+
+def levels_of_noise(noise: Diffusion, num_levels: int) -> Array:
+    """Returns the steps (K,) after which a share k / K of the tokens is replaced, k = 1 to K."""
+    return (1 + jnp.arange(num_levels)) * noise.num_steps // num_levels - 1
+
+
+def share_kept(levels: tuple[Array, ...], clean: Batch, num_levels: int) -> Array:
+    """Returns the share (K, L + 1) of nodes that are as they were before noise, leaves first.
+
+    Args:
+      levels: for each level from the root, (K n, P_l) symbols.
+      clean: the n strings that all levels of noise were put on.
+      num_levels: number of levels of noise, K.
+    """
+    same = [
+        (found.reshape(num_levels, -1, found.shape[1]) == old[None]).mean(axis=(1, 2))
+        for found, old in zip(levels, clean.latents, strict=True)
+    ]
+    return jnp.stack(same[::-1], axis=1)
+
+
+def share_valid(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> Array:
+    """Returns the share (L,) of nodes that some symbol may stand for, the lowest level first."""
+    return jnp.stack([each.mean() for each in derivable(grammar, strings)[::-1]])
+
+
+def parsed(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> tuple[Array, ...]:
+    """Returns for each level from the root (N, P_l) symbols of strings; -1 for those of none."""
+    upper = zip(parse(grammar, strings).levels, derivable(grammar, strings), strict=False)
+    found = [jnp.where(valid, symbols.astype(jnp.int32), -1) for symbols, valid in upper]
+    return (*found, strings)
