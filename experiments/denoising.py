@@ -103,7 +103,7 @@ class Request(RunRequest, DenoiserSettings):
 def draw(key: jax.Array, request: Request) -> DenoisingData:
     """The grammar of a seed, its strings, and what exact inference says of them."""
     sizes = (request.num_train[-1], request.num_test, request.num_samples, NUM_LEVELS)
-    return draw_denoising(key, request.spec, request.diffusions, sizes)
+    return draw_denoising(key, request.spec, request.diffusions, *sizes)
 
 
 def learners(request: Request) -> dict[str, Stack]:

@@ -132,7 +132,10 @@ def draw_denoising(
     key: Key[Array, ""],
     spec: RandomHierarchySpec,
     noises: Mapping[str, Diffusion],
-    sizes: tuple[int, int, int, int],
+    num_train: int,
+    num_test: int,
+    num_samples: int,
+    num_levels: int,
 ) -> DenoisingData:
     """Draws the grammar of a seed, its strings, and what exact inference says of them.
 
@@ -140,13 +143,14 @@ def draw_denoising(
       key: typed PRNG key of the seed.
       spec: sizes of the grammar.
       noises: the kinds of noise by name.
-      sizes: numbers of train strings, of test strings, of samples of a denoiser, and of levels of
-        noise, which divides the steps.
+      num_train: number of train strings.
+      num_test: number of test strings.
+      num_samples: number of strings that the exact denoiser makes of noise.
+      num_levels: number of levels of noise, K, which divides the steps.
 
     Raises:
       ValueError: the language is too small for so many strings.
     """
-    num_train, num_test, num_samples, num_levels = sizes
     strings = draw_strings(key, spec, num_train, num_test)
     grammar = cast(RandomHierarchy, strings.grammar)
     own = jax.random.fold_in(key, 3)
