@@ -1,5 +1,6 @@
 """Figures, drawn from run folders alone.
 
+brackets.py         bracket_figure: models of bounded Dyck languages.
 choices.py          choices_figure: errors of choices of the layerwise learner.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 compression.py      compression_figure: how features gather around classes.
@@ -9,6 +10,7 @@ floors.py           floor_figure: Bayes floors of a grammar.
 growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block, and compression.
 languages.py        language_figure: models of tokens above exact inference.
+masked.py           masked_figure: masked models beside filtered inference.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
@@ -17,6 +19,7 @@ transitions.py      transition_figure: what noise leaves of a tree, level by lev
 style.py            What all figures share.
 """
 
+from hierjax.plots.brackets import bracket_figure
 from hierjax.plots.choices import choices_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.compression import compression_figure
@@ -26,12 +29,14 @@ from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.languages import language_figure
+from hierjax.plots.masked import masked_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
 from hierjax.plots.transitions import transition_figure
 
 __all__ = [
+    "bracket_figure",
     "budget_figure",
     "choices_figure",
     "complexity_figure",
@@ -43,6 +48,7 @@ __all__ = [
     "label_figure",
     "language_figure",
     "layerwise_figure",
+    "masked_figure",
     "representation_figure",
     "staircase_figure",
     "threshold_figure",

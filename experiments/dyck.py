@@ -1,0 +1,331 @@
+"""Whether a transformer reads brackets nested in longer strings than it was trained on.
+
+Transformers are trained on fresh strings of a bounded Dyck language, k kinds of brackets to a depth
+D, to predict every token from those before it. The position enters as one number, so that longer
+strings can be read: does a model know which bracket has to be closed there (arXiv 2105.11115)?
+
+    python -m experiments.dyck
+    python -m experiments.dyck --num_blocks 2 --num_steps 40000
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import struct
+from jaxtyping import Array
+
+from experiments.runner import run
+from hierjax.measure import spread
+from hierjax.models import Transformer
+from hierjax.runs import (
+    ERROR,
+    LayerwiseExperiment,
+    Results,
+    RunRequest,
+    Stack,
+    measures,
+    nested,
+    of_tokens,
+    total_seconds,
+)
+from hierjax.settings import setting
+from hierjax.tasks import NOT_ASKED, Batch, Dyck, DyckSpec, TokenExamples, bounded_dyck
+from hierjax.train import Source, TokenTraining, require_causal, token_learner
+
+_SURE = 0.8
+_MEASURED = ("accuracy", "sure", "excess")
+_GROUPED = ("by_depth", "by_distance", "by_place")
+_NUM_DISTANCES = 10  # From 1, 2, 4, ... to 512, and from there on.
+_NUM_PARTS = 14
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request(RunRequest):
+    """What is asked for; its fields are the flags.
+
+    Attributes:
+      language: the language, and the lengths of the strings that models are trained on.
+      test_length: largest number of tokens of test strings; most of them are longer than any
+        that was trained on.
+      num_test: number of test strings that are longer than those of training, and of others as long
+        as the longer half of these.
+      num_blocks: numbers of blocks of the transformers, one for each.
+      width: number of features of a position, W.
+      num_heads: number of heads of each block, which divides the width.
+      training: how all models are trained.
+      num_seeds: number of seeds; each draws its own strings and weights.
+    """
+
+    language: DyckSpec = nested(DyckSpec, num_kinds=8, max_depth=10, min_length=501)
+    test_length: int = setting(1400, least=2, most=2**14)
+    num_test: int = setting(16, least=1, most=2**12)
+    num_blocks: tuple[int, ...] = setting((2,), least=1, most=2**7, ascending=True)
+    width: int = setting(30, least=1, most=2**12)
+    num_heads: int = setting(1, least=1, most=2**7)
+    training: TokenTraining = nested(
+        TokenTraining,
+        learning_rate=0.005,
+        weight_decay=0.0,
+        batch_size=1,
+        num_steps=10_000,
+        steps_per_round=50,
+        num_looks=12,
+    )
+    num_seeds: int = setting(3, least=1, most=2**20)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.test_length <= self.language.max_length:
+            raise ValueError(
+                f"test_length={self.test_length} must be above max_length="
+                f"{self.language.max_length}: test strings are to be longer than those of training"
+            )
+        _ = self.tested, self.modules
+
+    @property
+    def tested(self) -> dict[str, DyckSpec]:
+        """Languages of the test strings, by name; they differ in the lengths of strings."""
+        longest, change = self.language.max_length, dataclasses.replace
+        least = max(self.language.min_length, longest // 2 + 1)
+        return {
+            "as long": change(self.language, min_length=least),
+            "longer": change(self.language, min_length=longest + 1, max_length=self.test_length),
+        }
+
+    @property
+    def modules(self) -> dict[int, nn.Module]:
+        """The models, by number of blocks."""
+        symbols, training = self.language.num_symbols, self.training
+        whole = Transformer(
+            symbols + 1,
+            symbols,
+            self.test_length,
+            self.width,
+            num_heads=self.num_heads,
+            precision=training.precision,
+            remat=training.remat,
+            positions="number",
+        )
+        return {count: whole.clone(num_blocks=count) for count in self.num_blocks}
+
+
+class Test(struct.PyTreeNode):
+    """Test strings.
+
+    Attributes:
+      batch: the strings, of N rows and T positions.
+      asked: what models are asked of them.
+      best: (N, T) log-probability that exact inference gives each token.
+    """
+
+    batch: Batch
+    asked: TokenExamples
+    best: Array
+
+
+class Data(struct.PyTreeNode):
+    """What a seed draws.
+
+    Attributes:
+      language: what train strings are drawn from.
+      tests: test strings, in the order of `Request.tested`.
+    """
+
+    language: Dyck
+    tests: tuple[Test, ...]
+
+
+def draw(key: jax.Array, request: Request) -> Data:
+    """The test strings of a seed."""
+
+    def test(index: int, spec: DyckSpec) -> Test:
+        language = bounded_dyck(spec)
+        batch = language.sample(jax.random.fold_in(key, index), request.num_test)
+        best = of_tokens(language.next_probabilities(batch.inputs), batch.inputs)
+        return Test(batch, language.next_token(batch), jnp.log(best))
+
+    tests = tuple(test(index, spec) for index, spec in enumerate(request.tested.values()))
+    return Data(bounded_dyck(request.language), tests)
+
+
+def learners(request: Request) -> dict[str, Stack]:
+    """A transformer for each number of blocks."""
+
+    def examples(key, language, n):
+        return language.next_token(language.sample(key, n))
+
+    def source(data: Data, index: int) -> Source:
+        return Source(data.language)
+
+    spec = request.language
+    for module in request.modules.values():
+        require_causal(module, spec.num_symbols, spec.max_length)
+    return {
+        f"blocks_{count}": Stack(token_learner(module, request.training, examples), source)
+        for count, module in request.modules.items()
+    }
+
+
+MEASURES = measures()
+
+
+@MEASURES.add("wrong", column="wrong closings of longer strings (worst)", text=ERROR)
+def wrong(layers, data, below, params):
+    """Share of places in longer strings where another kind of closing bracket seems more likely."""
+    found = _answers(layers[0], data.tests[-1], params.params, data.language.spec)
+    return 1 - found["accuracy"]
+
+
+@MEASURES.add("looks")
+def looks(layers, data, below, params):
+    """What `_answers` says at each look, of each kind of test strings: (looks, tests, ...)."""
+
+    def at_look(kept):
+        found = [_answers(layers[0], test, kept, data.language.spec) for test in data.tests]
+        return jax.tree.map(lambda *each: jnp.stack(each), *found)
+
+    return jax.lax.map(at_look, params.trace)
+
+
+def _answers(probed: Any, test: Test, params: Any, spec: DyckSpec) -> dict[str, Array]:
+    """How a model closes brackets, wherever one is open, and how far its tokens are off.
+
+    Returns:
+      "accuracy" (), where the right kind is the most likely of the closing brackets; "sure" (),
+      where it has more than .8 of their probability; "excess" (), nats a token above exact
+      inference; and accuracies "by_depth" (D,), "by_distance", from 2^i to the opening bracket, and
+      "by_place", in parts of the longest strings.
+    """
+    kinds, batch = spec.num_kinds, test.batch
+    length, longest = batch.inputs.shape[1], probed.layer.network.module.length
+
+    def of_string(now):
+        inputs, string, kind = now
+        logs = jax.nn.log_softmax(probed.layer.apply(params, inputs[None])[0])
+        closing = logs[:, kinds : 2 * kinds]
+        shares = jax.nn.softmax(closing)[jnp.arange(length), kind.clip(0)]
+        own = logs[jnp.arange(length), string]
+        return closing.argmax(axis=-1) == kind, shares > _SURE, own
+
+    # One string after another, because attention takes memory.
+    depth, kind, opened = batch.latents
+    right, sure, own = jax.lax.map(of_string, (test.asked.inputs, batch.inputs, kind))
+    places = jnp.arange(length)[None]
+    distances = places - opened
+
+    def mean(values, where):
+        return (values * where).sum() / where.sum()
+
+    def means(groups, num):
+        hot = jax.nn.one_hot(jnp.where(depth > 0, groups, -1), num)
+        return (right[..., None] * hot).sum(axis=(0, 1)) / hot.sum(axis=(0, 1))
+
+    return {
+        "accuracy": mean(right, depth > 0),
+        "sure": mean(sure, depth > 0),
+        "excess": mean(test.best - own, test.asked.targets != NOT_ASKED),
+        "by_depth": means(depth - 1, spec.max_depth),
+        "by_distance": means(jnp.log2(distances).astype(int), _NUM_DISTANCES),
+        "by_place": means(jnp.broadcast_to(places * _NUM_PARTS // longest, kind.shape), _NUM_PARTS),
+    }
+
+
+def headline(request: Request) -> str:
+    """What is about to be run."""
+    language, training = request.language, request.training
+    return (
+        f"{language.num_kinds} kinds of brackets to depth {language.max_depth}: transformers of "
+        f"{', '.join(map(str, request.num_blocks))} blocks, {training.num_steps} steps of "
+        f"{training.batch_size} strings of at most {language.max_length} tokens, tested to "
+        f"{request.test_length}, {request.num_seeds} seeds"
+    )
+
+
+def summarize(request: Request, results: Results) -> dict:
+    """The content of summary.json."""
+    tests = {}
+    for name, spec in request.tested.items():
+        language = bounded_dyck(spec)
+        lengths, entropy = language.mean_length(), language.entropy()
+        tests[name] = {
+            "lengths": [spec.min_length, spec.max_length],
+            "mean_length": float(lengths),
+            "floor": float(entropy / lengths),
+        }
+    training = request.training
+    trained_length = float(bounded_dyck(request.language).mean_length())
+    return {
+        **request.own,
+        **{name: dataclasses.asdict(getattr(request, name)) for name in ("language", "training")},
+        "num_tokens": round(trained_length * training.num_steps * training.batch_size),
+        "tests": tests,
+        "steps": training.steps_of_looks,
+        "points": [
+            {"num_blocks": count, "strings": strings, **_point(found[0].measured["looks"], index)}
+            for count, found in zip(request.num_blocks, results.values(), strict=True)
+            for index, strings in enumerate(request.tested)
+        ],
+        "seconds": {name: total_seconds(layers) for name, layers in results.items()},
+    }
+
+
+def _point(found: dict[str, np.ndarray], index: int) -> dict:
+    """What a model makes of some test strings, of (seeds, looks, tests, ...)."""
+    own = {name: each[:, :, index] for name, each in found.items()}
+    return {
+        **{name: spread(own[name][:, -1]) for name in _MEASURED},
+        **{name: own[name][:, -1].mean(axis=0) for name in _GROUPED},
+        "curve": {name: own[name] for name in _MEASURED},
+    }
+
+
+def notes(summary: dict) -> list[str]:
+    """How brackets are closed, and what else there is to know."""
+    lines = []
+    for point in summary["points"]:
+        test = summary["tests"][point["strings"]]
+        low, high = test["lengths"]
+        right, sure, excess = (point[name] for name in _MEASURED)
+        lines.append(
+            f"{point['num_blocks']} blocks, {low} to {high} tokens: right kind most likely "
+            f"{right['mean']:.4f} ± {right['std']:.4f}, by more than .8 {sure['mean']:.4f} ± "
+            f"{sure['std']:.4f}; {excess['mean']:.4f} ± {excess['std']:.4f} nats a token above the "
+            f"floor of {test['floor']:.4f}"
+        )
+    return [
+        *lines,
+        f"{summary['num_tokens'] / 1e6:.2g} million tokens of fresh strings each; exact inference "
+        f"always knows the kind; {summary['num_seeds']} seeds, on {summary['device']}",
+    ]
+
+
+def figure(folder: Path):
+    """The figure of a run folder; matplotlib is imported only when it is drawn."""
+    from hierjax.plots import bracket_figure
+
+    return bracket_figure(folder)
+
+
+EXPERIMENT = LayerwiseExperiment(
+    name="dyck",
+    doc=__doc__,
+    request=Request,
+    draw=draw,
+    learners=learners,
+    measures=MEASURES,
+    shown="wrong",
+    headline=headline,
+    summarize=summarize,
+    notes=notes,
+    figure=figure,
+)
+main = functools.partial(run, EXPERIMENT)
+
+if __name__ == "__main__":
+    main()
