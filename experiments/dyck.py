@@ -4,8 +4,13 @@ Transformers are trained on fresh strings of a bounded Dyck language, k kinds of
 D, to predict every token from those before it. The position enters as one number, so that longer
 strings can be read: does a model know which bracket has to be closed there (arXiv 2105.11115)?
 
-    python -m experiments.dyck
-    python -m experiments.dyck --num_blocks 2 --num_steps 40000
+    python -m experiments.dyck --num_seeds 1
+    python -m experiments.dyck --num_blocks 1,2
+
+With the default sizes (8 kinds of brackets to depth 10, 2 blocks of width 30, 10,000 strings of 501
+to 700 tokens) expect that the right kind is the most likely at .94 of the places in strings of 701
+to 1,400 tokens where a bracket is open, and .12 nats a token above the floor of 1.66. Each seed
+takes about five CPU-minutes.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@ alone, and takes the nodes of level k as independent given the class: level afte
 near to answers that know more (arXiv 2408.15138).
 
     python -m experiments.masked
-    python -m experiments.masked --rule_spread 2 --rate 0.5
+    python -m experiments.masked --rule_spread 1 --rate 0.5
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ class Request(RunRequest):
     spec: RandomHierarchySpec = nested(
         RandomHierarchySpec, num_classes=4, vocab_size=4, num_rules=4, branching=2, depth=4
     )
-    rule_spread: float = setting(1.0, least=0, most=20)
+    rule_spread: float = setting(2.0, least=0, most=20)
     rate: float = setting(0.15, above=0, most=1)
     num_train: int = setting(2**17, least=1, most=2**24)
     num_test: int = setting(1000, least=1, most=2**17)
@@ -81,7 +81,7 @@ class Request(RunRequest):
     width: int = setting(64, least=1, most=2**12)
     num_heads: int = setting(2, least=1, most=2**7)
     training: TokenTraining = nested(
-        TokenTraining, learning_rate=1e-3, weight_decay=0.0, batch_size=64, num_steps=3000
+        TokenTraining, learning_rate=2e-3, weight_decay=0.0, batch_size=64, num_steps=2000
     )
     num_seeds: int = setting(3, least=1, most=2**20)
 

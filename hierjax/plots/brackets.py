@@ -51,7 +51,7 @@ def bracket_figure(folder: str | os.PathLike) -> Figure:
                 axis.plot(xs, shares, line, color=colour, marker="o", markersize=3)
         known.set(xscale="log", xlabel="steps")
         cost.set(xscale="log", yscale="log", xlabel="steps")
-        cost.set(ylabel="nats a token above exact inference")
+        cost.set(ylabel="nats a token above the floor")
         far.set(xscale="log", xlabel="tokens since the opening bracket, at least")
         place.set(xlabel="place in the string", xlim=(0, summary["test_length"]))
         place.axvline(
