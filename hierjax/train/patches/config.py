@@ -6,13 +6,11 @@ from typing import Any
 
 from hierjax.models.patch_features import FEATURES
 from hierjax.settings import Config, setting
+from hierjax.train.patches.maps import NORMALIZERS
 from hierjax.train.solvers import DESCENTS, SOLVERS
 
 TARGETS = ("concat", "first", "pooled")
 """Positions that a layer is trained on, see `PatchLayerConfig`."""
-
-NORMALIZERS = ("pca", "whiten", "rms", "sum")
-"""What may be done to the outputs of a layer, see `PatchLayerConfig`."""
 
 PAPER: Mapping[str, Any] = {
     "targets": "first",

@@ -7,11 +7,10 @@ library, which need fewer strings. Matrix products are of the highest precision.
 """
 
 import dataclasses
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jaxtyping import Array, Float, Integer, Key, Shaped
 
 from hierjax.checks import (
@@ -24,19 +23,17 @@ from hierjax.checks import (
 )
 from hierjax.train.layerwise import ScoringLayer
 from hierjax.train.patches.config import PatchLayerConfig
+from hierjax.train.patches.maps import PatchMaps, normalized, side_by_side
 from hierjax.train.solvers import SOLVERS
 
 PyTree = Any
 
-_ROWS_AT_ONCE = 4096
-_WHITEN_FLOOR = 1e-6
 # Of estimates for patches that were trained on; others may have a sum of any sign.
 _LEAST_SUM = 0.01
-_TINY = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class PatchLayer(ScoringLayer):
+class PatchLayer(PatchMaps, ScoringLayer):
     """One layer: features of a patch, class scores linear in them, an embedding of the scores.
 
     The patches are P neighbourhoods of S positions each.
@@ -50,7 +47,6 @@ class PatchLayer(ScoringLayer):
         themselves are the output.
     """
 
-    features: nn.Module
     config: PatchLayerConfig
     num_classes: int
     num_tuples: int
@@ -105,10 +101,8 @@ class PatchLayer(ScoringLayer):
 
     def _require(self, inputs: Shaped[Array, "N PS *E"]) -> None:
         """Refuses inputs that the features do not take or that are no whole patches, on top one."""
-        self.features.require(inputs)
+        self._require_patches(inputs)
         size, length = self.features.branching, inputs.shape[1]
-        if length % size or not length:
-            raise ValueError(f"inputs of length {length} must be cut into patches of {size}")
         if self.embedding_dim is None and length != size:
             raise ValueError(
                 f"inputs of length {length} are more than the one patch of {size} that the top "
@@ -118,8 +112,8 @@ class PatchLayer(ScoringLayer):
     def _params(self, variables, class_mean, readout, inputs) -> dict:
         params = {"features": variables, "class_mean": class_mean, "readout": readout}
         if self.embedding_dim is not None and self.config.normalizer != "sum":
-            scores, shares = self._scores(variables, _side_by_side(readout), inputs)
-            params |= self._normalizer(scores, shares, self.embedding_dim)
+            scores, shares = self._scores(variables, side_by_side(readout), inputs)
+            params |= normalized(scores, shares, self.embedding_dim, self.config.normalizer)
         return params
 
     def apply(self, params: dict, inputs: Shaped[Array, "N PS *E"]) -> Float[Array, "N ..."]:
@@ -138,7 +132,7 @@ class PatchLayer(ScoringLayer):
         """
         self._require(inputs)
         with jax.default_matmul_precision("highest"):
-            kernel, offset = _side_by_side(params["readout"]), params["class_mean"]
+            kernel, offset = side_by_side(params["readout"]), params["class_mean"]
             if "projection" in params:
                 kernel = kernel @ params["projection"]
                 offset = -params["center"] @ params["projection"]
@@ -171,41 +165,6 @@ class PatchLayer(ScoringLayer):
             by_position = jax.lax.map(vote, (patches[: readout.shape[0]], readout))
             return by_position.sum(axis=0) + params["class_mean"][None]
 
-    def _patches(self, inputs: Shaped[Array, "N PS *E"]) -> Shaped[Array, "P N S *E"]:
-        """Cuts inputs (N, P*S, ...) into patches (P, N, S, ...)."""
-        size = self.features.branching
-        patches = inputs.reshape(inputs.shape[0], -1, size, *inputs.shape[2:])
-        return jnp.moveaxis(patches, 1, 0)
-
-    def _apply(
-        self, variables: PyTree, inputs: Shaped[Array, "N PS *E"]
-    ) -> Shaped[Array, "N P *D"]:
-        return cast(Array, self.features.apply(variables, inputs))
-
-    def _features(
-        self, variables: PyTree, patches: Shaped[Array, "N S *E"]
-    ) -> Shaped[Array, "N ..."]:
-        """Returns features (N, D), or codes (N,), of single patches (N, S, ...)."""
-        return self._apply(variables, patches)[:, 0]
-
-    def _map_patches(
-        self, variables: PyTree, kernel: Float[Array, "D K"], inputs: Shaped[Array, "N PS *E"]
-    ) -> Float[Array, "N P K"]:
-        """Maps the features of every patch by a kernel, in blocks that fit a cache."""
-        patches = self._patches(inputs)
-        rows = patches.reshape(-1, *patches.shape[2:])
-
-        def map_row(row):
-            return self.features.linear(self._features(variables, row[None]), kernel)[0]
-
-        # Blocks of one size: a smaller last one would be compiled once more.
-        num_blocks = -(-rows.shape[0] // _ROWS_AT_ONCE)
-        padding = [(0, -rows.shape[0] % num_blocks)] + [(0, 0)] * (rows.ndim - 1)
-        padded = jnp.pad(rows, padding)
-        outputs = jax.lax.map(map_row, padded, batch_size=padded.shape[0] // num_blocks)
-        outputs = outputs[: rows.shape[0]].reshape(*patches.shape[:2], -1)
-        return jnp.moveaxis(outputs, 0, 1)
-
     def _solve(
         self,
         features: Shaped[Array, "N ..."],
@@ -220,41 +179,3 @@ class PatchLayer(ScoringLayer):
         self, labels: Integer[Array, " N"], class_mean: Float[Array, " C"]
     ) -> Float[Array, "N C"]:
         return one_hot(labels, self.num_classes, "labels", "classes") - class_mean[None]
-
-    def _scores(
-        self, variables: PyTree, kernel: Float[Array, "D QC"], inputs: Shaped[Array, "N PS *E"]
-    ) -> tuple[Float[Array, "R QC"], Float[Array, " R"]]:
-        """Returns the different scores (R, Q*C) of the patches, and the share (R,) of each."""
-        scores = self._map_patches(variables, kernel, inputs).reshape(-1, kernel.shape[1])
-        return scores, jnp.full(scores.shape[0], 1 / scores.shape[0])
-
-    def _normalizer(
-        self, scores: Float[Array, "R QC"], shares: Float[Array, " R"], embedding_dim: int
-    ) -> dict[str, Array]:
-        """Returns centre and projection of weighted scores to embeddings of unit rms norm."""
-        center = shares @ scores
-        centered = scores - center[None]
-        weighted = centered * shares[:, None]
-        if self.config.normalizer == "rms":
-            variances, directions = (centered * weighted).sum(axis=0), jnp.eye(center.size)
-        else:
-            variances, directions = jnp.linalg.eigh(centered.T @ weighted)
-            variances = variances[-embedding_dim:]
-            directions = _fix_signs(directions[:, -embedding_dim:])
-        if self.config.normalizer == "whiten":
-            floored = jnp.maximum(variances, _WHITEN_FLOOR * variances.max() + _TINY)
-            scales = jnp.sqrt(floored * embedding_dim)
-        else:
-            scales = jnp.sqrt(variances.sum() + _TINY)[None]
-        return {"center": center, "projection": directions / scales[None]}
-
-
-def _side_by_side(readout: Float[Array, "Q D C"]) -> Float[Array, "D QC"]:
-    """Makes one map (D, Q*C) of Q maps (D, C)."""
-    return jnp.moveaxis(readout, 0, 1).reshape(readout.shape[1], -1)
-
-
-def _fix_signs(directions: Float[Array, "QC E"]) -> Float[Array, "QC E"]:
-    """Makes the largest entry of each column positive: random features see the sign."""
-    largest = jnp.take_along_axis(directions, jnp.abs(directions).argmax(axis=0)[None], axis=0)
-    return directions * jnp.where(largest < 0, -1, 1)

@@ -7,11 +7,33 @@ from jaxtyping import Array, Float, Int, Integer
 
 from hierjax.checks import in_range, one_or_nan
 from hierjax.train.patches.layer import PatchLayer
+from hierjax.train.patches.maps import PatchMaps
 
 PyTree = Any
 
 
-class TableLayer(PatchLayer):
+class TableMaps(PatchMaps):
+    """Base of the layers of the leaves, whose features are the indicators of tuples.
+
+    Attributes:
+      features: the codes of the tuples of leaves, `TupleCodes`.
+    """
+
+    def _trusted(
+        self, outputs: Float[Array, "N ..."], inputs: Integer[Array, "N PS"]
+    ) -> Float[Array, "N ..."]:
+        """Makes NaN of the outputs of strings that have a symbol out of range."""
+        factors = one_or_nan(in_range(inputs, self.features.vocab_size).all(axis=1), outputs.dtype)
+        return outputs * factors.reshape(-1, *[1] * (outputs.ndim - 1))
+
+    def _scores(
+        self, variables: PyTree, kernel: Float[Array, "codes K"], inputs: Integer[Array, "N PS"]
+    ) -> tuple[Float[Array, "codes K"], Float[Array, " codes"]]:
+        codes = self._apply(variables, inputs).ravel()
+        return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size
+
+
+class TableLayer(TableMaps, PatchLayer):
     """The layer of the leaves, whose features are the indicators of `patch_features.TupleCodes`.
 
     Least squares on indicators is the mean target of each code: a table, whatever the solver.
@@ -33,13 +55,6 @@ class TableLayer(PatchLayer):
         """Returns class scores (N, C) of whole strings; see `PatchLayer.class_scores`."""
         return self._trusted(super().class_scores(params, inputs), inputs)
 
-    def _trusted(
-        self, outputs: Float[Array, "N ..."], inputs: Integer[Array, "N PS"]
-    ) -> Float[Array, "N ..."]:
-        """Makes NaN of the outputs of strings that have a symbol out of range."""
-        factors = one_or_nan(in_range(inputs, self.features.vocab_size).all(axis=1), outputs.dtype)
-        return outputs * factors.reshape(-1, *[1] * (outputs.ndim - 1))
-
     def _fixed(self, key, inputs, labels) -> tuple[PyTree, Float[Array, " C"]]:
         variables, class_mean = super()._fixed(key, inputs, labels)
         return variables, self._trusted(class_mean[None], inputs.reshape(1, -1))[0]
@@ -55,9 +70,3 @@ class TableLayer(PatchLayer):
         counts = counts.reshape(-1, self.num_classes)
         totals = counts.sum(axis=1, keepdims=True)
         return (counts - totals * class_mean[None]) / jnp.maximum(totals, 1)
-
-    def _scores(
-        self, variables: PyTree, kernel: Float[Array, "codes QC"], inputs: Integer[Array, "N PS"]
-    ) -> tuple[Float[Array, "codes QC"], Float[Array, " codes"]]:
-        codes = self._apply(variables, inputs).ravel()
-        return kernel, jnp.bincount(codes, length=kernel.shape[0]) / codes.size

@@ -156,12 +156,12 @@ def test_class_scores_of_the_top_layer_are_its_outputs():
 
 
 def test_blocks_of_rows_do_not_matter(monkeypatch):
-    from hierjax.train.patches import layer as patch_layer
+    from hierjax.train.patches import maps
 
     batch = batch_of(300)
     layers, params = trained(batch)
     whole = forward(layers, params, batch.inputs)
-    monkeypatch.setattr(patch_layer, "_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(maps, "_ROWS_AT_ONCE", 7)
     np.testing.assert_allclose(whole, forward(layers, params, batch.inputs), rtol=1e-5, atol=1e-6)
 
 
