@@ -65,7 +65,23 @@ def ridge(
     Returns:
       (D, K) linear map from features to targets.
     """
-    gram, moments = _normal_equations(features, targets)
+    return solve_ridge(*_normal_equations(features, targets), penalty)
+
+
+@_highest
+def solve_ridge(
+    gram: Float[Array, "D D"], moments: Float[Array, "D K"], penalty: float
+) -> Float[Array, "D K"]:
+    """Solves the normal equations of `ridge`.
+
+    Args:
+      gram: (D, D) mean of phi phi' over examples with features phi.
+      moments: (D, K) mean of phi target'.
+      penalty: penalty of the squares of the weights, lambda.
+
+    Returns:
+      (D, K) linear map from features to targets.
+    """
     # Below the roundings of the Gram matrix there would be no Cholesky factor, but NaN.
     shift = jnp.maximum(max(penalty, _ROUNDING) * jnp.trace(gram), _TINY)
     return jax.scipy.linalg.solve(gram + shift * jnp.eye(gram.shape[0]), moments, assume_a="pos")
