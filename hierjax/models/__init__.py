@@ -11,6 +11,7 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
                       check_stack.
   residual_net.py     ResidualNet: a residual network of the usual kind.
   transformer.py      Transformer, causal or not, and TransformerBlock, its layer.
+  token_decoder.py    TokenDecoder: scores of the next token, of the subtrees before it.
   deep_linear_net.py  DeepLinearNet: layers without activations.
   shallow_net.py      ShallowNet: one hidden layer on a string; one_hot_strings.
   two_layer_net.py    TwoLayerNet: one hidden layer whose first weights alone are trained.
@@ -47,6 +48,7 @@ from hierjax.models.residual_stack import (
 )
 from hierjax.models.shallow_net import ShallowNet, one_hot_strings
 from hierjax.models.taylor import Term, empirical_ntk, linearize, quadratic
+from hierjax.models.token_decoder import TokenDecoder
 from hierjax.models.token_stack import TokenStack, complete_before
 from hierjax.models.transformer import Transformer, TransformerBlock
 from hierjax.models.tree_denoiser import TreeDenoiser
@@ -70,6 +72,7 @@ __all__ = [
     "SmallestBandwidth",
     "SymbolFeatures",
     "Term",
+    "TokenDecoder",
     "TokenStack",
     "Transformer",
     "TransformerBlock",

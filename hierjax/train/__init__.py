@@ -8,6 +8,7 @@ The one loop, and what a layer is:
                         train_layerwise, forward, class_scores, layer_key.
 
 Layers and the stacks made of them:
+  patches/maps.py       PatchMaps: what layers that map features of patches have in common.
   patches/layer.py      PatchLayer: layers of the convolutional stack matched to a random hierarchy.
   patches/config.py     PatchLayerConfig, their choices (TARGETS, NORMALIZERS); PAPER, those of
                         arXiv 2601.19756.
@@ -18,6 +19,11 @@ Layers and the stacks made of them:
                         strings each layer is fitted on; check_table.
   patches/clusters.py   ClusterLayer: synonyms found by one gradient step and k-means;
                         one_step_layers, a stack of them.
+  patches/context.py    ContextLayer, ContextTable: what stands beside a patch is predicted, without
+                        labels; context_layers, a stack of them, and its choices, ContextConfig.
+  patches/readout.py    next_token_readout: tokens told by what context layers have found;
+                        ReadoutConfig, its choices; Carried, carried: layers that carry along what
+                        they were given.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
   block_descent.py      DescentBlockLayer: a block trained by minibatches.
@@ -130,9 +136,21 @@ from hierjax.train.network import (
 from hierjax.train.objective import Objective
 from hierjax.train.patches.clusters import ClusterLayer, one_step_layers
 from hierjax.train.patches.config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
+from hierjax.train.patches.context import (
+    ContextConfig,
+    ContextLayer,
+    ContextTable,
+    context_layers,
+)
 from hierjax.train.patches.descent import DescentPatchLayer
 from hierjax.train.patches.kernel import KernelPatchLayer
 from hierjax.train.patches.layer import PatchLayer
+from hierjax.train.patches.readout import (
+    Carried,
+    ReadoutConfig,
+    carried,
+    next_token_readout,
+)
 from hierjax.train.patches.stack import (
     check_table,
     patch_layers,
@@ -180,8 +198,12 @@ __all__ = [
     "BlockConfig",
     "BlockLayer",
     "Candidate",
+    "Carried",
     "ChoosingLayer",
     "ClusterLayer",
+    "ContextConfig",
+    "ContextLayer",
+    "ContextTable",
     "Descent",
     "DescentBlockLayer",
     "DescentPatchLayer",
@@ -206,6 +228,7 @@ __all__ = [
     "ProductLayer",
     "QuadraticConfig",
     "QuadraticModels",
+    "ReadoutConfig",
     "Representation",
     "RepresentationLayer",
     "RoundsLayer",
@@ -224,9 +247,11 @@ __all__ = [
     "UnitFeatures",
     "averaged",
     "best_rate",
+    "carried",
     "check_table",
     "class_scores",
     "clip_gradients",
+    "context_layers",
     "draw_features",
     "end_to_end_label_learner",
     "end_to_end_learner",
@@ -240,6 +265,7 @@ __all__ = [
     "linear_label_learner",
     "merge_variables",
     "network_layers",
+    "next_token_readout",
     "num_fitted",
     "one_step_layers",
     "patch_layers",
