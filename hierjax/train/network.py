@@ -197,9 +197,10 @@ class Network(_ModuleLayer):
 class NetworkLayer(_ModuleLayer, ScoringLayer):
     """One layer of a Flax module, trained alone with a linear head on all its outputs.
 
-    Layers above do not exist for it, layers below are fixed. The last layer is trained with the
-    module's own read-out. Learning rates are compared by the mistakes that they lead to on held-out
-    examples.
+    Where the module scores every position, (N, T, C), the head is shared by the positions, each of
+    which reads the outputs at its own. Layers above do not exist for the layer, layers below are
+    fixed. The last layer is trained with the module's own read-out. Learning rates are compared by
+    the mistakes that they lead to on held-out examples.
 
     Attributes:
       module: the module, see `network_layers`.
@@ -238,30 +239,33 @@ class NetworkLayer(_ModuleLayer, ScoringLayer):
             hidden = module.layer(hidden, index)
         return module.readout(hidden)
 
-    def _head(self, inputs: Shaped[Array, "N ..."]) -> nn.Dense:
-        """Makes the linear head, of as many scores as the module has."""
+    def _head(
+        self, inputs: Shaped[Array, "N ..."], hidden: Shaped[Array, "N ..."]
+    ) -> tuple[nn.Dense, Shaped[Array, "N ..."]]:
+        """Makes the linear head, and what it reads: all outputs, or those of a score's position."""
 
         def scores(inputs):
             key = jax.random.key(0)
             return self.module.init_with_output(key, inputs, method=self._whole)[0]
 
-        return nn.Dense(jax.eval_shape(scores, inputs).shape[-1])
+        *places, num_scores = jax.eval_shape(scores, inputs).shape
+        return nn.Dense(num_scores), hidden.reshape(*places, -1)
 
     def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
         if self._is_last:
             return {"variables": self._init_module(key, inputs, self._whole), "head": None}
         variables = self._init_module(key, inputs, self._hidden)
         hidden = self._apply(variables, inputs, self._hidden)
-        head = self._head(inputs).init(jax.random.fold_in(key, 1), hidden.reshape(1, -1))
-        return {"variables": variables, "head": head}
+        head, seen = self._head(inputs, hidden)
+        return {"variables": variables, "head": head.init(jax.random.fold_in(key, 1), seen)}
 
     @jax.default_matmul_precision("highest")
     def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
         if self._is_last:
             return self._apply(params["variables"], inputs, self._whole)
         hidden = self._apply(params["variables"], inputs, self._hidden)
-        head = self._head(inputs)
-        return cast(Array, head.apply(params["head"], hidden.reshape(hidden.shape[0], -1)))
+        head, seen = self._head(inputs, hidden)
+        return cast(Array, head.apply(params["head"], seen))
 
 
 def network_layers(

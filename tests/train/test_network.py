@@ -7,11 +7,13 @@ import pytest
 from flax import linen as nn
 
 from hierjax.models.conv_stack import ConvStack
+from hierjax.models.transformer import Transformer
 from hierjax.runs.parallel import data_mesh
 from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
+from hierjax.train.losses import TOKEN_CROSS_ENTROPY
 from hierjax.train.network import Network, TrainedNetwork, merge_variables, network_layers
 
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
@@ -115,6 +117,20 @@ def test_a_shared_batch_trains_the_same_network(batch):
         losses.append(seen)
     assert losses[0][-1] < losses[0][0]
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+
+
+def test_a_causal_module_is_trained_layer_by_layer_with_a_head_at_every_position():
+    """So a layer that is trained alone sees nothing of the tokens that it is to predict."""
+    module = Transformer(5, 4, 4, width=8, num_blocks=2, num_heads=2)
+    layer = network_layers(module, DESCENT, TOKEN_CROSS_ENTROPY)[0]
+    strings = jax.random.randint(KEY, (2, 4), 0, 4)
+    state = layer.start(KEY, strings, strings)
+    assert state.params["head"]["params"]["kernel"].shape == (8, 4)
+    changed = strings.at[:, 2:].set((strings[:, 2:] + 1) % 4)
+    scores = [layer.class_scores(layer.finish(state, x, x), x) for x in (strings, changed)]
+    assert scores[0].shape == (2, 4, 4)
+    np.testing.assert_allclose(scores[0][:, :2], scores[1][:, :2], atol=1e-6)
+    assert jnp.abs(scores[0][:, 2:] - scores[1][:, 2:]).max() > 1e-3
 
 
 class Flat(nn.Module):
