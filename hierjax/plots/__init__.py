@@ -15,6 +15,7 @@ representations.py  representation_figure, threshold_figure: learners of polynom
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
 strings.py          layerwise_figure: errors of all learners, compression and embeddings of levels.
+token_layers.py     token_layers_figure: levels found from tokens, and what is above inference.
 transitions.py      transition_figure: what noise leaves of a tree, level by level.
 style.py            What all figures share.
 """
@@ -33,6 +34,7 @@ from hierjax.plots.masked import masked_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
+from hierjax.plots.token_layers import token_layers_figure
 from hierjax.plots.transitions import transition_figure
 
 __all__ = [
@@ -52,5 +54,6 @@ __all__ = [
     "representation_figure",
     "staircase_figure",
     "threshold_figure",
+    "token_layers_figure",
     "transition_figure",
 ]

@@ -21,6 +21,8 @@ Learners, each declared once for all commands, in learners/:
   learners/denoisers.py      DENOISERS, of noisy strings; DenoiserSettings; draw_denoising: what a
                              seed draws, DenoisingData, NoisyStrings; levels_of_noise,
                              share_kept, share_valid, parsed.
+  learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings;
+                             TokenCell: a point of a sweep.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -110,6 +112,11 @@ from hierjax.runs.learners.string_points import (
     spec_name,
 )
 from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
+from hierjax.runs.learners.token_layers import (
+    TOKEN_LEARNERS,
+    TokenCell,
+    TokenLayerSettings,
+)
 from hierjax.runs.learners.tokens import (
     OBJECTIVES,
     TOKEN_MODELS,
@@ -154,6 +161,7 @@ __all__ = [
     "POLYNOMIAL_LEARNERS",
     "PRESETS",
     "STRING_LEARNERS",
+    "TOKEN_LEARNERS",
     "TOKEN_MODELS",
     "TRACKERS",
     "DenoiserSettings",
@@ -191,7 +199,9 @@ __all__ = [
     "SweepExperiment",
     "SweepRequest",
     "SweepRun",
+    "TokenCell",
     "TokenData",
+    "TokenLayerSettings",
     "TokenObjective",
     "TokenSettings",
     "build",

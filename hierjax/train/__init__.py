@@ -22,8 +22,7 @@ Layers and the stacks made of them:
   patches/context.py    ContextLayer, ContextTable: what stands beside a patch is predicted, without
                         labels; context_layers, a stack of them, and its choices, ContextConfig.
   patches/readout.py    next_token_readout: tokens told by what context layers have found;
-                        ReadoutConfig, its choices; Carried, carried: layers that carry along what
-                        they were given.
+                        Carried, carried: layers that carry along what they were given.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
   block_descent.py      DescentBlockLayer: a block trained by minibatches.
@@ -57,6 +56,7 @@ Learners with all of their choices made:
 How parameters are fitted:
   descent.py            Descent: minibatches by optax, over a grid of choices; DescentState.
   averaging.py          averaged: an optimizer that keeps an average of the parameters.
+  stopped.py            StoppedTraining: descent that held-out examples stop.
   objective.py          Objective: what descent minimises, and its gradient.
   solvers.py            gradient_descent, ridge, ridge_descent: least squares; SOLVERS and DESCENTS
                         by name.
@@ -147,7 +147,6 @@ from hierjax.train.patches.kernel import KernelPatchLayer
 from hierjax.train.patches.layer import PatchLayer
 from hierjax.train.patches.readout import (
     Carried,
-    ReadoutConfig,
     carried,
     next_token_readout,
 )
@@ -163,6 +162,7 @@ from hierjax.train.product_layer import FoundProducts, ProductLayer, product_sup
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
+from hierjax.train.stopped import StoppedTraining
 from hierjax.train.streamed import Source, Streamed
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.token_learners import (
@@ -228,13 +228,13 @@ __all__ = [
     "ProductLayer",
     "QuadraticConfig",
     "QuadraticModels",
-    "ReadoutConfig",
     "Representation",
     "RepresentationLayer",
     "RoundsLayer",
     "ScoringLayer",
     "ShallowConfig",
     "Source",
+    "StoppedTraining",
     "Streamed",
     "TableLayer",
     "TaylorLayer",

@@ -5,57 +5,14 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Key, Shaped
 
 from hierjax.models.token_decoder import TokenDecoder
-from hierjax.settings import Config, setting
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
-from hierjax.train.descent import Descent
-from hierjax.train.learners import clip_gradients
 from hierjax.train.losses import TOKEN_CROSS_ENTROPY
 from hierjax.train.network import Network
 from hierjax.train.patches.context import ContextLayer
-
-_MOST = 2**20
-
-
-@dataclasses.dataclass(frozen=True)
-class ReadoutConfig(Config):
-    """How a read-out of tokens is built and trained, by AdamW with a cosine schedule.
-
-    The parameters that do best on held-out train strings, an eighth of them, are kept.
-
-    Attributes:
-      width: number of features of a node, W.
-      learning_rate: the largest learning rate.
-      weight_decay: decay of the weights, in units of the learning rate.
-      batch_size: number of strings of a step.
-      num_steps: largest number of steps.
-      patience: number of steps without improvement on held-out strings after which training ends.
-
-    Raises:
-      ValueError: a number out of bounds.
-    """
-
-    width: int = setting(128, least=1, most=2**16)
-    learning_rate: float = setting(3e-3, above=0)
-    weight_decay: float = setting(0.01, least=0)
-    batch_size: int = setting(128, least=1, most=_MOST)
-    num_steps: int = setting(2000, least=1, most=10**8)
-    patience: int = setting(500, least=1, most=10**8)
-
-    def descent(self) -> Descent:
-        """How the read-out is trained."""
-
-        def optimizer(rate):
-            schedule = optax.cosine_decay_schedule(rate, self.num_steps)
-            return optax.chain(
-                clip_gradients(1.0), optax.adamw(schedule, weight_decay=self.weight_decay)
-            )
-
-        sizes = (self.num_steps, self.batch_size)
-        return Descent(optimizer, (self.learning_rate,), *sizes, patience=self.patience)
+from hierjax.train.stopped import StoppedTraining
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,28 +63,31 @@ def carried(spec: RandomHierarchySpec, layers: Sequence[ContextLayer]) -> tuple[
 
 
 def next_token_readout(
-    spec: RandomHierarchySpec, layers: Sequence[ContextLayer], config: ReadoutConfig | None = None
+    spec: RandomHierarchySpec,
+    layers: Sequence[ContextLayer],
+    training: StoppedTraining,
+    width: int = 128,
 ) -> Network:
     """Makes the layer that scores every token, given those before it, on top of `carried` layers.
 
     With fewer than L - 1 layers a token is told by those before it in its own block alone, the
-    leaves of a node two levels above the last that was found.
+    leaves of a node one level above those that were found.
 
     Args:
       spec: sizes of the random hierarchy, of depth L.
       layers: the first of the layers of `context_layers`.
-      config: how the read-out is built and trained; by default `ReadoutConfig()`.
+      training: how the read-out is trained.
+      width: number of features that it has of a node, W.
 
     Returns:
       The last layer, whose labels are the strings (N, d), and whose outputs scores (N, d, V).
     """
-    config = ReadoutConfig() if config is None else config
     top = spec.depth - 1 - len(layers)
     module = TokenDecoder(
         spec.branching[top:],
         tuple(layer.embedding_dim for layer in reversed(layers)),
         spec.nodes(top),
         spec.symbols(spec.depth),
-        config.width,
+        width,
     )
-    return Network(module, config.descent(), loss=TOKEN_CROSS_ENTROPY)
+    return Network(module, training.descent(), loss=TOKEN_CROSS_ENTROPY)

@@ -1,0 +1,70 @@
+"""The figure of layers that find the tree of a language from its tokens."""
+
+import os
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from hierjax.plots.style import STYLE, plain, read_summary
+
+_SHADES = "viridis"
+_LEAST = 1e-3
+
+
+def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
+    """Draws purity of each level, and nats above exact inference after each layer, against n.
+
+    On the left the dotted line is the predicted scale, V M^3 / (1 - M / V^(S-1)). On the right the
+    last layer of a learner has a line of its own for each seed, and layers below it are dashed.
+
+    Args:
+      folder: run folder of the experiment.
+      colours: colours of the learners, by name.
+    """
+    summary = read_summary(folder)
+    sizes = sorted({point["num_train"] for point in summary["points"]})
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
+        found, above = figure.subplots(1, 2)
+        _draw_purity(found, summary)
+        for name in dict.fromkeys(point["learner"] for point in summary["points"]):
+            own = [point for point in summary["points"] if point["learner"] == name]
+            _draw_excess(above, own, name, colours[name])
+        above.set(yscale="log", ylabel="nats a string above exact inference")
+        above.legend(frameon=False, fontsize=7)
+        for axis in (found, above):
+            axis.set(xscale="log", xlabel="train strings n")
+            axis.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
+            axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    return figure
+
+
+def _draw_purity(axis, summary: dict) -> None:
+    """A line for each level, the darker the nearer to the root; those of seeds are thin."""
+    points = [point for point in summary["points"] if point["purity"]]
+    axis.set_ylabel("purity of the symbols found")
+    if not points:
+        return
+    sizes, depth = [point["num_train"] for point in points], summary["spec"]["depth"]
+    for index in range(len(points[0]["purity"])):
+        level = depth - 1 - index
+        colour = matplotlib.colormaps[_SHADES]((level - 1) / depth)
+        seeds = np.array([point["purity"][index]["per_seed"] for point in points])
+        axis.plot(sizes, seeds, color=colour, alpha=0.3, linewidth=0.8)
+        axis.plot(sizes, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=f"{level}")
+    if summary["scale"] and sizes[0] <= summary["scale"] <= sizes[-1]:
+        axis.axvline(summary["scale"], color="gray", linestyle=":", linewidth=0.9)
+    axis.legend(frameon=False, fontsize=7, title="level", title_fontsize=7)
+
+
+def _draw_excess(axis, points: list[dict], name: str, colour: str) -> None:
+    sizes = [point["num_train"] for point in points]
+    seeds = np.array([point["excess"]["per_seed"] for point in points])
+    axis.plot(sizes, np.maximum(seeds, _LEAST), color=colour, alpha=0.3, linewidth=0.8)
+    for layer in zip(*(point["excess_after_layer"][:-1] for point in points), strict=True):
+        means = [each["mean"] for each in layer]
+        axis.plot(sizes, means, ".--", color=colour, linewidth=0.8, markersize=3)
+    mean = np.maximum(seeds.mean(axis=1), _LEAST)
+    axis.plot(sizes, mean, "o-", color=colour, markersize=3, label=plain(name))

@@ -1,0 +1,67 @@
+import numpy as np
+
+from tests.experiments import jobs
+from tests.experiments.laws import ExperimentLaws, legend_of, lines_of, plain
+
+BAD = {
+    "--learners=shallow": "learners",
+    "--num_train=64,16": "num_train=64,16 must be numbers",
+    "--num_train=2000 --depth=2": "num_train=2000 is larger than the language of 1024 strings",
+    "--num_heads=3": "num_heads=3 must divide width=64",
+    "--patience=0": "patience=0 must be",
+    "--context_span=left": "value should be one of <siblings|all>",
+    "--num_rules=16": "all 256 tuples of level 2 have a rule, so siblings tell nothing",
+    "--depth=1 --num_train=4 --num_test=4": "depth=1 leaves no level between root and leaves",
+}
+LEARNERS = ("context", "greedy")
+
+
+class TestLayerwiseTokens(ExperimentLaws):
+    name = "layerwise_tokens"
+    flags = (
+        "--num_classes=6",
+        "--vocab_size=6",
+        "--num_rules=2",
+        "--depth=3",
+        "--learners=context,greedy",
+        "--num_train=300",
+        "--num_test=100",
+        "--num_steps=200",
+        "--context_num_features=64",
+        "--readout_width=16",
+        "--width=8",
+        "--num_blocks=2",
+        "--num_heads=2",
+        "--learning_rate=0.02",
+        "--num_seeds=2",
+    )
+    bad = BAD
+
+    def test_what_is_found_without_labels_brings_it_near_to_exact_inference(self, finished):
+        summary = jobs.summary_of(finished[0])
+        context, greedy = summary["points"]
+        assert [level["per_seed"] for level in context["purity"]] == [[1, 1], [1, 1]]
+        assert greedy["purity"] is None
+        # Guessing every token alike is this much above it, and more.
+        guess = 8 * np.log(6) - sum(summary["floor"])
+        for point, num_layers in ((context, 2), (greedy, 2)):
+            layers = point["excess_after_layer"]
+            assert (len(layers), layers[-1]) == (num_layers, point["excess"])
+            assert 0 < layers[-1]["mean"] < guess / 2
+            np.testing.assert_allclose(
+                layers[-1]["mean"], sum(point["excess_by_position"]), rtol=1e-5
+            )
+        assert context["excess"]["max"] < min(greedy["excess"]["per_seed"])
+        assert [each["level"] for each in summary["thresholds"]] == [2, 1]
+        assert summary["scale"] == 6 * 2**3 / (1 - 2 / 6)
+
+    def check_figure(self, axes, summary):
+        found, above = axes
+        assert legend_of(found) == ["2", "1"]
+        assert legend_of(above) == [plain(name) for name in LEARNERS]
+        *seeds, below, mean = lines_of(above, "tab:blue")
+        assert len(seeds) == 2
+        assert below.get_ydata()[0] > mean.get_ydata()[0]
+        assert mean.get_ydata()[0] == summary["points"][0]["excess"]["mean"]
+        (purity,) = found.lines[2].get_ydata()
+        assert purity == summary["points"][0]["purity"][0]["mean"]
