@@ -53,6 +53,9 @@ class TestMasked(ExperimentLaws):
             nearest = np.array(point["nearest"])
             assert (nearest[:, 1] == 3).all()
             assert (nearest[:, -1] < 3).all()
+            first = np.array(point["nearest_from"], float)
+            assert (first[:, 3] <= 10).all()
+            assert (first[:, 2] > 10).all()
 
     def test_excess_is_the_cross_entropy_above_exact_inference(self, finished):
         summary = jobs.summary_of(finished[0])
