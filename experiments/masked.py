@@ -10,8 +10,8 @@ near to answers that know more (arXiv 2408.15138).
 
 With the default sizes (4 symbols, 4 levels, 2,000 steps of 64 strings) expect that answers are
 nearest to a filter at the leaves at first, to one at level 3 after some tens of steps and, with 4
-blocks, to one at level 2 after 1,340, .138 nats a token above exact inference in the end. Each seed
-takes about five CPU-minutes beside other work.
+blocks, to one at level 2 after 1,340, .138 nats a token above exact inference in the end. One seed
+took seven minutes beside much other work.
 """
 
 import dataclasses
