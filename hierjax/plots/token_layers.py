@@ -44,7 +44,7 @@ def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -
 def _draw_purity(axis, summary: dict) -> None:
     """A line for each level, the darker the nearer to the root; those of seeds are thin."""
     points = [point for point in summary["points"] if point["purity"]]
-    axis.set_ylabel("purity of the symbols found")
+    axis.set(ylabel="purity of the symbols found", ylim=(0, 1.03))
     if not points:
         return
     sizes, depth = [point["num_train"] for point in points], summary["spec"]["depth"]
