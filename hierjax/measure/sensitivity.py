@@ -63,7 +63,8 @@ def whitened_cosine(
         raise ValueError(f"ridge={ridge} must be above 0")
 
     @jax.default_matmul_precision("highest")
-    def cosine(own: Float[Array, "N F"], other: Float[Array, "N F"]) -> Float[Array, ""]:
+    def cosine(pair: tuple[Float[Array, "N F"], Float[Array, "N F"]]) -> Float[Array, ""]:
+        own, other = pair
         centre = own.mean(axis=0)[None]
         own, other = own - centre, other - centre
         covariance = own.T @ own / own.shape[0]
@@ -77,7 +78,8 @@ def whitened_cosine(
         norms = jnp.linalg.norm(own, axis=0) * jnp.linalg.norm(other, axis=0)
         return jnp.mean(jnp.sum(own * other, axis=0) / norms)
 
-    return jax.vmap(cosine, in_axes=1)(jnp.asarray(features), jnp.asarray(changed))
+    # Not by vmap: on few cores two solvers of many systems wait for each other (jaxlib 0.10.2).
+    return jax.lax.map(cosine, (jnp.swapaxes(features, 0, 1), jnp.swapaxes(changed, 0, 1)))
 
 
 def _require(features: Features, changed: Features) -> None:
