@@ -11,6 +11,7 @@ growth.py           growth_figure: how costs grow, of the benchmarks.
 labels.py           label_figure: accuracies of each level after each block, and compression.
 languages.py        language_figure: models of tokens above exact inference.
 masked.py           masked_figure: masked models beside filtered inference.
+levels.py           level_figure: what layers represent of each level, in training too.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
@@ -30,6 +31,7 @@ from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.languages import language_figure
+from hierjax.plots.levels import level_figure
 from hierjax.plots.masked import masked_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
@@ -50,6 +52,7 @@ __all__ = [
     "label_figure",
     "language_figure",
     "layerwise_figure",
+    "level_figure",
     "masked_figure",
     "representation_figure",
     "staircase_figure",

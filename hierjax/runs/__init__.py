@@ -40,6 +40,7 @@ Layers for many seeds:
   seeds.py          Seeds: what each draws, and the devices that work on them.
   seeds_trainer.py  SeedsTrainer, FittedLayer: layers fitted and measured for many seeds.
   rounds.py         Rounds: fits in rounds, saved between rounds.
+  activations.py    activation_arrays: features of layers with the trees of their strings.
   checkpoint.py     LayerCheckpoints: parameters of finished layers on disk, by Orbax.
   record.py         RunFolder: the request, events, summary and figure of a run.
   local_folder.py   LocalFolder: where a run folder is, one run at a time.
@@ -61,6 +62,7 @@ Grids of points by seeds, in sweeps/:
   sweeps/dask_executor.py  What makes an executor of Dask's client.
 """
 
+from hierjax.runs.activations import activation_arrays
 from hierjax.runs.checkpoint import LayerCheckpoints
 from hierjax.runs.conditions import PINNED, under, xla_flags
 from hierjax.runs.environment import device_name
@@ -204,6 +206,7 @@ __all__ = [
     "TokenLayerSettings",
     "TokenObjective",
     "TokenSettings",
+    "activation_arrays",
     "build",
     "compile_for",
     "data_mesh",

@@ -4,6 +4,7 @@ config.json     the request and where it first ran; fixes the identity of the ru
 metrics.jsonl   one line for each event, as it happens
 summary.json    the result
 embeddings.npz  points for the figure, of some experiments
+activations.npz features of layers with the trees of their strings, where they were asked for
 figure.png      the figure
 checkpoints/    parameters of the finished layers, of experiments that save them
 profile/        a trace for TensorBoard and Perfetto, where it was asked for
@@ -32,7 +33,7 @@ from hierjax.runs.trackers import Trackers
 _CHECKPOINTS, PROFILE = "checkpoints", "profile"
 _FOLDERS = (_CHECKPOINTS, PROFILE, "tensorboard", "wandb")
 _EVENTS = "metrics.jsonl"
-_FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "figure.png")
+_FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "activations.npz", "figure.png")
 _ABSENT = "absent"
 
 
