@@ -80,11 +80,11 @@ def _draw_growth(axis, growth: dict, title: str) -> None:
         curves = np.array(growth[kind], float)[:, -1].T
         for level, curve in enumerate(curves[::-1]):
             colour = matplotlib.colormaps["viridis"](level / len(growth["probe"][0][0]))
-            label = f"level {level}" if kind == "rule" else None
+            label = f"level {level}" if kind == "rule" and np.isfinite(curve).all() else None
             axis.plot(steps, curve, style, color=colour, linewidth=1.2, label=label)
-    axis.set(xscale="log", xlabel="steps", ylim=(0, 1.15))
+    axis.set(xscale="log", xlabel="steps", ylim=(0, 1.25))
     axis.set_title(f"{title}, last layer\n(dotted: probe, line: change by a rule)")
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, ncols=3, loc="upper center")
 
 
 def _draw_attention(axis, blocks: list, uniform: list) -> None:
@@ -101,5 +101,6 @@ def _draw_attention(axis, blocks: list, uniform: list) -> None:
         axis.plot(place + np.array([-0.45, 0.45]), [share] * 2, "k--", linewidth=0.9, label=label)
     axis.set_xticks(places, [*map(str, places[1:]), "start"])
     axis.set(xlabel="distance to the leaf that is predicted", ylabel="share of attention")
+    axis.set_ylim(top=1.35 * axis.get_ylim()[1])
     axis.set_title("transformer, attention")
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="upper center")
