@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.measure import separation
+from hierjax.measure import error_rate, separation
 from hierjax.tasks import Batch, RandomHierarchySpec, draw_random_hierarchy
-from hierjax.train import forward, train_layerwise
+from hierjax.train import PatchLayerConfig, forward, patch_layers, train_layerwise
 from hierjax.train.patches import context
 from hierjax.train.patches.context import ContextConfig, context_layers, context_places
 
@@ -47,6 +47,21 @@ def test_two_layers_find_the_tree_without_labels(stack):
         ]
 
     assert purities(params, test) == [1, 1]
+
+
+def test_few_labels_name_what_was_found(stack):
+    """A hundred of them, where labels alone need some hundreds for the layers below."""
+    layers, params = stack
+    top = patch_layers(SPEC, PatchLayerConfig(num_features=64))[-1]
+    grammar = draw_random_hierarchy(jax.random.key(0), SPEC)
+    few, test = grammar.sample(jax.random.key(8), 100), grammar.sample(jax.random.key(9), 500)
+
+    @jax.jit
+    def error(few, test):
+        hidden, unseen = (forward(layers, params, each.inputs) for each in (few, test))
+        return error_rate(top.apply(top.fit(KEY, hidden, few.labels), unseen), test.labels)
+
+    assert error(few, test) < 0.02
 
 
 def test_the_first_layer_is_a_table_of_the_mean_tokens_of_siblings():
