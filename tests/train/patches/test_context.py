@@ -50,7 +50,6 @@ def test_two_layers_find_the_tree_without_labels(stack):
 
 
 def test_few_labels_name_what_was_found(stack):
-    """A hundred of them, where labels alone need some hundreds for the layers below."""
     layers, params = stack
     top = patch_layers(SPEC, PatchLayerConfig(num_features=64))[-1]
     grammar = draw_random_hierarchy(jax.random.key(0), SPEC)
