@@ -1,84 +1,15 @@
-"""Models that take noise off strings: how they are trained, and what is measured at each look."""
+"""What is measured of models that take noise off strings, at each look."""
 
 import functools
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-from flax import linen as nn
 
-from hierjax.runs import (
-    ERROR,
-    DenoisingData,
-    NoisyStrings,
-    Stack,
-    measures,
-    parsed,
-    share_kept,
-    share_valid,
-)
-from hierjax.tasks import Diffusion, FixedStrings, TokenExamples, contains
-from hierjax.train import TOKEN_CROSS_ENTROPY, Source, TokenTraining, num_fitted, token_learner
+from hierjax.runs import ERROR, AskedDenoising, measures, parsed, share_kept, share_valid
+from hierjax.tasks import TokenExamples, contains
+from hierjax.train import TOKEN_CROSS_ENTROPY
 
 NUM_LEVELS = 10
 """Levels of noise that are measured: shares 1/10 to 1 of the tokens are replaced."""
-
-_MOST_HELD_OUT = 1024
-
-
-class Asked(NamedTuple):
-    """What a model is measured on.
-
-    Attributes:
-      noise: the noise.
-      num_samples: number of strings that it makes of noise.
-      noisy: test strings under the noise, and what exact inference makes of them.
-      held_out: what is asked of train strings that are held out.
-      known: the train strings.
-      data: the strings of the seed.
-    """
-
-    noise: Diffusion
-    num_samples: int
-    noisy: NoisyStrings
-    held_out: TokenExamples
-    known: jax.Array
-    data: DenoisingData
-
-
-def denoiser_stack(
-    module: nn.Module, training: TokenTraining, noise: Diffusion, num_train: int, num_samples: int
-) -> Stack:
-    """Makes the learner of an experiment of a model that takes noise off strings.
-
-    Train strings are under fresh noise at every step.
-
-    Args:
-      module: the model, from inputs (N, 1 + d) to scores (N, 1 + d, V).
-      training: how it is trained.
-      noise: the noise.
-      num_train: number of train strings, of which the last eighth is held out.
-      num_samples: number of strings that it makes of noise at every look.
-    """
-    num_fit = num_fitted(num_train)
-
-    def noisy(key, source, n):
-        strings = source.draw(jax.random.fold_in(key, 0), n)
-        return noise.examples(jax.random.fold_in(key, 1), strings)
-
-    def source(data: DenoisingData, index: int) -> Source:
-        return Source(FixedStrings(data.train, jnp.int32(num_fit)))
-
-    def view(data: DenoisingData) -> Asked:
-        held_out = data.train[num_fit : min(num_train, num_fit + _MOST_HELD_OUT)]
-        # Every step in turn, as it is less noisy.
-        step = jnp.arange(len(held_out)) % noise.num_steps
-        asked = noise.examples(jax.random.fold_in(data.key, 0), held_out, step)
-        known = data.train[:num_train]
-        return Asked(noise, num_samples, data.noisy[noise.kind], asked, known, data)
-
-    return Stack(token_learner(module, training, noisy), source, view)
-
 
 MEASURES = measures()
 
@@ -142,7 +73,7 @@ def _at(trace, look):
     return jax.tree.map(lambda leaf: leaf[look], trace)
 
 
-def _held_out(probed, asked: Asked, look) -> jax.Array:
+def _held_out(probed, asked: AskedDenoising, look) -> jax.Array:
     return _losses(probed, look, asked.held_out).mean()
 
 
@@ -151,7 +82,7 @@ def _losses(probed, look, examples: TokenExamples) -> jax.Array:
     return TOKEN_CROSS_ENTROPY.per_example(scores, examples.targets)
 
 
-def _excess(probed, asked: Asked, look) -> jax.Array:
+def _excess(probed, asked: AskedDenoising, look) -> jax.Array:
     gaps = _losses(probed, look, asked.noisy.examples) - asked.noisy.losses
     return gaps.reshape(NUM_LEVELS, -1).mean(axis=1)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from experiments.denoisers import MEASURES, NUM_LEVELS, denoiser_stack
+from experiments.denoisers import MEASURES, NUM_LEVELS
 from experiments.runner import run
 from hierjax.measure import crossing, finite_spread, spread
 from hierjax.runs import (
@@ -34,6 +34,7 @@ from hierjax.runs import (
     Results,
     RunRequest,
     Stack,
+    denoiser_stack,
     draw_denoising,
     nested,
     spec_name,

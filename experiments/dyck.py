@@ -15,6 +15,7 @@ takes about five CPU-minutes.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,32 +23,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import struct
-from jaxtyping import Array
 
 from experiments.runner import run
 from hierjax.measure import spread
-from hierjax.models import Transformer
 from hierjax.runs import (
     ERROR,
+    BlocksConfig,
+    BracketData,
+    BracketTest,
     LayerwiseExperiment,
     Results,
     RunRequest,
     Stack,
+    closing_answers,
+    draw_brackets,
     measures,
     nested,
-    of_tokens,
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import NOT_ASKED, Batch, Dyck, DyckSpec, TokenExamples, bounded_dyck
+from hierjax.tasks import DyckSpec, bounded_dyck
 from hierjax.train import Source, TokenTraining, require_causal, token_learner
 
-_SURE = 0.8
+_CONFIGS = ("language", "transformers", "training")
 _MEASURED = ("accuracy", "sure", "excess")
 _GROUPED = ("by_depth", "by_distance", "by_place")
-_NUM_DISTANCES = 10  # From 1, 2, 4, ... to 512, and from there on.
-_NUM_PARTS = 14
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,7 @@ class Request(RunRequest):
         that was trained on.
       num_test: number of test strings that are longer than those of training, and of others as long
         as the longer half of these.
-      num_blocks: numbers of blocks of the transformers, one for each.
-      width: number of features of a position, W.
-      num_heads: number of heads of each block, which divides the width.
+      transformers: how the transformers are built.
       training: how all models are trained.
       num_seeds: number of seeds; each draws its own strings and weights.
     """
@@ -70,9 +68,7 @@ class Request(RunRequest):
     language: DyckSpec = nested(DyckSpec, num_kinds=8, max_depth=10, min_length=501)
     test_length: int = setting(1400, least=2, most=2**14)
     num_test: int = setting(16, least=1, most=2**12)
-    num_blocks: tuple[int, ...] = setting((2,), least=1, most=2**7, ascending=True)
-    width: int = setting(30, least=1, most=2**12)
-    num_heads: int = setting(1, least=1, most=2**7)
+    transformers: BlocksConfig = nested(BlocksConfig, num_blocks=(2,), width=30, num_heads=1)
     training: TokenTraining = nested(
         TokenTraining,
         learning_rate=0.005,
@@ -104,59 +100,16 @@ class Request(RunRequest):
         }
 
     @property
-    def modules(self) -> dict[int, nn.Module]:
+    def modules(self) -> Mapping[int, nn.Module]:
         """The models, by number of blocks."""
-        symbols, training = self.language.num_symbols, self.training
-        whole = Transformer(
-            symbols + 1,
-            symbols,
-            self.test_length,
-            self.width,
-            num_heads=self.num_heads,
-            precision=training.precision,
-            remat=training.remat,
-            positions="number",
-        )
-        return {count: whole.clone(num_blocks=count) for count in self.num_blocks}
+        sizes = self.language.num_symbols, self.test_length
+        return self.transformers.modules(*sizes, True, self.training, positions="number")
 
 
-class Test(struct.PyTreeNode):
-    """Test strings.
-
-    Attributes:
-      batch: the strings, of N rows and T positions.
-      asked: what models are asked of them.
-      best: (N, T) log-probability that exact inference gives each token.
-    """
-
-    batch: Batch
-    asked: TokenExamples
-    best: Array
-
-
-class Data(struct.PyTreeNode):
-    """What a seed draws.
-
-    Attributes:
-      language: what train strings are drawn from.
-      tests: test strings, in the order of `Request.tested`.
-    """
-
-    language: Dyck
-    tests: tuple[Test, ...]
-
-
-def draw(key: jax.Array, request: Request) -> Data:
+def draw(key: jax.Array, request: Request) -> BracketData:
     """The test strings of a seed."""
-
-    def test(index: int, spec: DyckSpec) -> Test:
-        language = bounded_dyck(spec)
-        batch = language.sample(jax.random.fold_in(key, index), request.num_test)
-        best = of_tokens(language.next_probabilities(batch.inputs), batch.inputs)
-        return Test(batch, language.next_token(batch), jnp.log(best))
-
-    tests = tuple(test(index, spec) for index, spec in enumerate(request.tested.values()))
-    return Data(bounded_dyck(request.language), tests)
+    tested = list(request.tested.values())
+    return draw_brackets(key, request.language, tested, request.num_test)
 
 
 def learners(request: Request) -> dict[str, Stack]:
@@ -165,7 +118,7 @@ def learners(request: Request) -> dict[str, Stack]:
     def examples(key, language, n):
         return language.next_token(language.sample(key, n))
 
-    def source(data: Data, index: int) -> Source:
+    def source(data: BracketData, index: int) -> Source:
         return Source(data.language)
 
     spec = request.language
@@ -198,56 +151,19 @@ def looks(layers, data, below, params):
     return jax.lax.map(at_look, params.trace)
 
 
-def _answers(probed: Any, test: Test, params: Any, spec: DyckSpec) -> dict[str, Array]:
-    """How a model closes brackets, wherever one is open, and how far its tokens are off.
-
-    Returns:
-      "accuracy" (), where the right kind is the most likely of the closing brackets; "sure" (),
-      where it has more than .8 of their probability; "excess" (), nats a token above exact
-      inference; and accuracies "by_depth" (D,), "by_distance", from 2^i to the opening bracket, and
-      "by_place", in parts of the longest strings.
-    """
-    kinds, batch = spec.num_kinds, test.batch
-    length, longest = batch.inputs.shape[1], probed.layer.network.module.length
-
-    def of_string(now):
-        inputs, string, kind = now
-        logs = jax.nn.log_softmax(probed.layer.apply(params, inputs[None])[0])
-        closing = logs[:, kinds : 2 * kinds]
-        shares = jax.nn.softmax(closing)[jnp.arange(length), kind.clip(0)]
-        own = logs[jnp.arange(length), string]
-        return closing.argmax(axis=-1) == kind, shares > _SURE, own
-
-    # One string after another, because attention takes memory.
-    depth, kind, opened = batch.latents
-    right, sure, own = jax.lax.map(of_string, (test.asked.inputs, batch.inputs, kind))
-    places = jnp.arange(length)[None]
-    distances = places - opened
-
-    def mean(values, where):
-        return (values * where).sum() / where.sum()
-
-    def means(groups, num):
-        hot = jax.nn.one_hot(jnp.where(depth > 0, groups, -1), num)
-        return (right[..., None] * hot).sum(axis=(0, 1)) / hot.sum(axis=(0, 1))
-
-    return {
-        "accuracy": mean(right, depth > 0),
-        "sure": mean(sure, depth > 0),
-        "excess": mean(test.best - own, test.asked.targets != NOT_ASKED),
-        "by_depth": means(depth - 1, spec.max_depth),
-        "by_distance": means(jnp.log2(distances).astype(int), _NUM_DISTANCES),
-        "by_place": means(jnp.broadcast_to(places * _NUM_PARTS // longest, kind.shape), _NUM_PARTS),
-    }
+def _answers(probed: Any, test: BracketTest, params: Any, spec: DyckSpec) -> dict[str, jax.Array]:
+    scores, module = functools.partial(probed.layer.apply, params), probed.layer.network.module
+    return closing_answers(scores, test, spec, module.length)
 
 
 def headline(request: Request) -> str:
     """What is about to be run."""
     language, training = request.language, request.training
+    blocks = ", ".join(map(str, request.transformers.num_blocks))
     return (
         f"{language.num_kinds} kinds of brackets to depth {language.max_depth}: transformers of "
-        f"{', '.join(map(str, request.num_blocks))} blocks, {training.num_steps} steps of "
-        f"{training.batch_size} strings of at most {language.max_length} tokens, tested to "
+        f"{blocks} blocks, {training.num_steps} steps "
+        f"of {training.batch_size} strings of at most {language.max_length} tokens, tested to "
         f"{request.test_length}, {request.num_seeds} seeds"
     )
 
@@ -267,13 +183,14 @@ def summarize(request: Request, results: Results) -> dict:
     trained_length = float(bounded_dyck(request.language).mean_length())
     return {
         **request.own,
-        **{name: dataclasses.asdict(getattr(request, name)) for name in ("language", "training")},
+        "num_blocks": request.transformers.num_blocks,
+        **{name: dataclasses.asdict(getattr(request, name)) for name in _CONFIGS},
         "num_tokens": round(trained_length * training.num_steps * training.batch_size),
         "tests": tests,
         "steps": training.steps_of_looks,
         "points": [
             {"num_blocks": count, "strings": strings, **_point(found[0].measured["looks"], index)}
-            for count, found in zip(request.num_blocks, results.values(), strict=True)
+            for count, found in zip(request.transformers.num_blocks, results.values(), strict=True)
             for index, strings in enumerate(request.tested)
         ],
         "seconds": {name: total_seconds(layers) for name, layers in results.items()},

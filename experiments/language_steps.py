@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from experiments.runner import run
-from experiments.tokens import MEASURES, token_stack
+from experiments.tokens import MEASURES
 from hierjax.measure import Threshold, climb, spread, threshold
 from hierjax.runs import (
     MOST_TRAIN,
@@ -35,6 +35,7 @@ from hierjax.runs import (
     draw_tokens,
     nested,
     spec_name,
+    token_stack,
     total_seconds,
 )
 from hierjax.settings import setting

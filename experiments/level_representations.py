@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.levels import MEASURES, TreeData, by_distance, draw_trees
+from experiments.levels import MEASURES, by_distance
 from experiments.runner import run
 from hierjax.measure import spread
 from hierjax.runs import (
@@ -34,7 +34,9 @@ from hierjax.runs import (
     RunFolder,
     RunRequest,
     Stack,
+    TreeData,
     activation_arrays,
+    draw_trees,
     nested,
     spec_name,
     total_seconds,

@@ -16,45 +16,35 @@ took seven minutes beside much other work.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from flax import struct
-from jaxtyping import Array
 
 from experiments.runner import run
-from hierjax.exact import observe, posteriors
 from hierjax.measure import spread
-from hierjax.models import Transformer
 from hierjax.runs import (
     ERROR,
+    BlocksConfig,
     LayerwiseExperiment,
+    MaskedData,
     Results,
     RunRequest,
     Stack,
+    draw_masked,
     measures,
     nested,
-    of_tokens,
     spec_name,
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import (
-    NOT_ASKED,
-    FixedStrings,
-    RandomHierarchySpec,
-    TokenExamples,
-    check_split,
-    draw_random_hierarchy,
-    make_split,
-    masked_tokens,
-    require_filled,
-)
+from hierjax.tasks import RandomHierarchySpec, check_split, masked_tokens, require_filled
 from hierjax.train import Source, TokenTraining, token_learner
+
+_CONFIGS = ("spec", "transformers", "training")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,9 +58,7 @@ class Request(RunRequest):
       rate: probability that a token is erased.
       num_train: number of train strings, n, whose tokens are erased anew in every step.
       num_test: number of test strings, none of them in the train set.
-      num_blocks: numbers of blocks of the transformers, one for each, ascending.
-      width: number of features of a position, W.
-      num_heads: number of heads of each block, which divides the width.
+      transformers: how the transformers are built.
       training: how all models are trained.
       num_seeds: number of seeds; each draws its own grammar, strings and weights.
     """
@@ -82,9 +70,7 @@ class Request(RunRequest):
     rate: float = setting(0.15, above=0, most=1)
     num_train: int = setting(2**17, least=1, most=2**24)
     num_test: int = setting(1000, least=1, most=2**17)
-    num_blocks: tuple[int, ...] = setting((1, 4), least=1, most=2**7, ascending=True)
-    width: int = setting(64, least=1, most=2**12)
-    num_heads: int = setting(2, least=1, most=2**7)
+    transformers: BlocksConfig = nested(BlocksConfig)
     training: TokenTraining = nested(
         TokenTraining, learning_rate=2e-3, weight_decay=0.0, batch_size=64, num_steps=2000
     )
@@ -96,65 +82,16 @@ class Request(RunRequest):
         _ = self.modules
 
     @property
-    def modules(self) -> dict[int, nn.Module]:
+    def modules(self) -> Mapping[int, nn.Module]:
         """The models, by number of blocks; they see all of a string."""
-        num_symbols, training = self.spec.symbols(self.spec.depth), self.training
-        whole = Transformer(
-            num_symbols + 1,
-            num_symbols,
-            self.spec.num_leaves,
-            self.width,
-            num_heads=self.num_heads,
-            causal=False,
-            precision=training.precision,
-            remat=training.remat,
-        )
-        return {count: whole.clone(num_blocks=count) for count in self.num_blocks}
+        num_symbols, length = self.spec.symbols(self.spec.depth), self.spec.num_leaves
+        return self.transformers.modules(num_symbols, length, False, self.training)
 
 
-class Data(struct.PyTreeNode):
-    """What a seed draws.
-
-    Attributes:
-      train: the train strings.
-      test: (N, d) test strings.
-      asked: what models are asked of them.
-      answers: (L + 1, N, d, V) probabilities of each token of test strings, given those that are
-        not erased, of exact inference filtered at each level from 0, for no filter, to L.
-      num_unseen: () int32, number of test strings that were found.
-    """
-
-    train: FixedStrings
-    test: Array
-    asked: TokenExamples
-    answers: Array
-    num_unseen: Array
-
-
-def draw(key: jax.Array, request: Request) -> Data:
+def draw(key: jax.Array, request: Request) -> MaskedData:
     """The grammar of a seed, its strings, and exact answers."""
-    spec = request.spec
-    rules_key, grammar_key, strings_key, erased_key = (jax.random.fold_in(key, i) for i in range(4))
-    shares = [
-        jax.nn.softmax(request.rule_spread * jax.random.normal(level_key, (num, num_rules)))
-        for level_key, num, num_rules in zip(
-            jax.random.split(rules_key, spec.depth),
-            map(spec.symbols, range(spec.depth)),
-            spec.num_rules,
-            strict=True,
-        )
-    ]
-    grammar = draw_random_hierarchy(grammar_key, spec, shares)
-    split = make_split(grammar, strings_key, request.num_train, request.num_test)
-    num_symbols, test = spec.symbols(spec.depth), split.test.inputs
-    asked = masked_tokens(erased_key, test, num_symbols, request.rate)
-    evidence = observe(spec, test, hidden=asked.targets != NOT_ASKED)
-    answers = [
-        cast(Array, posteriors(grammar, evidence, (spec.depth,), level).levels[-1])
-        for level in range(spec.depth + 1)
-    ]
-    train = FixedStrings(split.train.inputs, jnp.int32(request.num_train))
-    return Data(train, test, asked, jnp.stack(answers), split.num_unseen)
+    sizes = request.num_train, request.num_test
+    return draw_masked(key, request.spec, request.rule_spread, request.rate, *sizes)
 
 
 def learners(request: Request) -> dict[str, Stack]:
@@ -165,7 +102,7 @@ def learners(request: Request) -> dict[str, Stack]:
         drawn = strings.draw(jax.random.fold_in(key, 0), n)
         return masked_tokens(jax.random.fold_in(key, 1), drawn, num_symbols, request.rate)
 
-    def source(data: Data, index: int) -> Source:
+    def source(data: MaskedData, index: int) -> Source:
         return Source(data.train)
 
     return {
@@ -180,7 +117,7 @@ MEASURES = measures()
 @MEASURES.add("excess", column="nats a token above exact inference (worst)", text=ERROR)
 def excess(layers, data, below, params):
     """Cross-entropy of erased tokens of unseen strings, above that of exact inference."""
-    return _beside(layers[0], data, params.params)["cross_entropy"] - _floors(data)[0]
+    return _beside(layers[0], data, params.params)["cross_entropy"] - data.floors[0]
 
 
 @MEASURES.add("looks")
@@ -189,37 +126,14 @@ def looks(layers, data, below, params):
     return jax.lax.map(functools.partial(_beside, layers[0], data), params.trace)
 
 
-def _beside(probed: Any, data: Data, params: Any) -> dict[str, Array]:
-    """A model beside exact inference, on erased tokens of test strings.
-
-    Returns:
-      "cross_entropy" (), in nats a token, and "divergence" (L + 1,), the mean Kullback-Leibler
-      divergence of the model's answers from those of inference filtered at each level.
-    """
-    logs = jax.nn.log_softmax(probed.layer.apply(params, data.asked.inputs))
-    divergence = [
-        (jax.scipy.special.rel_entr(answer, jnp.exp(logs))).sum(axis=-1) for answer in data.answers
-    ]
-    return {
-        "cross_entropy": -_of_erased(data, of_tokens(logs, data.test)),
-        "divergence": jnp.stack([_of_erased(data, each) for each in divergence]),
-    }
-
-
-def _of_erased(data: Data, values: Array) -> Array:
-    """The mean over erased tokens of values (N, d)."""
-    erased = data.asked.targets != NOT_ASKED
-    return jnp.where(erased, values, 0).sum() / erased.sum()
+def _beside(probed: Any, data: MaskedData, params: Any) -> dict[str, jax.Array]:
+    return data.beside(probed.layer.apply(params, data.asked.inputs))
 
 
 @MEASURES.add("floors")
 def floors(layers, data, below, params):
-    """Cross-entropies (L + 1,) of inference filtered at each level, in nats a token."""
-    return _floors(data)
-
-
-def _floors(data: Data) -> Array:
-    return jnp.stack([-_of_erased(data, jnp.log(of_tokens(a, data.test))) for a in data.answers])
+    """The floors of `MaskedData`."""
+    return data.floors
 
 
 @MEASURES.add("num_unseen")
@@ -230,12 +144,12 @@ def num_unseen(layers, data, below, params):
 
 def headline(request: Request) -> str:
     """What is about to be run."""
-    training = request.training
+    training, blocks = request.training, ", ".join(map(str, request.transformers.num_blocks))
     return (
         f"a share of {request.rate} of tokens erased in random hierarchies "
         f"{spec_name(request.spec)} with unequal rules: transformers of "
-        f"{', '.join(map(str, request.num_blocks))} blocks, {training.num_steps} steps of "
-        f"{training.batch_size} of {request.num_train} strings, {request.num_seeds} seeds"
+        f"{blocks} blocks, {training.num_steps} steps "
+        f"of {training.batch_size} of {request.num_train} strings, {request.num_seeds} seeds"
     )
 
 
@@ -246,12 +160,13 @@ def summarize(request: Request, results: Results) -> dict:
     steps = np.array(request.training.steps_of_looks)
     return {
         **request.own,
-        **{name: dataclasses.asdict(getattr(request, name)) for name in ("spec", "training")},
+        "num_blocks": request.transformers.num_blocks,
+        **{name: dataclasses.asdict(getattr(request, name)) for name in _CONFIGS},
         "floors": [spread(each) for each in first["floors"].T],
         "steps": steps,
         "points": [
             {"num_blocks": count, **_point(layers[0].measured, steps)}
-            for count, layers in zip(request.num_blocks, results.values(), strict=True)
+            for count, layers in zip(request.transformers.num_blocks, results.values(), strict=True)
         ],
         "seconds": {name: total_seconds(layers) for name, layers in results.items()},
     }

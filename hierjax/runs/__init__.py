@@ -17,12 +17,17 @@ Learners, each declared once for all commands, in learners/:
                              are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
   learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
                              OBJECTIVES, TokenObjective: what they are asked; draw_tokens: what a
-                             seed draws, TokenData; of_tokens.
+                             seed draws, TokenData; token_stack, AskedTokens; of_tokens.
   learners/denoisers.py      DENOISERS, of noisy strings; DenoiserSettings; draw_denoising: what a
-                             seed draws, DenoisingData, NoisyStrings; levels_of_noise,
-                             share_kept, share_valid, parsed.
+                             seed draws, DenoisingData, NoisyStrings; denoiser_stack,
+                             AskedDenoising; levels_of_noise, share_kept, share_valid, parsed.
   learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings;
                              TokenCell: a point of a sweep.
+  learners/masks.py          draw_masked: masked strings, MaskedData, and models beside inference.
+  learners/brackets.py       draw_brackets: strings of brackets, BracketData, BracketTest;
+                             closing_answers: how models close them.
+  learners/blocks.py         BlocksConfig: transformers that differ in their number of blocks.
+  learners/trees.py          draw_trees: strings with one node changed, TreeData.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
                              draws, LabelData; label_stacks, task_key.
   learners/polynomials.py    POLYNOMIAL_LEARNERS; PolynomialSettings, NTKConfig.
@@ -79,11 +84,20 @@ from hierjax.runs.experiment import (
     measures,
 )
 from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
+from hierjax.runs.learners.blocks import BlocksConfig
+from hierjax.runs.learners.brackets import (
+    BracketData,
+    BracketTest,
+    closing_answers,
+    draw_brackets,
+)
 from hierjax.runs.learners.denoisers import (
     DENOISERS,
+    AskedDenoising,
     DenoiserSettings,
     DenoisingData,
     NoisyStrings,
+    denoiser_stack,
     draw_denoising,
     levels_of_noise,
     parsed,
@@ -98,6 +112,7 @@ from hierjax.runs.learners.labels import (
     label_stacks,
     task_key,
 )
+from hierjax.runs.learners.masks import MaskedData, draw_masked
 from hierjax.runs.learners.polynomials import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
 from hierjax.runs.learners.staircases import (
     StaircaseData,
@@ -122,12 +137,15 @@ from hierjax.runs.learners.token_layers import (
 from hierjax.runs.learners.tokens import (
     OBJECTIVES,
     TOKEN_MODELS,
+    AskedTokens,
     TokenData,
     TokenObjective,
     TokenSettings,
     draw_tokens,
     of_tokens,
+    token_stack,
 )
+from hierjax.runs.learners.trees import TreeData, draw_trees
 from hierjax.runs.memory import free_memory, sharing_memory
 from hierjax.runs.meshes import MeshRequest
 from hierjax.runs.parallel import (
@@ -166,6 +184,11 @@ __all__ = [
     "TOKEN_LEARNERS",
     "TOKEN_MODELS",
     "TRACKERS",
+    "AskedDenoising",
+    "AskedTokens",
+    "BlocksConfig",
+    "BracketData",
+    "BracketTest",
     "DenoiserSettings",
     "DenoisingData",
     "FittedLayer",
@@ -174,6 +197,7 @@ __all__ = [
     "LayerwiseExperiment",
     "LayerwiseRun",
     "LearnerSettings",
+    "MaskedData",
     "Measure",
     "Measured",
     "MeshRequest",
@@ -206,17 +230,23 @@ __all__ = [
     "TokenLayerSettings",
     "TokenObjective",
     "TokenSettings",
+    "TreeData",
     "activation_arrays",
     "build",
+    "closing_answers",
     "compile_for",
     "data_mesh",
+    "denoiser_stack",
     "described",
     "device_name",
+    "draw_brackets",
     "draw_denoising",
     "draw_labels",
+    "draw_masked",
     "draw_staircases",
     "draw_strings",
     "draw_tokens",
+    "draw_trees",
     "free_memory",
     "identity",
     "is_one_cpu",
@@ -241,6 +271,7 @@ __all__ = [
     "sharing_memory",
     "spec_name",
     "task_key",
+    "token_stack",
     "total_seconds",
     "under",
     "workers_of",

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.levels import draw_trees
+from hierjax.runs import draw_trees
 from hierjax.tasks import RandomHierarchySpec, next_token
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of, ticks_of

@@ -89,7 +89,7 @@ def test_a_model_that_is_filtered_inference_has_its_floor_and_no_divergence():
             layer = types.SimpleNamespace(apply=lambda params, inputs: answer)
             return masked._beside(types.SimpleNamespace(layer=layer), data, None)
 
-        return [as_model(level) for level in range(3)], masked._floors(data)
+        return [as_model(level) for level in range(3)], data.floors
 
     found, floors = beside(jax.random.key(0))
     for level, each in enumerate(found):

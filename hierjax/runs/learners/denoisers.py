@@ -8,7 +8,7 @@ scores (N, 1 + d, V).
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +18,28 @@ from jaxtyping import Array, Integer, Key
 
 from hierjax.exact import denoised, derivable, observe_noisy, parse, sample_derivations
 from hierjax.models import Transformer, TreeDenoiser
-from hierjax.runs.experiment import Registry
+from hierjax.runs.experiment import Registry, Stack
 from hierjax.runs.learners.string_points import draw_strings
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
-from hierjax.tasks import Batch, Diffusion, RandomHierarchy, RandomHierarchySpec, TokenExamples
-from hierjax.train import TOKEN_CROSS_ENTROPY, TokenTraining, TransformerConfig
+from hierjax.tasks import (
+    Batch,
+    Diffusion,
+    FixedStrings,
+    RandomHierarchy,
+    RandomHierarchySpec,
+    TokenExamples,
+)
+from hierjax.train import (
+    TOKEN_CROSS_ENTROPY,
+    Source,
+    TokenTraining,
+    TransformerConfig,
+    num_fitted,
+    token_learner,
+)
+
+_MOST_HELD_OUT = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,3 +229,57 @@ def parsed(grammar: RandomHierarchy, strings: Integer[Array, "N d"]) -> tuple[Ar
     upper = zip(parse(grammar, strings).levels, derivable(grammar, strings), strict=False)
     found = [jnp.where(valid, symbols.astype(jnp.int32), -1) for symbols, valid in upper]
     return (*found, strings)
+
+
+class AskedDenoising(NamedTuple):
+    """What a model is measured on.
+
+    Attributes:
+      noise: the noise.
+      num_samples: number of strings that it makes of noise.
+      noisy: test strings under the noise, and what exact inference makes of them.
+      held_out: what is asked of train strings that are held out.
+      known: the train strings.
+      data: the strings of the seed.
+    """
+
+    noise: Diffusion
+    num_samples: int
+    noisy: NoisyStrings
+    held_out: TokenExamples
+    known: Array
+    data: DenoisingData
+
+
+def denoiser_stack(
+    module: nn.Module, training: TokenTraining, noise: Diffusion, num_train: int, num_samples: int
+) -> Stack:
+    """Makes the learner of an experiment of a model that takes noise off strings.
+
+    Train strings are under fresh noise at every step.
+
+    Args:
+      module: the model, from inputs (N, 1 + d) to scores (N, 1 + d, V).
+      training: how it is trained.
+      noise: the noise.
+      num_train: number of train strings, of which the last eighth is held out.
+      num_samples: number of strings that it makes of noise at every look.
+    """
+    num_fit = num_fitted(num_train)
+
+    def noisy(key, source, n):
+        strings = source.draw(jax.random.fold_in(key, 0), n)
+        return noise.examples(jax.random.fold_in(key, 1), strings)
+
+    def source(data: DenoisingData, index: int) -> Source:
+        return Source(FixedStrings(data.train, jnp.int32(num_fit)))
+
+    def view(data: DenoisingData) -> AskedDenoising:
+        held_out = data.train[num_fit : min(num_train, num_fit + _MOST_HELD_OUT)]
+        # Every step in turn, as it is less noisy.
+        step = jnp.arange(len(held_out)) % noise.num_steps
+        asked = noise.examples(jax.random.fold_in(data.key, 0), held_out, step)
+        known = data.train[:num_train]
+        return AskedDenoising(noise, num_samples, data.noisy[noise.kind], asked, known, data)
+
+    return Stack(token_learner(module, training, noisy), source, view)

@@ -5,6 +5,7 @@ by `@TOKEN_MODELS.add(name, colour=...)`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -12,10 +13,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Integer, Key
 
 from hierjax.exact import next_tokens, observe
-from hierjax.runs.experiment import Registry
+from hierjax.runs.experiment import Registry, Stack
 from hierjax.runs.learners.string_points import draw_strings
 from hierjax.runs.requests import nested
 from hierjax.settings import Config
@@ -30,7 +32,15 @@ from hierjax.tasks import (
     last_token,
     next_token,
 )
-from hierjax.train import TokenStackConfig, TokenTraining, TransformerConfig, num_fitted
+from hierjax.train import (
+    Source,
+    TokenStackConfig,
+    TokenTraining,
+    TransformerConfig,
+    num_fitted,
+    require_causal,
+    token_learner,
+)
 
 _MOST_HELD_OUT = 1024
 
@@ -192,3 +202,56 @@ def draw_tokens(
 def of_tokens(values: Float[Array, "N d V"], tokens: Integer[Array, "N d"]) -> Float[Array, "N d"]:
     """Takes the values (N, d) of tokens (N, d) from values (N, d, V) of all symbols."""
     return jnp.take_along_axis(values, tokens[..., None].astype(jnp.int32), axis=-1)[..., 0]
+
+
+class AskedTokens(NamedTuple):
+    """What a model is measured on.
+
+    Attributes:
+      test: what is asked of test strings.
+      held_out: what is asked of train strings that are held out; None with fresh strings.
+      data: the strings of the seed.
+    """
+
+    test: TokenExamples
+    held_out: TokenExamples | None
+    data: TokenData
+
+
+def token_stack(
+    module: nn.Module,
+    training: TokenTraining,
+    objective: TokenObjective,
+    spec: RandomHierarchySpec,
+    num_train: int | None,
+    mesh: Mesh | None = None,
+) -> Stack:
+    """Makes the learner of an experiment of a model of tokens.
+
+    Args:
+      module: the model, from inputs (N, d) to scores (N, d, V).
+      training: how it is trained.
+      objective: what it is asked.
+      spec: sizes of the grammars.
+      num_train: number of train strings; None for fresh ones.
+      mesh: devices that share each batch; None where seeds are divided between them.
+
+    Raises:
+      ValueError: the model sees what it is to predict.
+    """
+    num_symbols = spec.symbols(spec.depth)
+    if objective.causal:
+        require_causal(module, num_symbols, spec.num_leaves)
+
+    def examples_of(key, source, n):
+        return objective.examples(source.draw(key, n), num_symbols)
+
+    def source(data: TokenData, index: int) -> Source:
+        return Source(data.source(num_train))
+
+    def view(data: TokenData) -> AskedTokens:
+        ask = functools.partial(objective.examples, num_symbols=num_symbols)
+        held_out = None if num_train is None else ask(data.held_out(num_train))
+        return AskedTokens(ask(data.test.inputs), held_out, data)
+
+    return Stack(token_learner(module, training, examples_of, mesh), source, view, mesh)
