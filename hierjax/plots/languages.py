@@ -11,6 +11,7 @@ from hierjax.plots.style import STYLE, plain, read_summary
 
 _SHADES = "viridis"
 _LEAST = 1e-3
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
 
 
 def language_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
@@ -58,7 +59,7 @@ def _draw_sizes(axis, summary: dict, colours: Mapping[str, str], every: bool) ->
         axis.plot(sizes, seeds, color=colour, alpha=0.3, linewidth=0.8)
         axis.plot(sizes, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=plain(model))
     if every:
-        axis.set(yscale="log", ylabel="nats a string above exact inference")
+        _label_nats(axis)
     else:
         axis.set(ylabel="nats of the last token")
         for level in summary["floors_by_level"]:
@@ -89,7 +90,8 @@ def _draw_distances_by_steps(axis, summary: dict) -> None:
         axis, summary, curve["steps"][1:], np.array(curve["excess_by_position"], float)[1:], "-"
     )
     given = "fresh strings" if summary["online"] else f"n = {point['num_train']:,}"
-    axis.set(xlabel="steps", title=f"{plain(model)}, {given}")
+    axis.set_title(f"{plain(model)}, {given}")
+    _label_steps(axis)
 
 
 def _draw_distances(axis, summary: dict, xs, excess: np.ndarray, style: str) -> list:
@@ -99,10 +101,10 @@ def _draw_distances(axis, summary: dict, xs, excess: np.ndarray, style: str) -> 
     for distance in range(1, depth + 2):
         own = excess[:, distances == distance].mean(axis=1)
         colours.append(matplotlib.colormaps[_SHADES](1 - distance / (depth + 1)))
-        label = "none before" if distance > depth else f"{distance} levels up"
+        label = "none before" if distance > depth else f"{distance} up"
         axis.plot(xs, np.maximum(own, _LEAST), style, color=colours[-1], markersize=3, label=label)
     axis.set(xscale="log", yscale="log", ylabel="nats a token above exact inference")
-    axis.legend(frameon=False, fontsize=7)
+    axis.legend(frameon=False, fontsize=7, title="levels", title_fontsize=7)
     return colours
 
 
@@ -119,8 +121,8 @@ def _draw_models_by_steps(axis, summary: dict, colours: Mapping[str, str]) -> No
         seeds, steps = np.array(curve["excess"])[:, 1:], curve["steps"][1:]
         axis.plot(steps, seeds.T, color=colour, alpha=0.3, linewidth=0.8)
         axis.plot(steps, seeds.mean(axis=0), color=colour, label=plain(point["model"]))
-    axis.set(xscale="log", yscale="log", xlabel="steps")
-    axis.set(ylabel="nats a string above exact inference")
+    _label_steps(axis)
+    _label_nats(axis)
     axis.set_title(f"{summary['objective']} token, fresh strings")
     axis.legend(frameon=False, fontsize=7)
 
@@ -138,8 +140,22 @@ def _draw_sizes_by_steps(axis, summary: dict) -> None:
         axis.plot(curve["steps"][1:], seeds.mean(axis=0), color=shade, label=label)
     for level in summary["floors_by_level"]:
         axis.axhline(level[-1], color="black", linestyle="--", linewidth=0.7)
-    axis.set(xscale="log", xlabel="steps", ylabel="nats of the last token", title=plain(model))
+    axis.set(ylabel="nats of the last token", title=plain(model))
+    _label_steps(axis)
     axis.legend(frameon=False, fontsize=7)
+
+
+def _label_nats(axis) -> None:
+    axis.set(yscale="log", ylabel="nats a string above exact inference")
+    low, high = axis.get_ylim()
+    shown = [each for each in _TICKS if low <= each <= high]
+    axis.set_yticks(shown, [f"{each:g}" for each in shown])
+    axis.tick_params(axis="y", which="minor", labelleft=False)
+
+
+def _label_steps(axis) -> None:
+    axis.set(xscale="log", xlabel="steps")
+    axis.tick_params(axis="x", which="minor", labelbottom=False)
 
 
 def _label_sizes(axis, sizes: list[int]) -> None:
