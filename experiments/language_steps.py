@@ -9,7 +9,8 @@ before is, the fewer strings it takes (arXiv 2406.00048).
     python -m experiments.language_steps --online --num_steps 9000
     python -m experiments.language_steps --objective last --num_train 256,1024,4096,16384
 
-With the default sizes it takes some minutes on two cores.
+With the default sizes expect 7.3, 4.2, 2.3 and 1.3 nats a string above exact inference, and .1 with
+fresh strings after 9,000 steps. A step of 128 strings takes about .02 s of a core.
 """
 
 import dataclasses
@@ -149,7 +150,7 @@ def summarize(request: Request, results: Results) -> dict:
         "predicted_steps": predicted_token_steps(request.spec),
         "share_of_language": _share_seen(request),
         "points": [
-            _point(request, *request.points[name], found[name]["curve"], each)
+            _point(request, *request.points[name], found[name]["curve"], each, first["floors"])
             for name, each in looks.items()
         ],
         "thresholds": [
@@ -169,7 +170,12 @@ def _looks(request: Request, found: dict, model: str, num_train: int | None) -> 
 
 
 def _point(
-    request: Request, model: str, num_train: int | None, curve: np.ndarray, looks: np.ndarray
+    request: Request,
+    model: str,
+    num_train: int | None,
+    curve: np.ndarray,
+    looks: np.ndarray,
+    floors: np.ndarray,
 ) -> dict:
     """A model on a number of strings, of the excess (seeds, looks, d)."""
     steps, chosen = np.array(request.training.steps_of_looks), _at(curve, looks)
@@ -186,7 +192,7 @@ def _point(
             "excess": curve[:, :, asked].sum(axis=2),
             "excess_by_position": curve.mean(axis=0),
         },
-        "order": _order(request, curve, steps),
+        "order": _order(request, curve, steps, floors),
     }
 
 
@@ -206,12 +212,24 @@ def _by_distance(spec: RandomHierarchySpec, excess: np.ndarray) -> np.ndarray:
     return np.stack([excess[..., distances == each].mean(axis=-1) for each in heights], axis=-1)
 
 
-def _order(request: Request, curve: np.ndarray, steps: np.ndarray) -> dict | None:
-    """When the excess of each distance first is under half of its start, the nearest first."""
+def _told(spec: RandomHierarchySpec, floors: np.ndarray) -> np.ndarray:
+    """Nats (seeds, L) that the tokens before tell of a token, by how many levels up they are.
+
+    No token before such a token is in the subtree one level lower.
+    """
+    heights = np.arange(1, spec.depth + 1)
+    gains = _by_distance(spec, floors[:, spec.depth + 1 - heights] - floors[:, :1])
+    return gains[:, heights - 1, heights - 1]
+
+
+def _order(
+    request: Request, curve: np.ndarray, steps: np.ndarray, floors: np.ndarray
+) -> dict | None:
+    """When half of what tokens tell at each distance is first known, the nearest first."""
     if request.objective != "next":
         return None
-    parts = _by_distance(request.spec, curve)
-    reached = climb(1 - parts / parts[:, :1], steps, 0.5)
+    parts = _by_distance(request.spec, curve) / _told(request.spec, floors)[:, None]
+    reached = climb(1 - parts, steps, 0.5)
     return {
         "half_way": reached.reached,
         "seeds_in_order": reached.in_order.sum(),
@@ -228,8 +246,8 @@ def _thresholds(
 ) -> list[dict]:
     """How many strings it takes a model to see each level.
 
-    Every token: until the excess of the positions at a distance is under half of its start. The
-    last token: until the loss is nearer to what a subtree tells than to what the one within does.
+    Every token: until half of what the tokens before tell at a distance is known. The last token:
+    until the loss is nearer to what a subtree tells than to what the one within does.
     """
     sizes = list(request.num_train or ())
     if not sizes:
@@ -237,8 +255,7 @@ def _thresholds(
     names = [name for name, (own, _) in request.points.items() if own == model]
     chosen = np.stack([_at(found[name]["curve"], looks[name]) for name in names])
     if request.objective == "next":
-        start = _by_distance(request.spec, found[names[0]]["curve"][:, 0])
-        errors = _by_distance(request.spec, chosen) / start - 0.5
+        errors = _by_distance(request.spec, chosen) / _told(request.spec, floors) - 0.5
     else:
         above = floors[:, ::-1, -1] - floors[:, :1, -1]  # From the narrowest subtree.
         errors = chosen[..., -1:] - (above[:, 1:] + above[:, :-1]) / 2

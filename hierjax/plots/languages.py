@@ -104,7 +104,8 @@ def _draw_distances(axis, summary: dict, xs, excess: np.ndarray, style: str) -> 
         label = "none before" if distance > depth else f"{distance} up"
         axis.plot(xs, np.maximum(own, _LEAST), style, color=colours[-1], markersize=3, label=label)
     axis.set(xscale="log", yscale="log", ylabel="nats a token above exact inference")
-    axis.legend(frameon=False, fontsize=7, title="levels", title_fontsize=7)
+    place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    axis.legend(frameon=False, fontsize=7, title="levels", title_fontsize=7, **place)
     return colours
 
 
