@@ -57,7 +57,7 @@ def test_all_other_nodes_and_their_rules_stay(resample, level, index):
         assert after.dtype == before.dtype
         inside = below >= level and stems_from(level, index, below)
         differs = np.asarray(before != after)
-        assert not (differs & ~inside).any()
+        assert not (differs & np.logical_not(inside)).any()
         if below == level:
             own = differs[:, index]
             assert own.all() if resample is resample_symbol else not own.any()
