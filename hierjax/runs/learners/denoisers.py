@@ -20,12 +20,12 @@ from hierjax.exact import denoised, derivable, observe_noisy, parse, sample_deri
 from hierjax.models import Transformer, TreeDenoiser
 from hierjax.runs.experiment import Registry, Stack
 from hierjax.runs.learners.string_points import draw_strings
+from hierjax.runs.learners.tokens import fitted_strings, held_out_strings
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
 from hierjax.tasks import (
     Batch,
     Diffusion,
-    FixedStrings,
     RandomHierarchy,
     RandomHierarchySpec,
     TokenExamples,
@@ -35,11 +35,8 @@ from hierjax.train import (
     Source,
     TokenTraining,
     TransformerConfig,
-    num_fitted,
     token_learner,
 )
-
-_MOST_HELD_OUT = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,17 +262,16 @@ def denoiser_stack(
       num_train: number of train strings, of which the last eighth is held out.
       num_samples: number of strings that it makes of noise at every look.
     """
-    num_fit = num_fitted(num_train)
 
     def noisy(key, source, n):
         strings = source.draw(jax.random.fold_in(key, 0), n)
         return noise.examples(jax.random.fold_in(key, 1), strings)
 
     def source(data: DenoisingData, index: int) -> Source:
-        return Source(FixedStrings(data.train, jnp.int32(num_fit)))
+        return Source(fitted_strings(data.train, num_train))
 
     def view(data: DenoisingData) -> AskedDenoising:
-        held_out = data.train[num_fit : min(num_train, num_fit + _MOST_HELD_OUT)]
+        held_out = held_out_strings(data.train, num_train)
         # Every step in turn, as it is less noisy.
         step = jnp.arange(len(held_out)) % noise.num_steps
         asked = noise.examples(jax.random.fold_in(data.key, 0), held_out, step)

@@ -159,13 +159,18 @@ class TokenData(struct.PyTreeNode):
         """
         if self.train is None or num_train is None:
             return FreshStrings(self.grammar, self.test.inputs)
-        return FixedStrings(self.train, jnp.int32(num_fitted(num_train)))
+        return fitted_strings(self.train, num_train)
 
-    def held_out(self, num_train: int) -> Integer[Array, "N d"]:
-        """Returns the train strings that are held out, at most 1,024 of them."""
-        assert self.train is not None
-        first = num_fitted(num_train)
-        return self.train[first : min(num_train, first + _MOST_HELD_OUT)]
+
+def fitted_strings(train: Integer[Array, "N d"], num_train: int) -> FixedStrings:
+    """Returns those of the first train strings (N, d) that are fitted, seven eighths of them."""
+    return FixedStrings(train, jnp.int32(num_fitted(num_train)))
+
+
+def held_out_strings(train: Integer[Array, "N d"], num_train: int) -> Integer[Array, "M d"]:
+    """Returns those of the first train strings that are held out, at most 1,024 of them."""
+    first = num_fitted(num_train)
+    return train[first : min(num_train, first + _MOST_HELD_OUT)]
 
 
 def draw_tokens(
@@ -251,7 +256,9 @@ def token_stack(
 
     def view(data: TokenData) -> AskedTokens:
         ask = functools.partial(objective.examples, num_symbols=num_symbols)
-        held_out = None if num_train is None else ask(data.held_out(num_train))
+        held_out = None
+        if data.train is not None and num_train is not None:
+            held_out = ask(held_out_strings(data.train, num_train))
         return AskedTokens(ask(data.test.inputs), held_out, data)
 
     return Stack(token_learner(module, training, examples_of, mesh), source, view, mesh)
