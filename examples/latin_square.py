@@ -14,6 +14,7 @@ from experiments.runner import run
 from hierjax import measure, plots, runs, settings, tasks, train
 
 SPEC = tasks.RandomHierarchySpec(4, 8, 4, 2, 3)
+DRAW = tasks.GrammarDraw(top_rule="latin_square")
 LAYERS, MEASURES = train.patch_layers(SPEC), runs.measures()
 
 
@@ -46,7 +47,7 @@ EXPERIMENT = runs.LayerwiseExperiment(
     name="latin_square",
     doc=__doc__,
     request=Request,
-    draw=lambda key, asked: runs.draw_strings(key, SPEC, asked.num_train, 500, "latin_square"),
+    draw=lambda key, asked: runs.draw_strings(key, SPEC, asked.num_train, 500, DRAW),
     learners=lambda asked: {"layerwise": runs.Stack(LAYERS, lambda data, index: data.train)},
     measures=MEASURES,
     headline=lambda asked: f"{asked.num_train} strings each of {asked.num_seeds} Latin squares",

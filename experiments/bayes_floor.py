@@ -26,6 +26,7 @@ from experiments.runner import run
 from hierjax.exact import Floor, class_floor, masked_floor, next_token_floor
 from hierjax.measure import spread
 from hierjax.runs import (
+    GrammarSettings,
     Measured,
     Point,
     SweepExperiment,
@@ -35,11 +36,11 @@ from hierjax.runs import (
     spec_name,
 )
 from hierjax.settings import setting
-from hierjax.tasks import Noise, RandomHierarchy, RandomHierarchySpec, draw_random_hierarchy
+from hierjax.tasks import PLAIN, GrammarDraw, Noise, RandomHierarchy, RandomHierarchySpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(SweepRequest):
+class Request(SweepRequest, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -68,12 +69,13 @@ class Cell:
     """A point: floors of one kind."""
 
     spec: RandomHierarchySpec
+    grammar: GrammarDraw
     num_strings: int
     rates: tuple[float, ...] = ()
 
     def draw(self, key: jax.Array) -> RandomHierarchy:
         """The grammar of a seed."""
-        return draw_random_hierarchy(jax.random.fold_in(key, 0), self.spec)
+        return self.grammar.draw(jax.random.fold_in(key, 0), self.spec)
 
     def next_token(self, key: jax.Array, grammar: RandomHierarchy) -> dict[str, jax.Array]:
         """Floors of each token given those before it, and of the last given those of its block."""
@@ -120,7 +122,7 @@ def points(request: Request) -> list[Point]:
         ("masked", request.mask_rates),
         ("flipped", request.flip_rates),
     ):
-        cell = Cell(request.spec, request.num_strings, rates)
+        cell = Cell(request.spec, request.grammar, request.num_strings, rates)
         work = request.num_strings * max(len(rates), 2)
         found.append(Point(name, work, cell.draw, getattr(cell, name)))
     return found
@@ -138,13 +140,14 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
     """The content of summary.json; ValueError if a point could not be measured."""
     require_measured(results)
     values = {name: found.values for name, found in results.items()}
-    spec, ahead = request.spec, values["next_token"]
+    spec, ahead = request.seen, values["next_token"]
     return {
-        **dataclasses.asdict(spec),
+        **dataclasses.asdict(request.spec),
+        "grammar": dataclasses.asdict(request.grammar),
         **{name: getattr(request, name) for name in ("num_strings", "num_seeds", "seed")},
         "next_token": _listed(ahead, "cross_entropy"),
         "next_token_error": _listed(ahead, "error"),
-        "string_entropy": math.log(spec.num_strings),
+        "string_entropy": math.log(spec.num_strings) if request.grammar == PLAIN else None,
         "distance": spec.distances_before,
         "last_token": {
             str(height): _over_seeds(ahead["last_token"][:, height])
@@ -154,7 +157,7 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
         "masked_error": _by_rate(request.mask_rates, values["masked"], "error"),
         "class_error": _by_rate(request.flip_rates, values["flipped"], "error"),
         "class_cross_entropy": _by_rate(request.flip_rates, values["flipped"], "cross_entropy"),
-        "chance_error": 1 - 1 / spec.num_classes,
+        "chance_error": request.grammar.chance_error(spec),
     }
 
 

@@ -24,12 +24,14 @@ import numpy as np
 
 from experiments.denoisers import MEASURES, NUM_LEVELS
 from experiments.runner import run
+from hierjax.exact import require_unambiguous
 from hierjax.measure import crossing, finite_spread, spread
 from hierjax.runs import (
     DENOISERS,
     MOST_TRAIN,
     DenoiserSettings,
     DenoisingData,
+    GrammarSettings,
     LayerwiseExperiment,
     Results,
     RunRequest,
@@ -45,11 +47,11 @@ from hierjax.tasks import DIFFUSIONS, Diffusion, RandomHierarchySpec, check_spli
 
 _REQUESTED = ("noises", "models", "noise_steps", "num_test", "num_samples", "num_seeds", "seed")
 _OF_LOOKS = ("curve", "valid", "memorised")
-_CONFIGS = ("spec", "training", "transformer")
+_CONFIGS = ("spec", "grammar", "training", "transformer")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest, DenoiserSettings):
+class Request(RunRequest, DenoiserSettings, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -84,12 +86,13 @@ class Request(RunRequest, DenoiserSettings):
                 f"noise_steps={self.noise_steps} must be a multiple of {NUM_LEVELS}, the levels "
                 "of noise that are measured"
             )
+        require_unambiguous(self.seen)
         check_split(self.spec.num_strings, self.num_train[-1], self.num_test)
 
     @functools.cached_property
     def diffusions(self) -> dict[str, Diffusion]:
         """The kinds of noise by name."""
-        num_symbols = self.spec.symbols(self.spec.depth)
+        num_symbols = self.seen.symbols(self.seen.depth)
         return {name: Diffusion(name, num_symbols, self.noise_steps) for name in self.noises}
 
     @functools.cached_property
@@ -106,7 +109,7 @@ class Request(RunRequest, DenoiserSettings):
 def draw(key: jax.Array, request: Request) -> DenoisingData:
     """The grammar of a seed, its strings, and what exact inference says of them."""
     sizes = (request.num_train[-1], request.num_test, request.num_samples, NUM_LEVELS)
-    return draw_denoising(key, request.spec, request.diffusions, *sizes)
+    return draw_denoising(key, request.spec, request.diffusions, *sizes, request.grammar)
 
 
 def learners(request: Request) -> dict[str, Stack]:
@@ -114,7 +117,7 @@ def learners(request: Request) -> dict[str, Stack]:
 
     def stack(model: str, kind: str, num_train: int) -> Stack:
         noise = request.diffusions[kind]
-        module = DENOISERS[model].make(request.spec, noise, request)
+        module = DENOISERS[model].make(request.seen, noise, request)
         return denoiser_stack(module, request.training, noise, num_train, request.num_samples)
 
     return {name: stack(*point) for name, point in request.points.items()}
@@ -189,7 +192,7 @@ def _point(
 
 def _kept(request: Request, kept: np.ndarray) -> dict:
     """Of (seeds, noise, levels), and at which noise half of the classes are lost."""
-    chance = 1 / request.spec.num_classes
+    chance = 1 - request.grammar.chance_error(request.spec)
     classes = np.concatenate([np.ones((1, len(kept))), kept[:, :, -1].T])
     left = (classes - chance) / (1 - chance)
     # Of sizes e^noise, as crossings are linear in the logarithm.

@@ -22,11 +22,12 @@ import numpy as np
 
 from experiments.runner import run
 from experiments.tokens import MEASURES
-from hierjax.measure import Threshold, climb, spread, threshold
+from hierjax.measure import Threshold, climb, over_distances, spread, threshold, told_at_distances
 from hierjax.runs import (
     MOST_TRAIN,
     OBJECTIVES,
     TOKEN_MODELS,
+    GrammarSettings,
     LayerwiseExperiment,
     MeshRequest,
     Results,
@@ -50,11 +51,11 @@ from hierjax.theory import predicted_token_steps
 _NUM_TRAIN = (256, 1024, 4096, 16384)
 _MOST_TEST_SHARE = 4
 _REQUESTED = ("objective", "models", "online", "num_test", "num_seeds", "seed")
-_CONFIGS = ("spec", "training", "transformer", "stack")
+_CONFIGS = ("spec", "grammar", "training", "transformer", "stack")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(MeshRequest, TokenSettings):
+class Request(MeshRequest, TokenSettings, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -111,12 +112,13 @@ class Request(MeshRequest, TokenSettings):
 
 def draw(key: jax.Array, request: Request) -> TokenData:
     """The grammar of a seed and its strings."""
-    return draw_tokens(key, request.spec, request.sizes[-1], request.num_test)
+    sizes = request.sizes[-1], request.num_test
+    return draw_tokens(key, request.spec, *sizes, request.grammar)
 
 
 def learners(request: Request) -> dict[str, Stack]:
     """Each model on each number of train strings."""
-    objective, spec = OBJECTIVES[request.objective], request.spec
+    objective, spec = OBJECTIVES[request.objective], request.seen
 
     def stack(model: str, num_train: int | None) -> Stack:
         module = TOKEN_MODELS[model].make(spec, objective, request)
@@ -146,7 +148,7 @@ def summarize(request: Request, results: Results) -> dict:
         **{name: dataclasses.asdict(getattr(request, name)) for name in _CONFIGS},
         "floor": first["floors"][:, 0].mean(axis=0),
         "floors_by_level": first["floors"].mean(axis=0),
-        "distance": request.spec.distances_before,
+        "distance": request.seen.distances_before,
         "predicted_steps": predicted_token_steps(request.spec),
         "share_of_language": _share_seen(request),
         "points": [
@@ -206,29 +208,13 @@ def _asked(curve: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~np.isnan(curve[:, 0]).all(axis=0))
 
 
-def _by_distance(spec: RandomHierarchySpec, excess: np.ndarray) -> np.ndarray:
-    """Means (..., L) over positions by how many levels up the token before is, of (..., d)."""
-    distances, heights = np.array(spec.distances_before), range(1, spec.depth + 1)
-    return np.stack([excess[..., distances == each].mean(axis=-1) for each in heights], axis=-1)
-
-
-def _told(spec: RandomHierarchySpec, floors: np.ndarray) -> np.ndarray:
-    """Nats (seeds, L) that the tokens before tell of a token, by how many levels up they are.
-
-    No token before such a token is in the subtree one level lower.
-    """
-    heights = np.arange(1, spec.depth + 1)
-    gains = _by_distance(spec, floors[:, spec.depth + 1 - heights] - floors[:, :1])
-    return gains[:, heights - 1, heights - 1]
-
-
 def _order(
     request: Request, curve: np.ndarray, steps: np.ndarray, floors: np.ndarray
 ) -> dict | None:
     """When half of what tokens tell at each distance is first known, the nearest first."""
     if request.objective != "next":
         return None
-    parts = _by_distance(request.spec, curve) / _told(request.spec, floors)[:, None]
+    parts = over_distances(request.seen, curve) / told_at_distances(request.seen, floors)[:, None]
     reached = climb(1 - parts, steps, 0.5)
     return {
         "half_way": reached.reached,
@@ -255,7 +241,9 @@ def _thresholds(
     names = [name for name, (own, _) in request.points.items() if own == model]
     chosen = np.stack([_at(found[name]["curve"], looks[name]) for name in names])
     if request.objective == "next":
-        errors = _by_distance(request.spec, chosen) / _told(request.spec, floors) - 0.5
+        errors = (
+            over_distances(request.seen, chosen) / told_at_distances(request.seen, floors) - 0.5
+        )
     else:
         above = floors[:, ::-1, -1] - floors[:, :1, -1]  # From the narrowest subtree.
         errors = chosen[..., -1:] - (above[:, 1:] + above[:, :-1]) / 2

@@ -27,6 +27,7 @@ from hierjax.runs import (
     MOST_TRAIN,
     PRESETS,
     STRING_LEARNERS,
+    GrammarSettings,
     LayerwiseExperiment,
     LearnerSettings,
     MeshRequest,
@@ -46,11 +47,8 @@ from hierjax.runs import (
 )
 from hierjax.settings import setting
 from hierjax.tasks import (
-    RULE_DRAWS,
     Batch,
     RandomHierarchySpec,
-    check_latin_square,
-    check_rule_draw,
     check_split,
     require_filled,
 )
@@ -61,7 +59,7 @@ _TRAIN_MULTIPLE = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(MeshRequest, LearnerSettings):
+class Request(MeshRequest, LearnerSettings, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -72,10 +70,6 @@ class Request(MeshRequest, LearnerSettings):
       learner: the learner that is trained layer by layer, and whose layers are measured: patch
         layers ("layerwise"), or one gradient step and k-means a layer ("one_step", arXiv
         2307.02129).
-      top_rule: rules of the root; latin_square hides the class from every single patch, so that
-        no layerwise learner can learn it (a control).
-      rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
-        the first child of as many rules (arXiv 2601.19756, Proposition 19).
       noise: noise through which strings and classes are seen.
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
     """
@@ -87,8 +81,6 @@ class Request(MeshRequest, LearnerSettings):
     num_train: int = setting(None, least=2, most=MOST_TRAIN)
     num_test: int = setting(2000, least=16, most=2**22)
     learner: str = setting("layerwise", choices=LAYERWISE)
-    top_rule: str = setting("random", choices=("random", "latin_square"))
-    rule_draw: str = setting("uniform", choices=RULE_DRAWS)
     noise: NoiseRates = nested(NoiseRates)
     baselines: bool = setting(True, identity=False)
 
@@ -103,21 +95,18 @@ class Request(MeshRequest, LearnerSettings):
         if self.data_parallel and not self.baselines:
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
         self.require_shared(self.network.batch_size // self.network.parts)
-        if self.top_rule == "latin_square":
-            check_latin_square(self.spec)
-        check_rule_draw(self.spec, self.rule_draw)
         check_split(self.spec.num_strings, self.num_train, self.num_test)
 
     @property
     def seen(self) -> RandomHierarchySpec:
         """Sizes of the grammars as learners see them."""
-        return self.noise.seen(self.spec)
+        return self.noise.seen(super().seen)
 
 
 def draw(key: jax.Array, request: Request) -> StringData:
     """The grammar of a seed and its strings."""
-    how = (request.top_rule, request.rule_draw, request.noise)
-    return draw_strings(key, request.spec, request.num_train, request.num_test, *how)
+    sizes = (request.spec, request.num_train, request.num_test)
+    return draw_strings(key, *sizes, request.grammar, request.noise)
 
 
 def learners(request: Request) -> dict[str, Stack]:
@@ -169,14 +158,14 @@ def headline(request: Request) -> str:
 def summarize(request: Request, results: Results) -> dict:
     """The content of summary.json."""
     require_filled(results[request.learner][0].measured["num_unseen"], request.num_test)
-    configs = ("spec", "noise", "config", "network", "shallow", "kernel")
-    numbers = ("learner", "top_rule", "rule_draw", "num_train", "num_test", "train_multiple")
+    configs = ("spec", "grammar", "noise", "config", "network", "shallow", "kernel")
+    numbers = ("learner", "num_train", "num_test", "train_multiple")
     levels = [_level(request, *each) for each in enumerate(results[request.learner])]
     return {
         **{name: dataclasses.asdict(getattr(request, name)) for name in configs},
         **{name: getattr(request, name) for name in (*numbers, "num_seeds", "seed")},
         "predicted_num_train": predicted_num_train(request.spec),
-        "chance_error": 1 - 1 / request.spec.num_classes,
+        "chance_error": request.grammar.chance_error(request.spec),
         "bayes_error": spread(results[request.learner][0].measured["bayes_error"]),
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
         "skipped": skipped(request),
@@ -203,7 +192,7 @@ def _level(request: Request, index: int, result: Result) -> dict:
     level, separation = request.spec.depth - 1 - index, result.measured["layer"]["separation"]
     return {
         "level": level,
-        "num_symbols": request.spec.symbols(level),
+        "num_symbols": request.seen.symbols(level),
         **{name: float(np.nanmean(values)) for name, values in separation.items()},
         "purity_min": float(separation["purity"].min()),
         "test_error": spread(result.measured["test_error"]),

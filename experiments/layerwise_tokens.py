@@ -25,6 +25,7 @@ from hierjax.measure import Threshold, spread, threshold
 from hierjax.runs import (
     MOST_TRAIN,
     TOKEN_LEARNERS,
+    GrammarSettings,
     Measured,
     Point,
     SweepExperiment,
@@ -45,7 +46,7 @@ _SCALE = 2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(SweepRequest, TokenLayerSettings):
+class Request(SweepRequest, TokenLayerSettings, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -70,7 +71,7 @@ class Request(SweepRequest, TokenLayerSettings):
         super().__post_init__()
         check_split(self.spec.num_strings, self.num_train[-1], self.num_test)
         if "context" in self.learners:
-            context_layers(self.spec, self.context)
+            context_layers(self.seen, self.context)
 
     @functools.cached_property
     def cells(self) -> list[TokenCell]:
@@ -78,7 +79,7 @@ class Request(SweepRequest, TokenLayerSettings):
         names = [field.name for field in dataclasses.fields(TokenLayerSettings)]
         settings = TokenLayerSettings(**{name: getattr(self, name) for name in names})
         return [
-            TokenCell(self.spec, learner, num_train, self.num_test, settings)
+            TokenCell(self.spec, learner, num_train, self.num_test, settings, self.grammar)
             for num_train in self.num_train
             for learner in self.learners
         ]
@@ -109,7 +110,7 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
         **{name: getattr(request, name) for name in ("num_test", "num_seeds", "seed")},
         **{
             name: dataclasses.asdict(getattr(request, name))
-            for name in ("spec", "training", "context", "transformer")
+            for name in ("spec", "grammar", "training", "context", "transformer")
         },
         "readout_width": request.readout_width,
         "floor": floors[0],

@@ -28,6 +28,7 @@ from experiments.levels import MEASURES, by_distance
 from experiments.runner import run
 from hierjax.measure import spread
 from hierjax.runs import (
+    GrammarSettings,
     LayerwiseExperiment,
     Result,
     Results,
@@ -63,12 +64,12 @@ from hierjax.train import (
 )
 
 LEARNERS = ("layerwise", "end_to_end", "transformer")
-_CONFIGS = ("spec", "network", "transformer", "training")
+_CONFIGS = ("spec", "grammar", "network", "transformer", "training")
 _NUMBERS = ("train_multiple", "num_train", "num_test", "num_seeds", "seed")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest):
+class Request(RunRequest, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
@@ -121,7 +122,8 @@ class Request(RunRequest):
 
 def draw(key: jax.Array, request: Request) -> TreeData:
     """The strings of a seed."""
-    data = draw_trees(key, request.spec, request.num_train, request.num_test)
+    sizes = (request.spec, request.num_train, request.num_test)
+    data = draw_trees(key, *sizes, request.grammar)
     return data.replace(kept=request.activations)
 
 
@@ -136,7 +138,7 @@ def learners(request: Request) -> dict[str, Stack]:
         return Source(FixedStrings(strings, jnp.int32(strings.shape[0])))
 
     stacks = {
-        "layerwise": lambda: Stack(patch_layers(request.spec), train),
+        "layerwise": lambda: Stack(patch_layers(request.seen), train),
         "end_to_end": lambda: Stack(_end_to_end(request), train),
         "transformer": lambda: Stack(_transformer(request), source, lambda data: data.for_tokens),
     }
@@ -144,19 +146,19 @@ def learners(request: Request) -> dict[str, Stack]:
 
 
 def _end_to_end(request: Request) -> tuple[Probed]:
-    (network,) = end_to_end_learner(request.spec, request.num_train, request.network)
+    (network,) = end_to_end_learner(request.seen, request.num_train, request.network)
     return (Probed(network, lambda params: params, _looks(request).looks),)
 
 
 def _looks(request: Request) -> TokenTraining:
     """Looks at the stack that is trained end to end: as those at the transformer, in its steps."""
-    (network,) = end_to_end_learner(request.spec, request.num_train, request.network)
+    (network,) = end_to_end_learner(request.seen, request.num_train, request.network)
     steps = {name: getattr(network.descent, name) for name in ("num_steps", "steps_per_round")}
     return dataclasses.replace(request.training, **steps)
 
 
 def _transformer(request: Request) -> tuple[Probed]:
-    spec = request.spec
+    spec = request.seen
     num_symbols = spec.symbols(spec.depth)
 
     def examples(key, source, n):
@@ -184,7 +186,7 @@ def summarize(request: Request, results: Results) -> dict:
         **{name: getattr(request, name) for name in _NUMBERS},
         "chance": _spreads(first["chance"]),
         "learners": {name: _learner(request, name, each) for name, each in results.items()},
-        "uniform_attention": _uniform_attention(request.spec),
+        "uniform_attention": _uniform_attention(request.seen),
     }
 
 

@@ -29,6 +29,7 @@ from hierjax.measure import spread
 from hierjax.runs import (
     ERROR,
     BlocksConfig,
+    GrammarSettings,
     LayerwiseExperiment,
     MaskedData,
     Results,
@@ -41,20 +42,25 @@ from hierjax.runs import (
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RandomHierarchySpec, check_split, masked_tokens, require_filled
+from hierjax.tasks import (
+    GrammarDraw,
+    RandomHierarchySpec,
+    check_split,
+    masked_tokens,
+    require_filled,
+)
 from hierjax.train import Source, TokenTraining, token_learner
 
-_CONFIGS = ("spec", "transformers", "training")
+_CONFIGS = ("spec", "grammar", "transformers", "training")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request(RunRequest):
+class Request(RunRequest, GrammarSettings):
     """What is asked for; its fields are the flags.
 
     Attributes:
       spec: sizes of the grammars.
-      rule_spread: standard deviation of the normal numbers whose softmax makes the probabilities of
-        the rules of a symbol; 0 for equal ones.
+      grammar: how the grammar of each seed is drawn, given its sizes.
       rate: probability that a token is erased.
       num_train: number of train strings, n, whose tokens are erased anew in every step.
       num_test: number of test strings, none of them in the train set.
@@ -66,7 +72,7 @@ class Request(RunRequest):
     spec: RandomHierarchySpec = nested(
         RandomHierarchySpec, num_classes=4, vocab_size=4, num_rules=4, branching=2, depth=4
     )
-    rule_spread: float = setting(2.0, least=0, most=20)
+    grammar: GrammarDraw = nested(GrammarDraw, rule_spread=2.0)
     rate: float = setting(0.15, above=0, most=1)
     num_train: int = setting(2**17, least=1, most=2**24)
     num_test: int = setting(1000, least=1, most=2**17)
@@ -84,19 +90,19 @@ class Request(RunRequest):
     @property
     def modules(self) -> Mapping[int, nn.Module]:
         """The models, by number of blocks; they see all of a string."""
-        num_symbols, length = self.spec.symbols(self.spec.depth), self.spec.num_leaves
+        num_symbols, length = self.seen.symbols(self.seen.depth), self.seen.num_leaves
         return self.transformers.modules(num_symbols, length, False, self.training)
 
 
 def draw(key: jax.Array, request: Request) -> MaskedData:
     """The grammar of a seed, its strings, and exact answers."""
     sizes = request.num_train, request.num_test
-    return draw_masked(key, request.spec, request.rule_spread, request.rate, *sizes)
+    return draw_masked(key, request.spec, request.grammar, request.rate, *sizes)
 
 
 def learners(request: Request) -> dict[str, Stack]:
     """A transformer for each number of blocks."""
-    num_symbols = request.spec.symbols(request.spec.depth)
+    num_symbols = request.seen.symbols(request.seen.depth)
 
     def examples(key, strings, n):
         drawn = strings.draw(jax.random.fold_in(key, 0), n)

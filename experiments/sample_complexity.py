@@ -35,7 +35,7 @@ from hierjax.runs import (
     spec_name,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RULE_DRAWS, RandomHierarchySpec
+from hierjax.tasks import GrammarDraw, RandomHierarchySpec
 from hierjax.theory import predicted_num_train
 from hierjax.train import KernelConfig
 
@@ -59,8 +59,7 @@ class Request(SweepRequest, LearnerSettings):
         learned: n* is where it gets there.
       level_of: whether the level is an error, or a share of the error of chance, as in arXiv
         2307.02129.
-      rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
-        the first child of as many rules (arXiv 2601.19756, Proposition 19).
+      grammar: how the grammar of each seed is drawn, given its sizes.
       noise: noise through which strings and classes are seen.
       num_test: number of test strings, none of them in the train set, and at most a quarter of all
         strings of the grammar.
@@ -80,7 +79,7 @@ class Request(SweepRequest, LearnerSettings):
     )
     level: float = setting(0.1, above=0, below=1, identity=False)
     level_of: str = setting("error", choices=("error", "chance"), identity=False)
-    rule_draw: str = setting("uniform", choices=RULE_DRAWS)
+    grammar: GrammarDraw = nested(GrammarDraw)
     noise: NoiseRates = nested(NoiseRates)
     num_test: int = setting(2000, least=1, most=2**22)
     num_seeds: int = setting(3, least=1, most=2**20)
@@ -106,7 +105,7 @@ class Request(SweepRequest, LearnerSettings):
                 multiple,
                 num_test(spec),
                 settings,
-                self.rule_draw,
+                self.grammar,
                 noise=self.noise,
             )
             for spec in self.specs

@@ -11,7 +11,7 @@ denoising.py      denoised: clean tokens given noisy strings, each after a step 
                   observe_noisy, their evidence.
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
 parsing.py        parse of complete strings without noise, by looking tuples up: a Parse;
-                  derivable, up to which node any string makes sense.
+                  derivable, up to which node any string makes sense; require_unambiguous.
 entropies.py      entropies of nodes and of levels given evidence (Entropies).
 floors.py         Bayes floors by Monte Carlo: class_floor, denoising_floor, masked_floor,
                   next_token_floor; a Floor is two values, each an Estimate.
@@ -35,7 +35,7 @@ from hierjax.exact.floors import (
     next_token_floor,
 )
 from hierjax.exact.inside import Likelihood, likelihood, require_possible
-from hierjax.exact.parsing import Parse, derivable, parse
+from hierjax.exact.parsing import Parse, derivable, parse, require_unambiguous
 from hierjax.exact.posteriors import (
     Derivations,
     Posteriors,
@@ -79,6 +79,7 @@ __all__ = [
     "posteriors",
     "require_evidence",
     "require_possible",
+    "require_unambiguous",
     "sample_derivations",
     "weigh",
 ]

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int, Integer
 
 from hierjax.checks import AnyArray, in_range, require_integers, require_shape
 from hierjax.exact.recursion import in_blocks
-from hierjax.tasks.random_hierarchy import RandomHierarchy, symbol_dtype
+from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
 
 _MOST_ENTRIES = 2**28
@@ -51,8 +51,8 @@ def parse(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> Parse:
       at level L - 1.
 
     Raises:
-      ValueError: shapes or types do not match the grammar, a symbol is known and out of range, or
-        a table of the grammar would have more than 2^28 entries.
+      ValueError: shapes or types do not match the grammar, a symbol is known and out of range, the
+        grammar is ambiguous, or a table of it would have more than 2^28 entries.
     """
     _require(grammar, strings)
     return _parse(grammar, jnp.asarray(strings))
@@ -81,8 +81,22 @@ def derivable(
     return _derivable(grammar, jnp.asarray(strings))
 
 
+def require_unambiguous(spec: RandomHierarchySpec) -> None:
+    """Refuses grammars whose symbols may share tuples, so that strings have no parse.
+
+    Raises:
+      ValueError: the grammar is ambiguous.
+    """
+    if spec.ambiguous:
+        raise ValueError(
+            "an ambiguous grammar has no parse, as symbols share tuples: leave ambiguous out, or "
+            "use posteriors or best_derivations"
+        )
+
+
 def _require(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> None:
     spec = grammar.spec
+    require_unambiguous(spec)
     grammar.require_tables()
     require_shape("strings", strings, (None, spec.num_leaves), "give the leaves of N strings")
     require_integers("strings", strings, spec.symbols(spec.depth), "symbols")

@@ -11,6 +11,8 @@ collapse.py       How features gather around their classes: class_collapse, labe
 probes.py         linear_probes: how well symbols can be read off features, Probes.
 sensitivity.py    How features change with a node of the tree: sensitivity, whitened_cosine.
 attention.py      attention_by_distance: how far in the tree a transformer looks.
+token_distances.py  What tokens tell of the next by how far in the tree they are: over_distances,
+                  told_at_distances.
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
@@ -44,6 +46,7 @@ from hierjax.measure.metrics import (
 )
 from hierjax.measure.probes import Probes, linear_probes
 from hierjax.measure.sensitivity import sensitivity, whitened_cosine
+from hierjax.measure.token_distances import over_distances, told_at_distances
 
 __all__ = [
     "Climb",
@@ -70,6 +73,7 @@ __all__ = [
     "layer_report",
     "linear_probes",
     "numerical_rank",
+    "over_distances",
     "power_law",
     "rank_correlation",
     "sensitivity",
@@ -78,6 +82,7 @@ __all__ = [
     "squared_loss",
     "symbol_plane",
     "threshold",
+    "told_at_distances",
     "trend",
     "whitened_cosine",
 ]

@@ -13,6 +13,7 @@ What a run is:
 Learners, each declared once for all commands, in learners/:
   learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle,
                              PRESETS.
+  learners/grammars.py       GrammarSettings: how the grammars of a run are drawn.
   learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
                              are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
   learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
@@ -104,6 +105,7 @@ from hierjax.runs.learners.denoisers import (
     share_kept,
     share_valid,
 )
+from hierjax.runs.learners.grammars import GrammarSettings
 from hierjax.runs.learners.labels import (
     LABEL_LEARNERS,
     LabelData,
@@ -192,6 +194,7 @@ __all__ = [
     "DenoiserSettings",
     "DenoisingData",
     "FittedLayer",
+    "GrammarSettings",
     "LabelData",
     "LayerCheckpoints",
     "LayerwiseExperiment",

@@ -8,6 +8,8 @@ Strings of a random hierarchy model (arXiv 2307.02129):
   grammars.py            Ways to come by one: draw_random_hierarchy, from_rules,
                          latin_square_top, check_latin_square, RULE_DRAWS,
                          check_rule_draw.
+  grammar_draws.py       How those of a run are drawn: GrammarDraw, PLAIN, TOP_RULES.
+  sparse_rules.py        Children among null symbols: spread_children, sparse_spec.
   grammar_files.py       save_grammar, load_grammar.
   interventions.py       One node of every tree is changed: resample_rule, resample_symbol,
                          resample_subtree.
@@ -71,6 +73,7 @@ from hierjax.tasks.deep_quadratics import (
 )
 from hierjax.tasks.diffusion import DIFFUSIONS, Diffusion
 from hierjax.tasks.dyck import Dyck, DyckSpec, Nesting, bounded_dyck
+from hierjax.tasks.grammar_draws import PLAIN, TOP_RULES, GrammarDraw
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
     RULE_DRAWS,
@@ -122,6 +125,7 @@ from hierjax.tasks.ptf_hierarchy import KINDS as PTF_KINDS
 from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy, require_balanced
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
+from hierjax.tasks.sparse_rules import sparse_spec, spread_children
 from hierjax.tasks.splits import Split, check_split, contains, make_split, require_filled
 from hierjax.tasks.staircases import (
     CubePolynomial,
@@ -146,10 +150,12 @@ __all__ = [
     "DIFFUSIONS",
     "HIERARCHY_KINDS",
     "NOT_ASKED",
+    "PLAIN",
     "POLYNOMIAL_KINDS",
     "PTF_KINDS",
     "REVERSIBLE",
     "RULE_DRAWS",
+    "TOP_RULES",
     "Batch",
     "BrainDump",
     "BrainDumpFamily",
@@ -162,6 +168,7 @@ __all__ = [
     "DyckSpec",
     "FixedStrings",
     "FreshStrings",
+    "GrammarDraw",
     "HierarchyFamily",
     "LabelFamily",
     "LabelHierarchy",
@@ -221,6 +228,8 @@ __all__ = [
     "resample_subtree",
     "resample_symbol",
     "save_grammar",
+    "sparse_spec",
+    "spread_children",
     "staircase",
     "symbol_dtype",
     "walsh_coefficients",

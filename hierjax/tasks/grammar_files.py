@@ -17,8 +17,9 @@ from hierjax.tasks.random_hierarchy import RandomHierarchy
 def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
     """Writes a grammar to a file as JSON, for `load_grammar`.
 
-    The file has the keys "vocab_size" (number of leaf symbols), "rules", "rule_probabilities" and
-    "class_prior" (tables as nested lists, or null), with the meaning that `from_rules` documents.
+    The file has the keys "vocab_size" (number of leaf symbols), "rules", "rule_probabilities",
+    "class_prior" (tables as nested lists, or null) and "ambiguous", with the meaning that
+    `from_rules` documents.
 
     Args:
       path: the file; an earlier one is replaced whole, or kept if the new one cannot be written.
@@ -36,6 +37,7 @@ def save_grammar(path: str | os.PathLike, grammar: RandomHierarchy) -> None:
         "rules": grammar.rules,
         "rule_probabilities": grammar.rule_probabilities,
         "class_prior": grammar.class_prior,
+        "ambiguous": grammar.spec.ambiguous,
     }
     tables = jax.tree.map(lambda table: np.asarray(table).tolist(), tables)
     from_rules(**tables)  # What is saved can be loaded.
@@ -87,6 +89,6 @@ def load_grammar(path: str | os.PathLike) -> RandomHierarchy:
         )
     options = {key: tables.get(key) for key in ("vocab_size", "rule_probabilities", "class_prior")}
     try:
-        return from_rules(tables["rules"], **options)
+        return from_rules(tables["rules"], **options, ambiguous=tables.get("ambiguous") is True)
     except ValueError as error:
         raise ValueError(f"{path} is no grammar: {error}") from error

@@ -28,11 +28,13 @@ def draw_random_hierarchy(
     rule_probabilities: Tables | None = None,
     class_prior: ArrayLike | None = None,
     rule_draw: str = "uniform",
+    shared_rules: bool = False,
 ) -> RandomHierarchy:
     """Draws a grammar: the tuples of each level at random without replacement.
 
-    The function is jitted, and may be mapped over keys by `jax.vmap`. Every level has a random
-    stream of its own, so grammars of different depth share their upper levels.
+    The tuples of an ambiguous grammar are drawn with replacement. The function is jitted, and may
+    be mapped over keys by `jax.vmap`. Every level has a random stream of its own, so grammars of
+    different depth share their upper levels.
 
     Args:
       key: typed PRNG key.
@@ -43,6 +45,7 @@ def draw_random_hierarchy(
       rule_draw: "uniform" draws among all sets of tuples; "uniform_first" among those in which
         every symbol is the first child of as many rules as the others (arXiv 2601.19756,
         Proposition 19).
+      shared_rules: whether levels of the same sizes have the same rules.
 
     Returns:
       The grammar.
@@ -52,7 +55,7 @@ def draw_random_hierarchy(
         sizes do not allow the draw, see `check_rule_draw`.
     """
     check_rule_draw(spec, rule_draw)
-    grammar = RandomHierarchy(spec, _draw_rules(key, spec, rule_draw))
+    grammar = RandomHierarchy(spec, _draw_rules(key, spec, rule_draw, shared_rules))
     return _with_probabilities(grammar, rule_probabilities, class_prior)
 
 
@@ -64,11 +67,15 @@ def check_rule_draw(spec: RandomHierarchySpec, rule_draw: str) -> None:
       rule_draw: one of `RULE_DRAWS`.
 
     Raises:
-      ValueError: the name is unknown, or the rules of a level cannot be divided evenly between the
-        symbols that are their first children.
+      ValueError: the name is unknown, the rules of a level cannot be divided evenly between the
+        symbols that are their first children, or they may share tuples.
     """
     if rule_draw not in RULE_DRAWS:
         raise ValueError(f"rule_draw={rule_draw!r} is unknown: choose of {', '.join(RULE_DRAWS)}")
+    if rule_draw == "uniform_first" and spec.ambiguous:
+        raise ValueError(
+            "rule_draw=uniform_first needs distinct tuples, not ambiguous ones: take uniform"
+        )
     for level in range(spec.depth if rule_draw == "uniform_first" else 0):
         total, symbols = spec.symbols(level) * spec.num_rules[level], spec.symbols(level + 1)
         if total % symbols:
@@ -79,22 +86,30 @@ def check_rule_draw(spec: RandomHierarchySpec, rule_draw: str) -> None:
             )
 
 
-@functools.partial(jax.jit, static_argnames=("spec", "rule_draw"))
+@functools.partial(jax.jit, static_argnames=("spec", "rule_draw", "shared_rules"))
 def _draw_rules(
-    key: Key[Array, ""], spec: RandomHierarchySpec, rule_draw: str
+    key: Key[Array, ""], spec: RandomHierarchySpec, rule_draw: str, shared_rules: bool
 ) -> tuple[Integer[Array, "V M S"], ...]:
     draw_tuples = _distinct_tuples if rule_draw == "uniform" else _tuples_of_uniform_first
+    if spec.ambiguous:
+        draw_tuples = _any_tuples
+    symbols = [spec.symbols(level) for level in range(spec.depth + 1)]
+    sizes = list(zip(symbols, spec.num_rules, symbols[1:], spec.branching, strict=False))
     rules = []
-    for level in range(spec.depth):
-        num_symbols, num_rules = spec.symbols(level), spec.num_rules[level]
-        tuples = draw_tuples(
-            jax.random.fold_in(key, level),
-            num_symbols * num_rules,
-            spec.symbols(level + 1),
-            spec.branching[level],
-        )
-        rules.append(tuples.reshape(num_symbols, num_rules, -1))
+    for level, (num_symbols, num_rules, num_below, branching) in enumerate(sizes):
+        stream = sizes.index(sizes[level]) if shared_rules else level
+        level_key = jax.random.fold_in(key, stream)
+        tuples = draw_tuples(level_key, num_symbols * num_rules, num_below, branching)
+        rules.append(tuples.reshape(num_symbols, num_rules, branching))
     return tuple(rules)
+
+
+def _any_tuples(
+    key: Key[Array, ""], count: int, vocab_size: int, length: int
+) -> Integer[Array, "count length"]:
+    """Draws (count, length) independent tuples over range(vocab_size)."""
+    tuples = jax.random.randint(key, (count, length), 0, vocab_size, jnp.int32)
+    return tuples.astype(symbol_dtype(vocab_size))
 
 
 def _distinct_tuples(
@@ -134,17 +149,14 @@ def _redrawn_tuples(
 
     No tuple is preferred, since which one is redrawn depends on its place alone.
     """
-    dtype = symbol_dtype(vocab_size)
 
     def redraw(state):
         attempt, tuples, repeated = state
-        fresh = jax.random.randint(
-            jax.random.fold_in(key, attempt), (count, length), 0, vocab_size, jnp.int32
-        ).astype(dtype)
+        fresh = _any_tuples(jax.random.fold_in(key, attempt), count, vocab_size, length)
         tuples = jnp.where(repeated[:, None], fresh, tuples)
         return attempt + 1, tuples, first_occurrence(tuples) < jnp.arange(count)
 
-    start = (0, jnp.zeros((count, length), dtype), jnp.ones(count, bool))
+    start = (0, jnp.zeros((count, length), symbol_dtype(vocab_size)), jnp.ones(count, bool))
     return jax.lax.while_loop(lambda state: state[2].any(), redraw, start)[1]
 
 
@@ -153,8 +165,12 @@ def from_rules(
     vocab_size: int | None = None,
     rule_probabilities: Tables | None = None,
     class_prior: ArrayLike | None = None,
+    ambiguous: bool = False,
 ) -> RandomHierarchy:
     """Builds a grammar from given tables, root side first.
+
+    A rule that a symbol has several times counts as often; so a symbol may have fewer rules than
+    others.
 
     Args:
       rules: for each level l, a table (V_l, M_l, S_l) of integers: entry [a, k] holds the symbols
@@ -163,13 +179,15 @@ def from_rules(
       rule_probabilities: for each level l, a table (V_l, M_l) of the probability of each rule of
         each symbol, whose rows sum to one; None for uniform rules.
       class_prior: (C,) probabilities of the classes, which sum to one; None for uniform classes.
+      ambiguous: whether symbols of a level may share a tuple.
 
     Returns:
       The grammar.
 
     Raises:
       ValueError: a table is ragged, or of the wrong shape or type, a symbol is out of range, two
-        rules of a level make the same tuple, or probabilities are negative or do not sum to one.
+        symbols of a level share a tuple and are not to, or probabilities are negative or do not
+        sum to one.
     """
     arrays = [_array(level, table) for level, table in enumerate(rules)]
     if not arrays:
@@ -188,6 +206,7 @@ def from_rules(
         num_rules=tuple(table.shape[1] for table in arrays),
         branching=tuple(table.shape[2] for table in arrays),
         depth=len(arrays),
+        ambiguous=ambiguous,
     )
     for level, table in enumerate(arrays):
         bound = spec.symbols(level + 1)
@@ -196,18 +215,25 @@ def from_rules(
                 f"rules of level {level} use symbols {table.min()} to {table.max()}, but level "
                 f"{level + 1} has symbols 0 to {bound - 1}"
             )
-        tuples = table.reshape(-1, table.shape[-1])
-        num_distinct = len(np.unique(tuples, axis=0))
-        if num_distinct < len(tuples):
+        num_shared = _shared_tuples(table)
+        if num_shared and not ambiguous:
             raise ValueError(
-                f"rules of level {level} repeat {len(tuples) - num_distinct} of {len(tuples)} "
-                "tuples: every tuple may belong to one rule only"
+                f"symbols of level {level} share {num_shared} tuples: every tuple may belong to "
+                "one symbol only, unless the grammar is ambiguous"
             )
     tables = tuple(
         jnp.asarray(table, symbol_dtype(spec.symbols(level + 1)))
         for level, table in enumerate(arrays)
     )
     return _with_probabilities(RandomHierarchy(spec, tables), rule_probabilities, class_prior)
+
+
+def _shared_tuples(table: Integer[np.ndarray, "V M S"]) -> int:
+    """Returns how many tuples are made by rules of several symbols."""
+    symbols = np.repeat(np.arange(len(table)), table.shape[1])
+    rules = np.column_stack([table.reshape(len(symbols), -1), symbols])
+    tuples = np.unique(rules, axis=0)[:, :-1]
+    return len(tuples) - len(np.unique(tuples, axis=0))
 
 
 def _array(level: int, table: ArrayLike) -> np.ndarray:

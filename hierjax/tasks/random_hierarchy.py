@@ -17,6 +17,7 @@ from flax import struct
 from jaxtyping import Array, Int, Integer, Key, UInt32
 
 from hierjax.checks import require_integers, require_shape
+from hierjax.settings import setting
 from hierjax.tasks import alias, choices
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.joint_rules import JointRules, joint_options, joint_rules, joint_steps
@@ -43,10 +44,12 @@ class RandomHierarchySpec:
       num_rules: number of rules of each symbol at each of the levels 0 to depth - 1, M.
       branching: number of children of each node at each of the levels 0 to depth - 1, S.
       depth: number of expansions from the root to the leaves, L.
+      ambiguous: whether symbols of a level may share a tuple, so that a string may have several
+        derivations, and classes.
 
     Raises:
       ValueError: a size is not a positive integer or is beyond what can be held, a list has the
-        wrong length, or a level has more rules than there are distinct tuples.
+        wrong length, or a level has more rules than there are distinct tuples and is not ambiguous.
     """
 
     num_classes: int
@@ -54,6 +57,7 @@ class RandomHierarchySpec:
     num_rules: tuple[int, ...]
     branching: tuple[int, ...]
     depth: int
+    ambiguous: bool = setting(False, flag=False)
 
     def __init__(
         self,
@@ -62,7 +66,9 @@ class RandomHierarchySpec:
         num_rules: int | Sequence[int],
         branching: int | Sequence[int],
         depth: int,
+        ambiguous: bool = False,
     ):
+        object.__setattr__(self, "ambiguous", bool(ambiguous))
         for name, size, bound in (
             ("depth", depth, _MAX_DEPTH),
             ("num_classes", num_classes, choices.MAX_OPTIONS),
@@ -83,7 +89,7 @@ class RandomHierarchySpec:
         for level in range(self.depth):
             needed = self.symbols(level) * self.num_rules[level]
             available = self.symbols(level + 1) ** self.branching[level]
-            if needed > available:
+            if needed > available and not self.ambiguous:
                 raise ValueError(
                     f"level {level} needs {self.symbols(level)} symbols * {self.num_rules[level]} "
                     f"rules = {needed} distinct tuples, but {self.symbols(level + 1)} symbols in "
@@ -124,7 +130,7 @@ class RandomHierarchySpec:
 
     @property
     def num_strings(self) -> int:
-        """Number of strings of the language, as an exact Python integer."""
+        """Number of derivations, as an exact Python integer: of strings, if each has but one."""
         ways = (m ** self.nodes(level) for level, m in enumerate(self.num_rules))
         return self.num_classes * math.prod(ways)
 
@@ -151,7 +157,8 @@ def _for_each_level(name: str, value, depth: int, bound: int) -> tuple[int, ...]
 class RandomHierarchy(struct.PyTreeNode):
     """A grammar: every symbol of a level is rewritten by one of its rules into the level below.
 
-    All tuples of one level are distinct, so a string has at most one derivation.
+    Symbols of a level share no tuple, so a string has one tree at most, unless `spec.ambiguous`. A
+    rule that a symbol has several times counts as often.
 
     Attributes:
       spec: sizes, static.
@@ -169,7 +176,7 @@ class RandomHierarchy(struct.PyTreeNode):
 
     @property
     def num_strings(self) -> int:
-        """Number of different strings there are."""
+        """Number of derivations, see `RandomHierarchySpec.num_strings`."""
         return self.spec.num_strings
 
     @functools.partial(jax.jit, static_argnames="n")

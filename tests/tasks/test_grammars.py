@@ -167,7 +167,7 @@ GOOD = np.array([[[0, 1], [1, 0]], [[1, 1], [0, 0]]])
         ({"rules": [GOOD], "vocab_size": 1}, "make only 1"),
         ({"rules": [GOOD + 1], "vocab_size": 2}, "use symbols 1 to 2"),
         ({"rules": [-GOOD], "vocab_size": 3}, "use symbols -1 to 0"),
-        ({"rules": [GOOD % 1], "vocab_size": 2}, "repeat 3 of 4"),
+        ({"rules": [GOOD % 1], "vocab_size": 2}, "share 1 tuples"),
         ({"rules": [GOOD], "class_prior": [0.5, 0.6]}, "sum to one"),
         ({"rules": [GOOD], "class_prior": [1.5, -0.5]}, "non-negative"),
         ({"rules": [GOOD], "class_prior": [1.0]}, r"needs \(2,\)"),

@@ -24,8 +24,10 @@ from hierjax.runs.learners.tokens import fitted_strings, held_out_strings
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
 from hierjax.tasks import (
+    PLAIN,
     Batch,
     Diffusion,
+    GrammarDraw,
     RandomHierarchy,
     RandomHierarchySpec,
     TokenExamples,
@@ -149,23 +151,26 @@ def draw_denoising(
     num_test: int,
     num_samples: int,
     num_levels: int,
+    draw: GrammarDraw = PLAIN,
 ) -> DenoisingData:
     """Draws the grammar of a seed, its strings, and what exact inference says of them.
 
     Args:
       key: typed PRNG key of the seed.
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       noises: the kinds of noise by name.
       num_train: number of train strings.
       num_test: number of test strings.
       num_samples: number of strings that the exact denoiser makes of noise.
       num_levels: number of levels of noise, K, which divides the steps.
+      draw: how the grammar is drawn.
 
     Raises:
       ValueError: the language is too small for so many strings.
     """
-    strings = draw_strings(key, spec, num_train, num_test)
+    strings = draw_strings(key, spec, num_train, num_test, draw)
     grammar = cast(RandomHierarchy, strings.grammar)
+    spec = grammar.spec
     own = jax.random.fold_in(key, 3)
 
     def noisy(index: int, noise: Diffusion) -> NoisyStrings:

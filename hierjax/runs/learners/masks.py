@@ -12,9 +12,9 @@ from hierjax.runs.learners.tokens import of_tokens
 from hierjax.tasks import (
     NOT_ASKED,
     FixedStrings,
+    GrammarDraw,
     RandomHierarchySpec,
     TokenExamples,
-    draw_random_hierarchy,
     make_split,
     masked_tokens,
 )
@@ -74,7 +74,7 @@ class MaskedData(struct.PyTreeNode):
 def draw_masked(
     key: Key[Array, ""],
     spec: RandomHierarchySpec,
-    rule_spread: float,
+    draw: GrammarDraw,
     rate: float,
     num_train: int,
     num_test: int,
@@ -83,9 +83,8 @@ def draw_masked(
 
     Args:
       key: typed PRNG key of the seed.
-      spec: sizes of the grammar.
-      rule_spread: standard deviation of the normal numbers whose softmax makes the probabilities of
-        the rules of a symbol.
+      spec: sizes of the grammar, without null symbols.
+      draw: how the grammar is drawn.
       rate: probability that a token of a test string is erased.
       num_train: number of train strings.
       num_test: number of test strings.
@@ -93,17 +92,9 @@ def draw_masked(
     Raises:
       ValueError: the language is too small for so many strings.
     """
-    rules_key, grammar_key, strings_key, erased_key = (jax.random.fold_in(key, i) for i in range(4))
-    shares = [
-        jax.nn.softmax(rule_spread * jax.random.normal(level_key, (num, num_rules)))
-        for level_key, num, num_rules in zip(
-            jax.random.split(rules_key, spec.depth),
-            map(spec.symbols, range(spec.depth)),
-            spec.num_rules,
-            strict=True,
-        )
-    ]
-    grammar = draw_random_hierarchy(grammar_key, spec, shares)
+    grammar_key, strings_key, erased_key = (jax.random.fold_in(key, i) for i in range(3))
+    grammar = draw.draw(grammar_key, spec)
+    spec = grammar.spec
     split = make_split(grammar, strings_key, num_train, num_test)
     test = split.test.inputs
     asked = masked_tokens(erased_key, test, spec.symbols(spec.depth), rate)

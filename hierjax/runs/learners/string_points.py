@@ -17,16 +17,15 @@ from hierjax.runs.sweeps.points import Point
 from hierjax.runs.sweeps.sweep import Measured
 from hierjax.settings import Config, setting
 from hierjax.tasks import (
+    PLAIN,
     Batch,
+    GrammarDraw,
     Noise,
     RandomHierarchy,
     RandomHierarchySpec,
     Split,
-    check_rule_draw,
     check_split,
     corrupt,
-    draw_random_hierarchy,
-    latin_square_top,
     leaf_kernel,
     make_split,
 )
@@ -101,8 +100,7 @@ def draw_strings(
     spec: RandomHierarchySpec,
     num_train: int,
     num_test: int,
-    top_rule: str = "random",
-    rule_draw: str = "uniform",
+    draw: GrammarDraw = PLAIN,
     noise: NoiseRates = NO_NOISE,
 ) -> StringData:
     """Draws the grammar of a seed, its train set and its test set.
@@ -111,24 +109,22 @@ def draw_strings(
 
     Args:
       key: typed PRNG key of the seed.
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       num_train: number of train strings.
       num_test: number of test strings.
-      top_rule: "random", or "latin_square" to hide the class from every single patch.
-      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      draw: how the grammar is drawn.
       noise: noise through which the strings are seen.
 
     Returns:
       The grammar and its strings.
 
     Raises:
-      ValueError: the language is too small for so many strings, or for a Latin square.
+      ValueError: the language is too small for so many strings, or the sizes do not allow such a
+        grammar.
     """
-    grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec, rule_draw=rule_draw)
-    if top_rule == "latin_square":
-        grammar = latin_square_top(grammar)
+    grammar = draw.draw(jax.random.fold_in(key, 0), spec)
     split = make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
-    if noise == NO_NOISE:
+    if noise == NO_NOISE and not grammar.spec.ambiguous:
         return StringData(grammar, split.train, split.test, split.num_unseen, jnp.zeros(()))
     return _seen(grammar, split, noise, jax.random.fold_in(key, 3))
 
@@ -151,12 +147,12 @@ class StringCell:
     """A point of a sweep: a grammar, a learner, and a number of train strings.
 
     Attributes:
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       learner: name of the learner in `STRING_LEARNERS`.
       multiple: number of train strings as a multiple of the predicted number.
       num_test: number of test strings.
       settings: how the learners are tuned.
-      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      draw: how the grammar is drawn.
       choices: what tells the point from others that differ in their settings alone.
       noise: noise through which the strings are seen.
     """
@@ -166,7 +162,7 @@ class StringCell:
     multiple: float
     num_test: int
     settings: LearnerSettings
-    rule_draw: str = "uniform"
+    draw: GrammarDraw = PLAIN
     choices: str = ""
     noise: NoiseRates = NO_NOISE
 
@@ -192,7 +188,7 @@ class StringCell:
             return f"{self.num_train} train strings are more than {MOST_TRAIN}"
         try:
             check_split(self.spec.num_strings, self.num_train, self.num_test)
-            check_rule_draw(self.spec, self.rule_draw)
+            self.draw.check(self.spec)
         except ValueError as error:
             return str(error)
         return obstacle(self.learner, self._seen, self.num_train, self.settings)
@@ -200,7 +196,7 @@ class StringCell:
     def point(self) -> Point:
         """Makes the point that a sweep measures."""
         learner = STRING_LEARNERS[self.learner]
-        draw = DrawStrings(self.spec, self.num_train, self.num_test, self.rule_draw, self.noise)
+        draw = DrawStrings(self.spec, self.num_train, self.num_test, self.draw, self.noise)
         work = learner.work(self.num_train)
         return Point(self.name, work, draw, self.measure, fills_cpu=learner.fills_cpu)
 
@@ -228,7 +224,7 @@ class StringCell:
 
     @property
     def _seen(self) -> RandomHierarchySpec:
-        return self.noise.seen(self.spec)
+        return self.noise.seen(self.draw.seen(self.spec))
 
     def why_no_error(self, measured: Mapping[str, Measured]) -> str:
         """Says why there is no error at this point; empty if there is one.
@@ -252,23 +248,22 @@ class DrawStrings:
     """Draws the strings of a seed without grammar and latents, which is a third of the program.
 
     Attributes:
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       num_train: number of train strings.
       num_test: number of test strings.
-      rule_draw: how the rules are drawn, see `draw_random_hierarchy`.
+      draw: how the grammar is drawn.
       noise: noise through which the strings are seen.
     """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
-    rule_draw: str = "uniform"
+    draw: GrammarDraw = PLAIN
     noise: NoiseRates = NO_NOISE
 
     def __call__(self, key: Key[Array, ""]) -> StringData:
         """Returns the strings of the seed with this key."""
-        sizes = (self.num_train, self.num_test)
-        data = draw_strings(key, self.spec, *sizes, rule_draw=self.rule_draw, noise=self.noise)
+        data = draw_strings(key, self.spec, self.num_train, self.num_test, self.draw, self.noise)
         return data.without_latents().replace(grammar=None)
 
 

@@ -19,7 +19,7 @@ from hierjax.runs.learners.tokens import TokenData, draw_tokens, of_tokens
 from hierjax.runs.requests import nested
 from hierjax.runs.sweeps.points import Point
 from hierjax.settings import Config, setting
-from hierjax.tasks import Batch, RandomHierarchySpec, next_token
+from hierjax.tasks import PLAIN, Batch, GrammarDraw, RandomHierarchySpec, next_token
 from hierjax.train import (
     TOKEN_CROSS_ENTROPY,
     ContextConfig,
@@ -156,18 +156,20 @@ class DrawTokens:
     """Draws the strings of a seed, and what exact inference says of them.
 
     Attributes:
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       num_train: number of train strings, n.
       num_test: number of test strings.
+      draw: how the grammar is drawn.
     """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
+    draw: GrammarDraw = PLAIN
 
     def __call__(self, key: Key[Array, ""]) -> TokenData:
         """Returns the strings of the seed with this key."""
-        return draw_tokens(key, self.spec, self.num_train, self.num_test)
+        return draw_tokens(key, self.spec, self.num_train, self.num_test, self.draw)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,11 +177,12 @@ class TokenCell:
     """A point of a sweep: a learner of tokens on n strings.
 
     Attributes:
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       learner: name of the learner in `TOKEN_LEARNERS`.
       num_train: number of train strings, n.
       num_test: number of test strings.
       settings: how the learners are tuned.
+      draw: how the grammar is drawn.
     """
 
     spec: RandomHierarchySpec
@@ -187,6 +190,7 @@ class TokenCell:
     num_train: int
     num_test: int
     settings: TokenLayerSettings
+    draw: GrammarDraw = PLAIN
 
     @property
     def name(self) -> str:
@@ -197,9 +201,8 @@ class TokenCell:
         """Makes the point that a sweep measures."""
         training = self.settings.training
         work = training.num_steps * training.batch_size * self.spec.num_leaves
-        return Point(
-            self.name, work, DrawTokens(self.spec, self.num_train, self.num_test), self.measure
-        )
+        draw = DrawTokens(self.spec, self.num_train, self.num_test, self.draw)
+        return Point(self.name, work, draw, self.measure)
 
     def measure(self, key: Key[Array, ""], data: TokenData) -> dict[str, Array]:
         """Trains the learner of a seed and measures it; pure.
@@ -214,7 +217,7 @@ class TokenCell:
           found, leaves up, if there is any, see `hierjax.measure.Separation`.
         """
         assert data.train is not None
-        test, spec = data.test.inputs, self.spec
+        test, spec = data.test.inputs, data.grammar.spec
         answers = TOKEN_LEARNERS[self.learner].learn(
             spec, self.settings, jax.random.fold_in(key, 2), data.train, test
         )

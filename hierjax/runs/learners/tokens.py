@@ -22,13 +22,14 @@ from hierjax.runs.learners.string_points import draw_strings
 from hierjax.runs.requests import nested
 from hierjax.settings import Config
 from hierjax.tasks import (
+    PLAIN,
     Batch,
     FixedStrings,
     FreshStrings,
+    GrammarDraw,
     RandomHierarchy,
     RandomHierarchySpec,
     TokenExamples,
-    draw_random_hierarchy,
     last_token,
     next_token,
 )
@@ -174,27 +175,33 @@ def held_out_strings(train: Integer[Array, "N d"], num_train: int) -> Integer[Ar
 
 
 def draw_tokens(
-    key: Key[Array, ""], spec: RandomHierarchySpec, num_train: int | None, num_test: int
+    key: Key[Array, ""],
+    spec: RandomHierarchySpec,
+    num_train: int | None,
+    num_test: int,
+    draw: GrammarDraw = PLAIN,
 ) -> TokenData:
     """Draws the grammar of a seed and its strings.
 
     Args:
       key: typed PRNG key of the seed.
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       num_train: largest number of train strings; None for fresh ones.
       num_test: number of test strings.
+      draw: how the grammar is drawn.
 
     Raises:
       ValueError: the language is too small for so many strings.
     """
     if num_train is None:
-        grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), spec)
+        grammar = draw.draw(jax.random.fold_in(key, 0), spec)
         test = grammar.sample(jax.random.fold_in(key, 1), num_test)
         train, num_unseen = None, jnp.int32(num_test)
     else:
-        strings = draw_strings(key, spec, num_train, num_test)
+        strings = draw_strings(key, spec, num_train, num_test, draw)
         grammar = cast(RandomHierarchy, strings.grammar)
         train, test, num_unseen = strings.train.inputs, strings.test, strings.num_unseen
+    spec = grammar.spec
     evidence = observe(spec, test.inputs)
     logs = [
         of_tokens(jnp.log(next_tokens(grammar, evidence, span=level).probabilities), test.inputs)

@@ -12,7 +12,9 @@ from hierjax.exact import next_tokens, observe
 from hierjax.runs.learners.string_points import draw_strings
 from hierjax.runs.learners.tokens import of_tokens
 from hierjax.tasks import (
+    PLAIN,
     Batch,
+    GrammarDraw,
     RandomHierarchy,
     RandomHierarchySpec,
     next_token,
@@ -74,21 +76,27 @@ class TreeData(struct.PyTreeNode):
 
 
 def draw_trees(
-    key: Key[Array, ""], spec: RandomHierarchySpec, num_train: int, num_test: int
+    key: Key[Array, ""],
+    spec: RandomHierarchySpec,
+    num_train: int,
+    num_test: int,
+    draw: GrammarDraw = PLAIN,
 ) -> TreeData:
     """Draws the strings of a seed, and what becomes of test strings when a node is changed.
 
     Args:
       key: typed PRNG key of the seed.
-      spec: sizes of the grammar.
+      spec: sizes of the grammar, without null symbols.
       num_train: number of train strings.
       num_test: number of test strings.
+      draw: how the grammar is drawn.
 
     Raises:
       ValueError: the language is too small for so many strings, or has no other rules or symbols.
     """
-    strings = draw_strings(key, spec, num_train, num_test)
+    strings = draw_strings(key, spec, num_train, num_test, draw)
     grammar, test = cast(RandomHierarchy, strings.grammar), strings.test
+    spec = grammar.spec
 
     def changed(resample, stream: int, level: int) -> Array:
         own = jax.random.fold_in(jax.random.fold_in(key, stream), level)

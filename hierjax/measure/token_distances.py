@@ -1,0 +1,36 @@
+"""What tokens tell of the next one, by how far up in the tree they meet."""
+
+import numpy as np
+from jaxtyping import Float
+
+from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+
+
+def over_distances(
+    spec: RandomHierarchySpec, values: Float[np.ndarray, "... d"]
+) -> Float[np.ndarray, "... L"]:
+    """Returns means over positions by how many levels up, 1 to L, the token before meets theirs.
+
+    Args:
+      spec: sizes of the grammars.
+      values: (..., d) numbers of each position.
+    """
+    distances, heights = np.array(spec.distances_before), range(1, spec.depth + 1)
+    return np.stack([values[..., distances == each].mean(axis=-1) for each in heights], axis=-1)
+
+
+def told_at_distances(
+    spec: RandomHierarchySpec, floors: Float[np.ndarray, "R levels d"]
+) -> Float[np.ndarray, "R L"]:
+    """Returns the nats that the tokens before tell of a token, by how many levels up they meet it.
+
+    No token before such a token is in the subtree one level lower.
+
+    Args:
+      spec: sizes of the grammars.
+      floors: (R, L + 1, d) cross-entropy of exact inference of R grammars, given those tokens
+        before that are in the same subtree below a node of each level, the root first.
+    """
+    heights = np.arange(1, spec.depth + 1)
+    gains = over_distances(spec, floors[:, spec.depth + 1 - heights] - floors[:, :1])
+    return gains[:, heights - 1, heights - 1]
