@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Int, Integer, Key, UInt32
+from jaxtyping import Array, Float, Int, Integer, Key, UInt32
 
 from hierjax.checks import require_integers, require_shape
 from hierjax.settings import setting
@@ -178,6 +178,20 @@ class RandomHierarchy(struct.PyTreeNode):
     def num_strings(self) -> int:
         """Number of derivations, see `RandomHierarchySpec.num_strings`."""
         return self.spec.num_strings
+
+    @property
+    def class_shares(self) -> Float[Array, " C"]:
+        """Probabilities of the classes, equal or not."""
+        if self.class_prior is None:
+            return jnp.full(self.spec.num_classes, 1 / self.spec.num_classes)
+        return self.class_prior
+
+    def rule_shares(self, level: int) -> Float[Array, "V M"]:
+        """Returns the probabilities of the rules of each symbol of a level, equal or not."""
+        if self.rule_probabilities is None:
+            shape = self.rules[level].shape[:2]
+            return jnp.full(shape, 1 / shape[1])
+        return self.rule_probabilities[level]
 
     @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: Key[Array, ""], n: int) -> Batch:

@@ -4,6 +4,8 @@ random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_
                       of examples that a deep network needs; class_signal, the correlation of
                       a symbol with the class; critical_noise, at which the class is lost;
                       predicted_token_steps, of models of tokens.
+correlations.py       What pairs tell: class_tokens, token_pairs, of a grammar; token_correlation, over
+                      random ones; sampling_noise.
 first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
                       FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):
@@ -22,6 +24,12 @@ from hierjax.theory.brain_dump import (
     vote_coefficients,
     vote_weight,
 )
+from hierjax.theory.correlations import (
+    class_tokens,
+    sampling_noise,
+    token_correlation,
+    token_pairs,
+)
 from hierjax.theory.first_patches import FirstPatches, first_patches
 from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernels
 from hierjax.theory.random_hierarchy import (
@@ -36,6 +44,7 @@ __all__ = [
     "FirstPatches",
     "Kernels",
     "class_signal",
+    "class_tokens",
     "critical_noise",
     "estimate_vote_coefficients",
     "first_patches",
@@ -45,6 +54,9 @@ __all__ = [
     "predicted_token_steps",
     "recovery_by_votes",
     "recovery_coefficients",
+    "sampling_noise",
+    "token_correlation",
+    "token_pairs",
     "vote_coefficients",
     "vote_weight",
 ]

@@ -40,14 +40,10 @@ def first_patches(grammar: RandomHierarchy) -> FirstPatches:
       The conditions of all levels.
     """
     spec, coverage, k_rho, num_derivations = grammar.spec, [], [], 1
-    prior = grammar.class_prior
-    shares = jnp.full(spec.num_classes, 1 / spec.num_classes) if prior is None else prior
-    joint = jnp.diag(shares)  # P(class, first symbol of the level), (C, V_l).
+    joint = jnp.diag(grammar.class_shares)  # P(class, first symbol of the level), (C, V_l).
     for level, rules in enumerate(grammar.rules):
         num_symbols, num_rules = rules.shape[:2]
-        weights = jnp.full((num_symbols, num_rules), 1 / num_rules)
-        if grammar.rule_probabilities is not None:
-            weights = grammar.rule_probabilities[level]
+        weights = grammar.rule_shares(level)
         symbols = joint.sum(axis=0)
         coverage.append(num_symbols * num_rules * (symbols[:, None] * weights).min())
         num_derivations *= num_rules

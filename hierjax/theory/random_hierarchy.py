@@ -2,6 +2,9 @@
 
 import math
 
+import numpy as np
+import scipy.stats
+
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 
 _NUM_HALVINGS = 60
@@ -18,27 +21,49 @@ def predicted_num_train(spec: RandomHierarchySpec) -> int:
     return spec.num_classes * math.prod(spec.num_rules)
 
 
-def class_signal(spec: RandomHierarchySpec, level: int) -> float:
+def class_signal(spec: RandomHierarchySpec, level: int, order: int = 1) -> float:
     """Returns how much one symbol of a level tells of the class.
 
-    It is the root mean square over random grammars of P(class | symbol of one node) - 1/C, which
-    is sqrt(V/C) * sqrt(C - 1)/C * M^(-l/2) for level l; V is taken at the level, M^l as the
-    product of the numbers of rules above it. The level that a network's first layer reveals, the
-    lowest, tells the least. The formula is a leading order: 0.87 to 1.15 of it is measured where
-    C * M^l is well above V.
+    It is the root mean square over random grammars of P(class | symbol of one node) - 1/C, over
+    classes and symbols that occur. To leading order it is sqrt(V/C) * sqrt(C - 1)/C * M^(-l/2) for
+    level l; V is taken at the level, M^l as the product of the numbers of rules above it. The level
+    that a network's first layer reveals, the lowest, tells the least. Over 400 grammars .83 to 1.20
+    of it is measured where C * M^l is at least 2V, down to .58 of it where it is less.
+
+    The next order counts how often a symbol occurs: as child of N of the n rules above, N
+    hypergeometric, it is a mean of N of them, so that the square falls by the mean of (n - N) /
+    (n - 1) / N in place of V / n; of the rules above, those of symbols that occur count. At level 1
+    it is exact, below .83 to 1.01 of it is measured at any sizes.
 
     Args:
       spec: sizes of the random hierarchy.
       level: level of the symbol, from 0 at the root to L at the leaves.
+      order: 1 for the leading order, 2 for the next.
 
     Raises:
-      ValueError: there is no such level.
+      ValueError: there is no such level or order.
     """
     if not 0 <= level <= spec.depth:
         raise ValueError(f"level={level} must be from 0 to {spec.depth}, the leaves")
+    if order not in (1, 2):
+        raise ValueError(f"order={order} must be 1 or 2")
     num_classes = spec.num_classes
-    decay = math.prod(spec.num_rules[:level]) ** -0.5
-    return math.sqrt(spec.symbols(level) / num_classes * (num_classes - 1)) / num_classes * decay
+    if order == 1:
+        decay = math.prod(spec.num_rules[:level]) ** -0.5
+        known = math.sqrt(spec.symbols(level) / num_classes * (num_classes - 1)) / num_classes
+        return known * decay
+    square, active = (num_classes - 1) / num_classes**2, float(num_classes)
+    for above in range(level):
+        num_symbols, size = spec.symbols(above + 1), spec.branching[above]
+        num_rules = round(active * spec.num_rules[above])
+        tuples = num_symbols**size
+        counts = scipy.stats.hypergeom(tuples, tuples // num_symbols, num_rules)
+        some = np.arange(1, min(tuples // num_symbols, num_rules) + 1)
+        falls = (num_rules - some) / max(num_rules - 1, 1) / some
+        occurs = 1 - counts.pmf(0)
+        square *= float(counts.pmf(some) @ falls) / occurs
+        active = num_symbols * occurs
+    return math.sqrt(square)
 
 
 def predicted_token_steps(spec: RandomHierarchySpec) -> list[float] | None:
