@@ -35,6 +35,10 @@ Learners, each declared once for all commands, in learners/:
                              that learns them; draw_staircases: what a seed draws,
                              StaircaseData; relative_error.
 
+Strings in files, in datasets/ (which says more of its files):
+  datasets/         write_dataset, DatasetWriter, DatasetSizes: shards that a kill does not lose;
+                    open_dataset, StringDataset: batches of arrays; to_torch, to_hugging_face.
+
 Layers for many seeds:
   hosts.py          together, from_first, must_end, ...: processes that run one program, one on
                     each host.
@@ -70,6 +74,9 @@ Grids of points by seeds, in sweeps/:
 from hierjax.runs.activations import activation_arrays
 from hierjax.runs.checkpoint import LayerCheckpoints
 from hierjax.runs.conditions import PINNED, under, xla_flags
+from hierjax.runs.datasets.conversions import to_hugging_face, to_torch
+from hierjax.runs.datasets.reader import StringDataset, open_dataset
+from hierjax.runs.datasets.writer import DatasetSizes, DatasetWriter, write_dataset
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
@@ -189,6 +196,8 @@ __all__ = [
     "BlocksConfig",
     "BracketData",
     "BracketTest",
+    "DatasetSizes",
+    "DatasetWriter",
     "DenoiserSettings",
     "DenoisingData",
     "FittedLayer",
@@ -221,6 +230,7 @@ __all__ = [
     "StaircaseSettings",
     "StringCell",
     "StringData",
+    "StringDataset",
     "Sweep",
     "SweepExperiment",
     "SweepRequest",
@@ -259,6 +269,7 @@ __all__ = [
     "nested",
     "obstacle",
     "of_tokens",
+    "open_dataset",
     "parsed",
     "relative_error",
     "require_measured",
@@ -271,9 +282,12 @@ __all__ = [
     "sharing_memory",
     "spec_name",
     "task_key",
+    "to_hugging_face",
+    "to_torch",
     "token_stack",
     "total_seconds",
     "under",
     "workers_of",
+    "write_dataset",
     "xla_flags",
 ]
