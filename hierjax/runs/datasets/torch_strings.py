@@ -30,13 +30,12 @@ class TorchStrings(data.IterableDataset):
         rank: int | None,
         world_size: int | None,
     ):
-        if (rank is None) != (world_size is None):
-            raise ValueError(f"rank={rank} and world_size={world_size}: give both, or none")
-        if rank is not None and world_size is not None and not 0 <= rank < world_size:
-            raise ValueError(f"rank={rank} must be from 0 to world_size - 1 = {world_size - 1}")
+        if rank is None and world_size is None:
+            rank, world_size = _place()
         if rank is None or world_size is None:
-            used = distributed.is_available() and distributed.is_initialized()
-            rank, world_size = _place() if used else (0, 1)
+            raise ValueError(f"rank={rank} and world_size={world_size}: give both, or none")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank={rank} must be from 0 to world_size - 1 = {world_size - 1}")
         self._strings, self._batch_size, self._split = strings, batch_size, split
         self._rank, self._world_size = rank, world_size
         self._batches(0, 1)  # What is wrong is said here, not by a worker.
@@ -60,4 +59,7 @@ class TorchStrings(data.IterableDataset):
 
 
 def _place() -> tuple[int, int]:
-    return distributed.get_rank(), distributed.get_world_size()
+    """Returns rank and world size as torch.distributed has them, where it is in use."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1
