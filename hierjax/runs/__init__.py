@@ -35,9 +35,13 @@ Learners, each declared once for all commands, in learners/:
                              that learns them; draw_staircases: what a seed draws,
                              StaircaseData; relative_error.
 
-Strings in files, in datasets/ (which says more of its files):
-  datasets/         write_dataset, DatasetWriter, DatasetSizes: shards that a kill does not lose;
-                    open_dataset, StringDataset: batches of arrays; to_torch, to_hugging_face.
+Strings in files, in datasets/:
+  datasets/shards.py         What the files are called and hold.
+  datasets/writer.py         DatasetWriter, write_dataset: shards that a kill does not lose, of
+                             DatasetSizes.
+  datasets/reader.py         StringDataset, open_dataset: batches of arrays of numpy.
+  datasets/conversions.py    to_torch, to_hugging_face: the same strings for other libraries.
+  datasets/torch_strings.py  The dataset of PyTorch, which it imports.
 
 Layers for many seeds:
   hosts.py          together, from_first, must_end, ...: processes that run one program, one on
