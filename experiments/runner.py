@@ -19,14 +19,14 @@ from hierjax.runs import (
 from hierjax.runs.conditions import conditions
 from hierjax.runs.experiment import Experiment, LayerwiseExperiment
 
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(experiment: Experiment) -> None:
     """Runs an experiment as the command line says, and exits."""
     process.guard()
     cli.ready()
-    workdir = {"workdir": str(_ROOT / "runs" / experiment.name)}
+    workdir = {"workdir": str(ROOT / "runs" / experiment.name)}
     module = f"experiments.{experiment.name}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(under(PINNED))

@@ -36,6 +36,14 @@ Learners, each declared once for all commands, in learners/:
                              that learns them; draw_staircases: what a seed draws,
                              StaircaseData; relative_error.
 
+Strings in files, in datasets/:
+  datasets/shards.py         What the files are called and hold.
+  datasets/writer.py         DatasetWriter, write_dataset: shards that a kill does not lose, of
+                             DatasetSizes.
+  datasets/reader.py         StringDataset, open_dataset: batches of arrays of numpy.
+  datasets/conversions.py    to_torch, to_hugging_face: the same strings for other libraries.
+  datasets/torch_strings.py  The dataset of PyTorch, which it imports.
+
 Layers for many seeds:
   hosts.py          together, from_first, must_end, ...: processes that run one program, one on
                     each host.
@@ -71,6 +79,9 @@ Grids of points by seeds, in sweeps/:
 from hierjax.runs.activations import activation_arrays
 from hierjax.runs.checkpoint import LayerCheckpoints
 from hierjax.runs.conditions import PINNED, under, xla_flags
+from hierjax.runs.datasets.conversions import to_hugging_face, to_torch
+from hierjax.runs.datasets.reader import StringDataset, open_dataset
+from hierjax.runs.datasets.writer import DatasetSizes, DatasetWriter, write_dataset
 from hierjax.runs.environment import device_name
 from hierjax.runs.experiment import (
     ERROR,
@@ -191,6 +202,8 @@ __all__ = [
     "BlocksConfig",
     "BracketData",
     "BracketTest",
+    "DatasetSizes",
+    "DatasetWriter",
     "DenoiserSettings",
     "DenoisingData",
     "FittedLayer",
@@ -224,6 +237,7 @@ __all__ = [
     "StaircaseSettings",
     "StringCell",
     "StringData",
+    "StringDataset",
     "Sweep",
     "SweepExperiment",
     "SweepRequest",
@@ -262,6 +276,7 @@ __all__ = [
     "nested",
     "obstacle",
     "of_tokens",
+    "open_dataset",
     "parsed",
     "relative_error",
     "require_measured",
@@ -274,9 +289,12 @@ __all__ = [
     "sharing_memory",
     "spec_name",
     "task_key",
+    "to_hugging_face",
+    "to_torch",
     "token_stack",
     "total_seconds",
     "under",
     "workers_of",
+    "write_dataset",
     "xla_flags",
 ]

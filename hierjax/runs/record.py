@@ -9,6 +9,7 @@ figure.png      the figure
 checkpoints/    parameters of the finished layers, of experiments that save them
 profile/        a trace for TensorBoard and Perfetto, where it was asked for
 tensorboard/    numbers of events for TensorBoard, where they were asked for
+dataset.json    the index of strings/, which has shards of strings, of datasets
 """
 
 import contextlib
@@ -31,9 +32,17 @@ from hierjax.runs.local_folder import LocalFolder
 from hierjax.runs.trackers import Trackers
 
 _CHECKPOINTS, PROFILE = "checkpoints", "profile"
-_FOLDERS = (_CHECKPOINTS, PROFILE, "tensorboard", "wandb")
+_FOLDERS = (_CHECKPOINTS, PROFILE, "tensorboard", "wandb", "strings")
 _EVENTS = "metrics.jsonl"
-_FILES = ("config.json", _EVENTS, "summary.json", "embeddings.npz", "activations.npz", "figure.png")
+_FILES = (
+    "config.json",
+    _EVENTS,
+    "summary.json",
+    "embeddings.npz",
+    "activations.npz",
+    "dataset.json",
+    "figure.png",
+)
 _ABSENT = "absent"
 
 
@@ -214,7 +223,7 @@ class RunFolder:
           OSError: the file cannot be written, for instance because the disk is full.
         """
         text = json.dumps(_plain(content), indent=2) + "\n"
-        self._write(name, lambda path: path.write_text(text))
+        self.write_file(name, lambda path: path.write_text(text))
 
     def write_arrays(self, name: str, arrays: dict[str, np.ndarray]) -> None:
         """Writes arrays by name to an .npz file in the folder; see `write_json`."""
@@ -223,21 +232,32 @@ class RunFolder:
             with open(path, "wb") as file:
                 np.savez(file, **arrays)  # pyrefly: ignore[bad-argument-type]: by any name.
 
-        self._write(name, write)
+        self.write_file(name, write)
 
     def write_figure(self, name: str, figure: Any) -> None:
         """Writes a figure of matplotlib as a PNG file into the folder; see `write_json`."""
-        self._write(name, lambda path: figure.savefig(path, format="png"))
+        self.write_file(name, lambda path: figure.savefig(path, format="png"))
 
-    def _write(self, name: str, write: Callable[[Path], Any]) -> None:
+    def write_file(self, name: str, write: Callable[[Path], Any]) -> None:
+        """Writes a file into the folder or one below it, whole or not at all.
+
+        Args:
+          name: path of the file below the folder.
+          write: writes what it is to hold to a path, which then takes this name.
+
+        Raises:
+          OSError: the file cannot be written, for instance because the disk is full.
+        """
         self._on_first(lambda: self._replace(name, write))
 
     def _replace(self, name: str, write: Callable[[Path], Any]) -> None:
         self._place.require_held()
-        partial = self.path / f".{name}.partial"
+        path = self.path / name
+        partial = path.with_name(f".{path.name}.partial")
         try:
+            path.parent.mkdir(exist_ok=True)
             write(partial)
-            os.replace(partial, self.path / name)
+            os.replace(partial, path)
             self._place.keep()
         except OSError as error:
             raise OSError(

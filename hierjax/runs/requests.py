@@ -115,7 +115,11 @@ class Leaf(NamedTuple):
 
 
 def nested(
-    config: type, prefix: str = "", names: Mapping[str, str] | None = None, **defaults: Any
+    config: type,
+    prefix: str = "",
+    names: Mapping[str, str] | None = None,
+    only: tuple[str, tuple[str, ...]] | None = None,
+    **defaults: Any,
 ) -> Any:
     """Declares a field of a request that is a config of its own, whose fields are flags.
 
@@ -123,13 +127,20 @@ def nested(
       config: class of the config.
       prefix: what stands before the names of the fields in the names of the flags.
       names: names of flags, by the names of their fields, that are not made of prefix and field.
+      only: of all flags of the config, what `only` says of one.
       **defaults: defaults in place of those of the fields; None where the value follows.
 
     Returns:
       What `dataclasses.field` returns.
     """
     return dataclasses.field(
-        metadata={"config": config, "prefix": prefix, "names": names or {}, "defaults": defaults}
+        metadata={
+            "config": config,
+            "prefix": prefix,
+            "names": names or {},
+            "of_all": {"only": only} if only else {},
+            "defaults": defaults,
+        }
     )
 
 
@@ -142,7 +153,7 @@ def leaves(request: type) -> list[Leaf]:
     Raises:
       ValueError: a field has no default or is not explained, or two flags have the same name.
     """
-    found = list(_leaves(request, (), "", {}, {}))
+    found = list(_leaves(request, (), "", {}, {}, {}))
     names = [leaf.flag for leaf in found]
     for name in names:
         if names.count(name) > 1:
@@ -154,10 +165,10 @@ def leaves(request: type) -> list[Leaf]:
     return found
 
 
-def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
+def _leaves(config, path, prefix, renamed, of_all, defaults) -> Iterator[Leaf]:
     hints, explained = typing.get_type_hints(config), explanations(config)
     for field in dataclasses.fields(config):
-        rules, where = field.metadata, (*path, field.name)
+        rules, where = {**field.metadata, **of_all}, (*path, field.name)
         if "config" in rules:
             own = {each.name for each in dataclasses.fields(rules["config"])}
             for each in (*rules["names"], *rules["defaults"]):
@@ -165,9 +176,8 @@ def _leaves(config, path, prefix, renamed, defaults) -> Iterator[Leaf]:
                     raise ValueError(
                         f"{config.__name__}.{field.name} has no field {each} to name or to set"
                     )
-            yield from _leaves(
-                rules["config"], where, rules["prefix"], rules["names"], rules["defaults"]
-            )
+            how = (rules[each] for each in ("prefix", "names", "of_all", "defaults"))
+            yield from _leaves(rules["config"], where, *how)
             continue
         if rules.get("flag") is False:
             continue

@@ -10,7 +10,8 @@ Strings of a random hierarchy model (arXiv 2307.02129):
                          check_rule_draw.
   grammar_draws.py       How those of a run are drawn: GrammarDraw, PLAIN, TOP_RULES.
   sparse_rules.py        Children among null symbols: spread_children, sparse_spec.
-  grammar_files.py       save_grammar, load_grammar.
+  grammar_files.py       save_grammar, load_grammar: .npz and JSON.
+  rule_dictionaries.py   from_rule_dictionary: rules as published codes keep them.
   interventions.py       One node of every tree is changed: resample_rule, resample_symbol,
                          resample_subtree.
   noise.py               Noise (rates), NoisyHierarchy (the task), corrupt, check_noise;
@@ -51,8 +52,10 @@ What all tasks share:
   diffusion.py           Noise on strings step by step, and back: Diffusion (its kinds are
                          DIFFUSIONS).
   splits.py              Train sets with unseen test sets: make_split, Split, check_split,
-                         require_filled, contains.
+                         require_filled, contains; for train sets beyond memory,
+                         unseen_candidates, MAX_DRAWS.
   rows.py                first_occurrence: equal rows of an array.
+  array_files.py         pack, unpack: .npz of which nothing is executed; write_whole.
 
 What the sampler of strings is made of, not re-exported here:
   choices.py             Many choices from one random word: random_words, word_layout,
@@ -63,6 +66,7 @@ What the sampler of strings is made of, not re-exported here:
                          joint_options, joint_probabilities.
 """
 
+from hierjax.tasks.array_files import unpack
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.deep_quadratics import (
@@ -125,8 +129,17 @@ from hierjax.tasks.ptf_hierarchy import KINDS as PTF_KINDS
 from hierjax.tasks.ptf_hierarchy import PTFSpec, draw_ptf_hierarchy, require_balanced
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
+from hierjax.tasks.rule_dictionaries import from_rule_dictionary
 from hierjax.tasks.sparse_rules import sparse_spec, spread_children
-from hierjax.tasks.splits import Split, check_split, contains, make_split, require_filled
+from hierjax.tasks.splits import (
+    MAX_DRAWS,
+    Split,
+    check_split,
+    contains,
+    make_split,
+    require_filled,
+    unseen_candidates,
+)
 from hierjax.tasks.staircases import (
     CubePolynomial,
     fourier_basis,
@@ -149,6 +162,7 @@ from hierjax.tasks.token_objectives import (
 __all__ = [
     "DIFFUSIONS",
     "HIERARCHY_KINDS",
+    "MAX_DRAWS",
     "NOT_ASKED",
     "PLAIN",
     "POLYNOMIAL_KINDS",
@@ -205,6 +219,7 @@ __all__ = [
     "first_occurrence",
     "fourier_basis",
     "fourier_coefficients",
+    "from_rule_dictionary",
     "from_rules",
     "gather_windows",
     "gegenbauer",
@@ -232,6 +247,8 @@ __all__ = [
     "spread_children",
     "staircase",
     "symbol_dtype",
+    "unpack",
+    "unseen_candidates",
     "walsh_coefficients",
     "walsh_monomials",
     "window_size",

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Float, Int, Integer, Key, UInt32
+from jaxtyping import Array, ArrayLike, Float, Int, Integer, Key, UInt32
 
 from hierjax.checks import require_integers, require_shape
 from hierjax.settings import setting
@@ -194,7 +194,7 @@ class RandomHierarchy(struct.PyTreeNode):
         return self.rule_probabilities[level]
 
     @functools.partial(jax.jit, static_argnames="n")
-    def sample(self, key: Key[Array, ""], n: int) -> Batch:
+    def sample(self, key: Key[Array, ""], n: int, first: ArrayLike = 0) -> Batch:
         """Draws strings with their whole trees; those of a smaller n are the first of a larger one.
 
         The method is jitted, and may be mapped over grammars and keys by `jax.vmap`. Several
@@ -207,6 +207,8 @@ class RandomHierarchy(struct.PyTreeNode):
         Args:
           key: typed PRNG key.
           n: number of strings, N, static.
+          first: how many strings of the key's stream are left out before these, () integer; an
+            np.uint32 from 2^31 on. A key of threefry draws the same strings in one piece or many.
 
         Returns:
           inputs (N, d), the strings; labels (N,), their classes; and as latents for each level l
@@ -225,11 +227,11 @@ class RandomHierarchy(struct.PyTreeNode):
             words = choices.random_words(jax.random.fold_in(key, 0), count, self._num_words, first)
             return self._derive(steps, words)
 
-        def at_once(key):
-            return jax.tree.map(lambda x: x[:n], derive(key, 0, max(n, 1)))
+        def at_once(key, first):
+            return jax.tree.map(lambda x: x[:n], derive(key, first, max(n, 1)))
 
-        def in_blocks(size, key):
-            firsts = jnp.arange(0, n, size)
+        def in_blocks(size, key, first):
+            firsts = first + jnp.arange(0, n, size, jnp.uint32)
             blocks = jax.lax.map(lambda first: derive(key, first, size), firsts)
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], blocks)
 
@@ -238,7 +240,8 @@ class RandomHierarchy(struct.PyTreeNode):
             for platform, size in _STRINGS_AT_ONCE.items()
             if size < n
         }
-        return jax.lax.platform_dependent(key, **blocks, default=at_once)
+        first = jnp.asarray(first, jnp.uint32)
+        return jax.lax.platform_dependent(key, first, **blocks, default=at_once)
 
     def expand(
         self, labels: Integer[Array, " N"], chosen: Sequence[Integer[Array | np.ndarray, "N _"]]

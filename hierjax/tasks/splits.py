@@ -7,13 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Int, Key, Shaped
+from jaxtyping import Array, ArrayLike, Bool, Int, Key, Shaped
 
 from hierjax.checks import require_shape
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.rows import first_occurrence
 
-_MAX_DRAWS = 1000
+MAX_DRAWS = 1000
+"""How many times candidates for a test set are drawn, at most."""
+
 _MAX_EXAMPLES = 2**31 - 1
 
 
@@ -84,26 +86,38 @@ def make_split(task, key: Key[Array, ""], num_train: int, num_test: int) -> Spli
     check_split(task.num_strings, num_train, num_test)
     clean = getattr(task, "clean", lambda batch: batch.inputs)
     train = task.sample(jax.random.fold_in(key, 0), num_train)
-    test_key = jax.random.fold_in(key, 1)
-    # Nearly all candidates of a large language are unseen: a quarter more than asked for are
-    # then enough, and one draw is all that is made.
-    num_candidates = num_test + num_test // 4 + 64
 
     def draw(state):
         attempt, num_unseen, test = state
-        candidates = task.sample(jax.random.fold_in(test_key, attempt), num_candidates)
+        candidates = unseen_candidates(task, key, attempt, num_test)
         unseen = ~contains(clean(train), clean(candidates))
         row = jnp.where(unseen, num_unseen + jnp.cumsum(unseen) - 1, num_test)
         test = jax.tree.map(lambda kept, new: kept.at[row].set(new, mode="drop"), test, candidates)
         return attempt + 1, jnp.minimum(num_unseen + unseen.sum(), num_test), test
 
-    shapes = jax.eval_shape(lambda k: task.sample(k, num_test), test_key)
+    shapes = jax.eval_shape(lambda k: task.sample(k, num_test), key)
     empty = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     start = (jnp.int32(0), jnp.int32(0), empty)
     _, num_unseen, test = jax.lax.while_loop(
-        lambda state: (state[1] < num_test) & (state[0] < _MAX_DRAWS), draw, start
+        lambda state: (state[1] < num_test) & (state[0] < MAX_DRAWS), draw, start
     )
     return Split(train, test, num_unseen)
+
+
+def unseen_candidates(task, key: Key[Array, ""], attempt: ArrayLike, num_test: int) -> Batch:
+    """Draws examples of which those that are not in the train set become test examples, in order.
+
+    Nearly all candidates of a large language are unseen: a quarter more than asked for are then
+    enough, and one draw is all that is made.
+
+    Args:
+      task: as for `make_split`.
+      key: key of the split; its train set is `task.sample(jax.random.fold_in(key, 0), num_train)`.
+      attempt: how many times candidates were drawn before, () integer.
+      num_test: number of test examples that are wanted, static.
+    """
+    key = jax.random.fold_in(jax.random.fold_in(key, 1), attempt)
+    return task.sample(key, num_test + num_test // 4 + 64)
 
 
 def require_filled(num_unseen: Int[Array | np.ndarray, "..."], num_test: int) -> None:
@@ -121,7 +135,7 @@ def require_filled(num_unseen: Int[Array | np.ndarray, "..."], num_test: int) ->
     found = int(np.min(num_unseen))
     if found < num_test:
         raise ValueError(
-            f"only {found} of {num_test} unseen test strings were found in {_MAX_DRAWS} draws: "
+            f"only {found} of {num_test} unseen test strings were found in {MAX_DRAWS} draws: "
             "the train set holds nearly all of the language's probability; lower num_train"
         )
 

@@ -4,8 +4,8 @@ random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_
                       of examples that a deep network needs; class_signal, the correlation of
                       a symbol with the class; critical_noise, at which the class is lost;
                       predicted_token_steps, of models of tokens.
-correlations.py       What pairs tell: class_tokens, token_pairs, of a grammar; token_correlation, over
-                      random ones; sampling_noise.
+correlations.py       What pairs tell, of a grammar: class_tokens, token_pairs; over random
+                      grammars: token_correlation; sampling_noise.
 first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
                       FirstPatches (its result).
 brain_dump.py         How gates are recovered from majorities of them (arXiv 2601.00455):

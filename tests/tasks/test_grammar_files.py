@@ -2,8 +2,10 @@ import errno
 import json
 import os
 
+import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hierjax.tasks import (
@@ -70,6 +72,90 @@ def test_tables_that_could_not_be_loaded_are_not_saved(tmp_path):
     assert not os.listdir(tmp_path)
 
 
+WEIGHTS = [[[0.25, 0.75]] * 3, [[0.1, 0.9]] * 4]
+
+
+@pytest.mark.parametrize("name", ["grammar.json", "grammar.npz"])
+@pytest.mark.parametrize(
+    "weights", [{}, {"rule_probabilities": WEIGHTS, "class_prior": [0, 0.5, 0.5]}]
+)
+def test_a_grammar_comes_back_from_either_file_to_the_bit(tmp_path, name, weights):
+    grammar = draw_random_hierarchy(jax.random.key(2), SPEC, **weights)
+    save_grammar(tmp_path / name, grammar)
+    again = load_grammar(tmp_path / name)
+    assert again.spec == SPEC
+    chex.assert_trees_all_equal(again, grammar)
+    chex.assert_trees_all_equal_dtypes(again, grammar)
+    is_zip = (tmp_path / name).read_bytes().startswith(b"PK")
+    assert is_zip == name.endswith("npz")
+
+
+class Trap:
+    """What a pickle would execute."""
+
+    def __reduce__(self):
+        return os.mkdir, ("trapped",)
+
+
+def arrays(**changes):
+    """The content of an .npz with some arrays changed, or left out where they are None."""
+    content = {f"rules_{level}": np.asarray(table) for level, table in enumerate(GRAMMAR.rules)}
+    content |= {"vocab_size": np.array(4)} | changes
+    return {name: each for name, each in content.items() if each is not None}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (arrays(rules_0=None), "rules_0 is missing, of 1 tables of rules"),
+        (arrays(rules_2=np.zeros((4, 2), int)), r"level 2 have shape \(4, 2\)"),
+        (arrays(rules_0=np.asarray(GRAMMAR.rules[0])[:, 0]), r"level 0 have shape \(3, 2\)"),
+        (arrays(rules_1=np.ones((4, 2, 2))), "level 1 have .* type float64"),
+        (arrays(rules_1=np.array([[[Trap()]]])), "no .npz of plain arrays, or damaged .*pickle"),
+        (arrays(vocab_size=np.array([4, 4])), r"vocab_size"),
+        (
+            arrays(vocab_size=np.array(3)),
+            "level 1 use symbols 0 to 3, but level 2 has symbols 0 to",
+        ),
+        (arrays(class_prior=np.ones(2) / 2), r"class_prior has shape \(2,\), .* needs \(3,\)"),
+        (arrays(rule_probabilities_0=np.ones((3, 2))), "has 1 tables for depth=2"),
+        (arrays(kind=np.array("context-free")), "of kind 'context-free', and here are those of"),
+        ({"inputs": np.zeros((5, 4)), "labels": np.zeros(5)}, "and it holds inputs, labels"),
+        ({}, "and it holds nothing"),
+    ],
+)
+def test_what_an_npz_lacks_is_named(tmp_path, monkeypatch, content, words):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bad.npz"
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match=rf"bad\.npz is no grammar: .*{words}") as refusal:
+        load_grammar(path)
+    assert "\n" not in str(refusal.value)
+    assert os.listdir(tmp_path) == ["bad.npz"]
+
+
+def test_a_damaged_npz_is_named(tmp_path):
+    path = tmp_path / "bad.npz"
+    save_grammar(path, GRAMMAR)
+    whole = path.read_bytes()
+    damaged = [whole[:size] for size in range(0, len(whole), 37)]
+    for place in range(0, len(whole), 61):
+        changed = bytearray(whole)
+        changed[place] ^= 255
+        damaged.append(bytes(changed))
+    refusals = []
+    for content in [*damaged, b"\x93NUMPY\x01\x00v\x00{", b"text"]:
+        path.write_bytes(content)
+        try:  # What was changed may say nothing: a date, for instance.
+            chex.assert_trees_all_equal(load_grammar(path), GRAMMAR)
+        except ValueError as refusal:
+            refusals.append(str(refusal))
+    assert len(refusals) > 0.8 * len(damaged)
+    for words in refusals:
+        assert words.startswith(f"{path} is no grammar: ")
+        assert "\n" not in words
+
+
 RULES = [[[[0, 1]], [[1, 0]]]]
 
 
@@ -90,6 +176,7 @@ RULES = [[[[0, 1]], [[1, 0]]]]
         ({"rules": RULES, "vocab_size": 2.5}, "vocab_size=2.5 must be an integer"),
         ({"rules": RULES, "class_prior": {"a": 1}}, "class_prior is no table"),
         ({"rules": RULES, "rule_probabilities": 5}, "no tables for depth=1"),
+        ({"rules": RULES, "kind": "brackets"}, "it is of kind 'brackets', and here are those"),
     ],
 )
 def test_damaged_and_foreign_files_are_named(tmp_path, content, words):

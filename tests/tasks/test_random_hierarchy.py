@@ -42,6 +42,19 @@ def test_laws_of_tasks_with_probabilities():
     check_task_laws(draw)
 
 
+@pytest.mark.parametrize("blocks", [2**12, 16])
+def test_a_stream_is_the_same_in_one_piece_or_in_many(monkeypatch, blocks):
+    monkeypatch.setitem(random_hierarchy._STRINGS_AT_ONCE, "cpu", blocks)
+    jax.clear_caches()
+    grammar, key = draw_random_hierarchy(jax.random.key(0), SPECS["levels"]), jax.random.key(1)
+    whole = grammar.sample(key, 100)
+    pieces = [grammar.sample(key, 50, first) for first in (0, 50)]
+    joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), *pieces)
+    chex.assert_trees_all_equal(joined, whole)
+    late, later = (grammar.sample(key, 50, np.uint32(2**31 + more)).inputs for more in (7, 17))
+    np.testing.assert_array_equal(late[10:], later[:40])
+
+
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_every_node_is_rewritten_by_a_rule_of_its_symbol(spec):
     grammar = draw_random_hierarchy(jax.random.key(0), spec)

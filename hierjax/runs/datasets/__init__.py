@@ -1,0 +1,1 @@
+"""Strings in files, with their trees: written in shards, read by numpy, PyTorch, `datasets`."""
