@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from experiments.runner import run
 from hierjax import measure, plots, runs, settings, tasks, train
 
-SPEC = tasks.RandomHierarchySpec(4, 8, 4, 2, 3)
-DRAW = tasks.GrammarDraw(top_rule="latin_square")
+SPEC, DRAW = tasks.RandomHierarchySpec(4, 8, 4, 2, 3), tasks.GrammarDraw(top_rule="latin_square")
 LAYERS, MEASURES = train.patch_layers(SPEC), runs.measures()
 
 

@@ -87,30 +87,36 @@ def sampling_noise(joint: Float[Array, "... X Y"], num_strings: int | float) -> 
     return jnp.sqrt((joint * (1 - joint)).mean(axis=(-2, -1)) / num_strings)
 
 
-def token_correlation(spec: RandomHierarchySpec, distance: int) -> float | None:
+def token_correlation(spec: RandomHierarchySpec, distance: int, order: int = 1) -> float | None:
     """Returns how much two tokens depend on each other that meet l levels up.
 
     It is the rms over random grammars of P(x, y) - P(x) P(y), which is sqrt((1 - M / V^(S-1)) /
     (V^3 M^(2l-1))) (arXiv 2406.00048, Section 4). The number of strings at which it rises above
-    the noise of counting is what `predicted_token_steps` returns. It is a leading order, for
-    symbols that are about as frequent: V M^l times the nodes above well above V.
+    the noise of counting is what `predicted_token_steps` returns. It is a leading order, in which
+    nothing is lost but by averages over rules. As the deviations of all symbols add up to zero, a
+    level costs a factor 1 - 1/V more, which the next order counts: over 400 grammars with V = 8,
+    .73 of the leading order and .95 of the next is measured at l = 3.
 
     Args:
       spec: sizes of the grammars.
       distance: number of levels l up to the node where the tokens meet, from 1 to L.
+      order: 1 for the leading order, 2 for the next.
 
     Returns:
       The correlation; None where sizes differ from level to level.
 
     Raises:
-      ValueError: there is no such distance.
+      ValueError: there is no such distance or order.
     """
     _require_level(spec, distance, 1, "distance")
+    if order not in (1, 2):
+        raise ValueError(f"order={order} must be 1 or 2")
     sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
     if len(sizes) > 1:
         return None
     ((v, m, s),) = sizes
-    return math.sqrt(max(1 - m / v ** (s - 1), 0) / (v**3 * m ** (2 * distance - 1)))
+    leading = math.sqrt(max(1 - m / v ** (s - 1), 0) / (v**3 * m ** (2 * distance - 1)))
+    return leading * (1 if order == 1 else (1 - 1 / v) ** (distance - 1))
 
 
 def _require_level(spec: RandomHierarchySpec, level: int, least: int, name: str = "level") -> None:

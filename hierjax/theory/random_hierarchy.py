@@ -57,11 +57,11 @@ def class_signal(spec: RandomHierarchySpec, level: int, order: int = 1) -> float
         num_symbols, size = spec.symbols(above + 1), spec.branching[above]
         num_rules = round(active * spec.num_rules[above])
         tuples = num_symbols**size
-        counts = scipy.stats.hypergeom(tuples, tuples // num_symbols, num_rules)
         some = np.arange(1, min(tuples // num_symbols, num_rules) + 1)
         falls = (num_rules - some) / max(num_rules - 1, 1) / some
-        occurs = 1 - counts.pmf(0)
-        square *= float(counts.pmf(some) @ falls) / occurs
+        chances = scipy.stats.hypergeom.pmf(some, tuples, tuples // num_symbols, num_rules)
+        occurs = chances.sum()
+        square *= float(chances @ falls / occurs)
         active = num_symbols * occurs
     return math.sqrt(square)
 
