@@ -56,7 +56,7 @@ from hierjax.tasks import (
 )
 from hierjax.theory import predicted_num_train
 
-LAYERWISE = ("layerwise", "one_step")
+LAYERWISE = ("layerwise", "one_step", "clustering")
 _TRAIN_MULTIPLE = 4.0
 
 
@@ -70,8 +70,8 @@ class Request(MeshRequest, LearnerSettings):
       num_train: number of train strings, n, unless train_multiple is given.
       num_test: number of test strings, none of them in the train set.
       learner: the learner that is trained layer by layer, and whose layers are measured: patch
-        layers ("layerwise"), or one gradient step and k-means a layer ("one_step", arXiv
-        2307.02129).
+        layers ("layerwise"), one gradient step and k-means a layer ("one_step", arXiv 2307.02129),
+        or k-means of what siblings hold, without classes ("clustering", arXiv 2605.27734).
       top_rule: rules of the root; latin_square hides the class from every single patch, so that
         no layerwise learner can learn it (a control).
       rule_draw: how the rules of each level are drawn: among all tuples, or so that every symbol is
