@@ -7,9 +7,9 @@ any depth L, where learners that find the tree by its classes need about C * M^L
 
     python -m experiments.latent_clustering
 
-With the default sizes (C = V = 8, M = 4, S = 2, where V * M^3 = 512) expect mean errors below .01
-on unseen strings from n = 8 * 512 = 4,096 at L = 3 to 6, where C * M^L is 512 to 32,768, in about
-three minutes on two cores.
+With the default sizes (C = V = 8, M = 4, S = 2, where V * M^3 = 512) expect no error on unseen
+strings at n = 8 * 512 = 4,096 for L = 3 to 6, where C * M^L is 512 to 32,768, in less than three
+minutes on one core.
 """
 
 import dataclasses

@@ -81,7 +81,8 @@ def predicted_clustering_strings(spec: RandomHierarchySpec) -> float:
             "known: give one number each"
         )
     ((v, m, s),) = sizes
-    return v * m**3 / (1 - m / v ** (s - 1)) if m < v ** (s - 1) else math.inf
+    per_symbol = v ** (s - 1)
+    return v * m**3 * per_symbol / (per_symbol - m) if m < per_symbol else math.inf
 
 
 def critical_noise(spec: RandomHierarchySpec) -> float | None:
