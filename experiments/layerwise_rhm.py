@@ -54,7 +54,7 @@ from hierjax.tasks import (
 )
 from hierjax.theory import predicted_num_train
 
-LAYERWISE = ("layerwise", "one_step")
+LAYERWISE = ("layerwise", "one_step", "clustering")
 _TRAIN_MULTIPLE = 4.0
 
 
@@ -68,8 +68,8 @@ class Request(MeshRequest, LearnerSettings, GrammarSettings):
       num_train: number of train strings, n, unless train_multiple is given.
       num_test: number of test strings, none of them in the train set.
       learner: the learner that is trained layer by layer, and whose layers are measured: patch
-        layers ("layerwise"), or one gradient step and k-means a layer ("one_step", arXiv
-        2307.02129).
+        layers ("layerwise"), one gradient step and k-means a layer ("one_step", arXiv 2307.02129),
+        or k-means of what siblings hold, without classes ("clustering", arXiv 2605.27734).
       noise: noise through which strings and classes are seen.
       baselines: also train the other learners (end_to_end, shallow, kernel) on the same data.
     """

@@ -43,6 +43,10 @@ _MOST_SIZE = 2**24
 _SHARE_OF_TEST = 4
 
 
+def _by_default() -> tuple[str, ...]:
+    return tuple(name for name, each in STRING_LEARNERS.items() if each.by_default)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request(SweepRequest, LearnerSettings):
     """What is asked for; its fields are the flags.
@@ -68,7 +72,7 @@ class Request(SweepRequest, LearnerSettings):
 
     # Half of what kernels are otherwise chosen by: an eighth of the cost, and a sweep has many.
     kernel: KernelConfig = nested(KernelConfig, "kernel_", most_tried=1024)
-    learners: tuple[str, ...] = setting(lambda: tuple(STRING_LEARNERS), choices=STRING_LEARNERS)
+    learners: tuple[str, ...] = setting(_by_default, choices=STRING_LEARNERS)
     num_classes: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     vocab_size: tuple[int, ...] = setting((8,), least=1, most=_MOST_SIZE, ascending=True)
     num_rules: tuple[int, ...] = setting((2, 3, 4), least=1, most=_MOST_SIZE, ascending=True)

@@ -8,6 +8,8 @@ deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of 
 denoising.py        denoising_figure: models that take noise off strings, and the exact denoiser.
 floors.py           floor_figure: Bayes floors of a grammar.
 growth.py           growth_figure: how costs grow, of the benchmarks.
+latent_clustering.py
+                    clustering_figure: errors without classes, and n* at each depth.
 labels.py           label_figure: accuracies of each level after each block, and compression.
 languages.py        language_figure: models of tokens above exact inference.
 masked.py           masked_figure: masked models beside filtered inference.
@@ -31,6 +33,7 @@ from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.languages import language_figure
+from hierjax.plots.latent_clustering import clustering_figure
 from hierjax.plots.levels import level_figure
 from hierjax.plots.masked import masked_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
@@ -43,6 +46,7 @@ __all__ = [
     "bracket_figure",
     "budget_figure",
     "choices_figure",
+    "clustering_figure",
     "complexity_figure",
     "compression_figure",
     "deep_quadratic_figure",

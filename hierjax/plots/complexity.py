@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 from hierjax.plots.style import STYLE, plain, read_summary
 
-_LEAST_ERROR = 1e-4
+LEAST_ERROR = 1e-4
+"""The least error that figures tell apart from none."""
+
 _TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
 _SHADES = "viridis"
 _SHIFT = 1.06
@@ -62,7 +64,7 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
         ]
         axis.plot(
             [point["multiple"] for point in own],
-            np.maximum(errors, _LEAST_ERROR),
+            np.maximum(errors, LEAST_ERROR),
             "o-",
             color=shades[predicted.index(scale)],
             markersize=2.5,
@@ -79,20 +81,25 @@ def _draw_curves(axis, summary: dict, name: str) -> None:
     multiples = sorted({point["multiple"] for point in summary["points"]})
     axis.set_xticks(multiples, [f"{each:g}" for each in multiples])
     axis.minorticks_off()
-    _scale_errors(axis, min(each["bayes_error"]["mean"] for each in summary["points"]))
+    scale_errors(axis, min(each["bayes_error"]["mean"] for each in summary["points"]))
 
 
-def _scale_errors(axis, floor: float) -> None:
-    """Shows errors down to the least that is told apart, or to that of exact inference."""
-    if floor > _LEAST_ERROR:
+def scale_errors(axis, floor: float) -> None:
+    """Shows errors down to the least that is told apart, or to that of exact inference.
+
+    Args:
+      axis: axis of matplotlib, errors being upwards.
+      floor: the error of exact inference.
+    """
+    if floor > LEAST_ERROR:
         ticks = [each for each in _TICKS if each > floor / 2]
         axis.set_yticks(ticks, [f"{each:g}" for each in ticks])
         axis.set_ylim(floor / 1.3, 1.1)
         return
-    decades = 10.0 ** np.arange(round(np.log10(_LEAST_ERROR)), 1)
+    decades = 10.0 ** np.arange(round(np.log10(LEAST_ERROR)), 1)
     names = [f"10^{{{round(np.log10(each))}}}" for each in decades]
     axis.set_yticks(decades, [rf"$\leq{names[0]}$", *(f"${each}$" for each in names[1:])])
-    axis.set_ylim(_LEAST_ERROR / 1.5, 1.3)
+    axis.set_ylim(LEAST_ERROR / 1.5, 1.3)
 
 
 def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
@@ -108,7 +115,7 @@ def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
         # Beside each other, where several learners have the same grammar.
         shift = _SHIFT ** (list(summary["fits"]).index(name) - (len(summary["fits"]) - 1) / 2)
         for each in own:
-            _draw_threshold(axis, each["predicted"] * shift, each, colours[name])
+            draw_threshold(axis, each["predicted"] * shift, each, colours[name])
         axis.plot([], [], "o-", color=colours[name], markersize=3.5, label=label)
     scales = np.array([each["predicted"] for each in summary["thresholds"]])
     if scales.size:
@@ -125,7 +132,16 @@ def _draw_thresholds(axis, summary: dict, colours: Mapping[str, str]) -> None:
     axis.legend(frameon=False, fontsize=7, title="exponent (95%)", title_fontsize=7)
 
 
-def _draw_threshold(axis, place: float, found: dict, colour: str) -> None:
+def draw_threshold(axis, place: float, found: dict, colour: str) -> None:
+    """Draws a number of strings n* with its interval, or an arrow where it is beyond those tried.
+
+    Args:
+      axis: axis of matplotlib, n* being upwards.
+      place: place of the point to the right.
+      found: "value", "low" and "high", as of `hierjax.measure.Threshold`, and "tried", the least
+        and the greatest number.
+      colour: colour of the point.
+    """
     least, most = found["tried"]
     value, low, high = found["value"], found["low"], found["high"]
     if value is None or value <= least:

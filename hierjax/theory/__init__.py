@@ -3,7 +3,8 @@
 random_hierarchy.py   Random hierarchy models (arXiv 2307.02129): predicted_num_train, the number
                       of examples that a deep network needs; class_signal, the correlation of
                       a symbol with the class; critical_noise, at which the class is lost;
-                      predicted_token_steps, of models of tokens.
+                      predicted_token_steps, of models of tokens;
+                      predicted_clustering_strings, by which a tree is found without classes.
 correlations.py       What pairs tell, of a grammar: class_tokens, token_pairs; over random
                       grammars: token_correlation; sampling_noise.
 first_patches.py      What layerwise learning asks of a grammar (arXiv 2601.19756): first_patches,
@@ -35,6 +36,7 @@ from hierjax.theory.kernels import EXPECTATIONS, Kernels, fully_connected_kernel
 from hierjax.theory.random_hierarchy import (
     class_signal,
     critical_noise,
+    predicted_clustering_strings,
     predicted_num_train,
     predicted_token_steps,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "first_patches",
     "fully_connected_kernels",
     "gate_recovery",
+    "predicted_clustering_strings",
     "predicted_num_train",
     "predicted_token_steps",
     "recovery_by_votes",

@@ -1,4 +1,4 @@
-"""Predictions for random hierarchy models (arXiv 2307.02129, 2601.19756, 2402.16991)."""
+"""Predictions for random hierarchies (arXiv 2307.02129, 2601.19756, 2605.27734, 2402.16991)."""
 
 import math
 
@@ -85,6 +85,29 @@ def predicted_token_steps(spec: RandomHierarchySpec) -> list[float] | None:
     if len(sizes) > 1 or share >= 1:
         return None
     return [v * m ** (2 * height - 1) / (1 - share) for height in range(1, spec.depth + 1)]
+
+
+def predicted_clustering_strings(spec: RandomHierarchySpec) -> float:
+    """Returns how many strings it takes to find the tree without classes, whatever its depth.
+
+    Synonyms are told by the tokens that their siblings hold from V M^3 / (1 - M / V^(S-1)) strings
+    (arXiv 2605.27734), up to a constant; infinitely many where all tuples have a rule.
+
+    Args:
+      spec: sizes of the random hierarchy.
+
+    Raises:
+      ValueError: the sizes differ from level to level.
+    """
+    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
+    if len(sizes) > 1:
+        raise ValueError(
+            "vocab_size, num_rules and branching differ from level to level, where no law is "
+            "known: give one number each"
+        )
+    ((v, m, s),) = sizes
+    per_symbol = v ** (s - 1)
+    return v * m**3 * per_symbol / (per_symbol - m) if m < per_symbol else math.inf
 
 
 def critical_noise(spec: RandomHierarchySpec) -> float | None:

@@ -17,8 +17,8 @@ Layers and the stacks made of them:
   patches/kernel.py     KernelPatchLayer: a patch layer with infinitely many features.
   patches/stack.py      patch_layers: the whole stack; strings_of_layer, string_bounds: which
                         strings each layer is fitted on; check_table.
-  patches/clusters.py   ClusterLayer: synonyms found by one gradient step and k-means;
-                        one_step_layers, a stack of them.
+  patches/clusters.py   ClusterLayer: synonyms found by k-means; one_step_layers, a stack of them
+                        by one gradient step, latent_cluster_layers by what siblings hold.
   patches/context.py    ContextLayer, ContextTable: what stands beside a patch is predicted, without
                         labels; context_layers, a stack of them, and its choices, ContextConfig.
   patches/readout.py    next_token_readout: tokens told by what context layers have found;
@@ -134,7 +134,11 @@ from hierjax.train.network import (
     network_layers,
 )
 from hierjax.train.objective import Objective
-from hierjax.train.patches.clusters import ClusterLayer, one_step_layers
+from hierjax.train.patches.clusters import (
+    ClusterLayer,
+    latent_cluster_layers,
+    one_step_layers,
+)
 from hierjax.train.patches.config import NORMALIZERS, PAPER, TARGETS, PatchLayerConfig
 from hierjax.train.patches.context import (
     ContextConfig,
@@ -261,6 +265,7 @@ __all__ = [
     "k_means",
     "kernel_learner",
     "label_loss",
+    "latent_cluster_layers",
     "layer_key",
     "linear_label_learner",
     "merge_variables",

@@ -7,24 +7,28 @@ from jaxtyping import Array, Float, Int, Key
 from hierjax.checks import require_shape
 from hierjax.distances import squared_distances
 
-_RESTARTS = 10
 _STEPS = 30
 _TINY = 1e-30
 
 
 def k_means(
-    key: Key[Array, ""], points: Float[Array, "R E"], weights: Float[Array, " R"], num_clusters: int
+    key: Key[Array, ""],
+    points: Float[Array, "R E"],
+    weights: Float[Array, " R"],
+    num_clusters: int,
+    num_fits: int = 10,
 ) -> Int[Array, " R"]:
     """Divides points into clusters whose members are near to their mean.
 
-    The best of 10 fits is returned; each begins with centres drawn by k-means++, and takes 30 steps
-    of Lloyd's algorithm. Pure; maps over keys and points.
+    The best of several fits is returned; each begins with centres drawn by k-means++, and takes 30
+    steps of Lloyd's algorithm. Pure; maps over keys and points.
 
     Args:
       key: typed PRNG key.
       points: (R, E) points.
       weights: (R,) weights of the points, not negative; a point of weight 0 forms no cluster.
       num_clusters: number of clusters, static.
+      num_fits: number of fits, static.
 
     Returns:
       (R,) the cluster of each point, that of the nearest centre.
@@ -45,7 +49,7 @@ def k_means(
         squares = squared_distances(points, centers)
         return weights @ squares.min(axis=1), squares.argmin(axis=1)
 
-    costs, clusters = jax.vmap(fit)(jax.random.split(key, _RESTARTS))
+    costs, clusters = jax.vmap(fit)(jax.random.split(key, num_fits))
     return clusters[costs.argmin()]
 
 

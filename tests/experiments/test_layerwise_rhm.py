@@ -38,7 +38,7 @@ BAD = {
     "--normalizer=sum": "set raw_targets",
     "--features=kernel": "set targets to first and solver to ridge",
     "--split_strings --num_train=10": "10 train strings leave none for a layer of its own",
-    "--learner=kernel": "--learner=kernel: value should be one of <layerwise|one_step>",
+    "--learner=kernel": "--learner=kernel: value should be one of <layerwise|one_step|clustering>",
     "--targets=last": "last",
     "--data_parallel --batch_size=12": "a batch of 12 cannot be divided between 8",
     "--data_parallel --model_parallel=3": "model_parallel=3 does not divide the number of dev",

@@ -13,6 +13,7 @@ from hierjax.tasks.splits import make_split
 from hierjax.theory.random_hierarchy import (
     class_signal,
     critical_noise,
+    predicted_clustering_strings,
     predicted_num_train,
     predicted_token_steps,
 )
@@ -30,6 +31,18 @@ def test_predicted_steps_of_tokens_are_those_of_the_paper():
     np.testing.assert_allclose(found, [341, 21845], rtol=5e-3)
     assert predicted_token_steps(RandomHierarchySpec(4, 4, 4, 2, 2)) is None
     assert predicted_token_steps(RandomHierarchySpec(4, (4, 5), 2, 2, 2)) is None
+
+
+def test_strings_of_clustering_are_those_of_the_second_step_of_tokens():
+    """Both are told by what a sibling's symbol says of a tuple, whatever the depth."""
+    for depth in (2, 5):
+        spec = RandomHierarchySpec(3, 16, 4, 2, depth)
+        of_tokens = predicted_token_steps(spec)[1]
+        np.testing.assert_allclose(predicted_clustering_strings(spec), of_tokens)
+    assert predicted_clustering_strings(RandomHierarchySpec(8, 8, 4, 2, 3)) == 1024
+    assert predicted_clustering_strings(RandomHierarchySpec(4, 4, 4, 2, 2)) == np.inf
+    with pytest.raises(ValueError, match="differ from level to level, where no law is known"):
+        predicted_clustering_strings(RandomHierarchySpec(4, (4, 5), 2, 2, 2))
 
 
 def test_predicted_number_is_the_product_over_levels():

@@ -24,6 +24,7 @@ from hierjax.train import (
     ShallowConfig,
     end_to_end_learner,
     kernel_learner,
+    latent_cluster_layers,
     one_step_layers,
     patch_layers,
     shallow_learner,
@@ -49,6 +50,7 @@ class StringLearner:
       work: number of train strings -> CPU-seconds of a seed, by and large, from which the time
         left is estimated.
       fills_cpu: whether one seed keeps all cores of a CPU at work.
+      by_default: whether sweeps over learners train it where none are named.
     """
 
     make: Callable[[RandomHierarchySpec, int, Any], tuple]
@@ -56,6 +58,7 @@ class StringLearner:
     examples: Callable[[RandomHierarchySpec, Any, Batch, int], Batch] = _all_strings
     work: Callable[[int], float] = lambda n: max(n, 2_400) / 2_000
     fills_cpu: bool = False
+    by_default: bool = True
 
 
 PRESETS = {"paper": PAPER}
@@ -155,6 +158,13 @@ def kernel(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings)
     if num_train > settings.kernel.most_train:
         raise ValueError(f"n = {num_train} is more than {settings.kernel.most_train}")
     return kernel_learner(spec, settings.kernel)
+
+
+@STRING_LEARNERS.add("clustering", colour="tab:brown", work=lambda n: n / 50_000, by_default=False)
+def clustering(spec: RandomHierarchySpec, num_train: int, settings: LearnerSettings) -> tuple:
+    """Layers that find synonyms without classes, by what their siblings hold (arXiv 2605.27734)."""
+    _require_float32(settings, "counts of tuples")
+    return latent_cluster_layers(spec)
 
 
 def _require_float32(settings: LearnerSettings, what: str) -> None:

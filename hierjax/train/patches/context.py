@@ -260,13 +260,21 @@ def context_layers(
         raise ValueError("depth=1 leaves no level between root and leaves to find: raise depth")
     layers = []
     for level in reversed(range(1, spec.depth)):
-        _require_signal(spec, level)
+        require_signal(spec, level)
         layers.append(_context_layer(spec, config, level))
     return tuple(layers)
 
 
-def _require_signal(spec: RandomHierarchySpec, level: int) -> None:
-    """Refuses levels whose siblings are independent, or that have none."""
+def require_signal(spec: RandomHierarchySpec, level: int) -> None:
+    """Refuses levels whose siblings are independent, or that have none.
+
+    Args:
+      spec: sizes of the random hierarchy, of depth L.
+      level: the level, from 1 to L - 1.
+
+    Raises:
+      ValueError: siblings of the level tell nothing of each other.
+    """
     size, num_symbols = spec.branching[level - 1], spec.symbols(level)
     num_tuples = spec.symbols(level - 1) * spec.num_rules[level - 1]
     if size == 1:
