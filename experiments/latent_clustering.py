@@ -29,6 +29,7 @@ from hierjax.runs import (
     SweepExperiment,
     SweepRequest,
     build,
+    spec_name,
 )
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec
@@ -73,9 +74,7 @@ class Request(SweepRequest):
             if cell.obstacle:
                 raise ValueError(cell.obstacle)
         if len({cell.name for cell in self.cells}) < len(self.cells):
-            raise ValueError(
-                "two train_multiples make as many train strings: leave one of them out"
-            )
+            raise ValueError("two train_multiples make as many train strings: leave one out")
 
     @property
     def unit(self) -> int:
@@ -106,11 +105,9 @@ def points(request: Request) -> list[Point]:
 
 def headline(request: Request) -> str:
     """What is about to be run."""
-    sizes = f"C={request.num_classes} V={request.vocab_size} M={request.num_rules}"
+    multiples = ", ".join(f"{each:g}" for each in request.train_multiples)
     return (
-        f"latent clustering of random hierarchies {sizes} S={request.branching} "
-        f"L={','.join(map(str, request.depth))}: "
-        f"{', '.join(f'{each:g}' for each in request.train_multiples)} times "
+        f"latent clustering of {', '.join(map(spec_name, request.specs))}: {multiples} times "
         f"V*M^3 = {request.unit} strings, {request.num_seeds} seeds"
     )
 
@@ -164,10 +161,8 @@ def notes(summary: dict) -> list[str]:
             if point["depth"] == found["depth"]
         )
         n_star = Threshold(found["value"], found["low"], found["high"]).text(*found["tried"])
-        lines.append(
-            f"L = {found['depth']}: errors {errors}; n* {n_star}, where "
-            f"C*M^L = {found['predicted_with_classes']}"
-        )
+        scale = found["predicted_with_classes"]
+        lines.append(f"L = {found['depth']}: errors {errors}; n* {n_star}, where C*M^L = {scale}")
     lines.append(f"V*M^3 / (1 - M / V^(S-1)) = {summary['predicted']:.0f} at any depth")
     lines.append(
         f"errors on unseen strings, mean (worst) of {summary['num_seeds']} seeds; n* is where the "

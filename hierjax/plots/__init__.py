@@ -2,14 +2,13 @@
 
 brackets.py         bracket_figure: models of bounded Dyck languages.
 choices.py          choices_figure: errors of choices of the layerwise learner.
+clusters.py         clustering_figure: errors without classes, and n* at each depth.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 compression.py      compression_figure: how features gather around classes.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 denoising.py        denoising_figure: models that take noise off strings, and the exact denoiser.
 floors.py           floor_figure: Bayes floors of a grammar.
 growth.py           growth_figure: how costs grow, of the benchmarks.
-latent_clustering.py
-                    clustering_figure: errors without classes, and n* at each depth.
 labels.py           label_figure: accuracies of each level after each block, and compression.
 languages.py        language_figure: models of tokens above exact inference.
 masked.py           masked_figure: masked models beside filtered inference.
@@ -25,6 +24,7 @@ style.py            What all figures share.
 
 from hierjax.plots.brackets import bracket_figure
 from hierjax.plots.choices import choices_figure
+from hierjax.plots.clusters import clustering_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.compression import compression_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
@@ -33,7 +33,6 @@ from hierjax.plots.floors import floor_figure
 from hierjax.plots.growth import growth_figure
 from hierjax.plots.labels import label_figure
 from hierjax.plots.languages import language_figure
-from hierjax.plots.latent_clustering import clustering_figure
 from hierjax.plots.levels import level_figure
 from hierjax.plots.masked import masked_figure
 from hierjax.plots.representations import representation_figure, threshold_figure

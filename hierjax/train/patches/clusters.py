@@ -162,7 +162,7 @@ class ContextClusters(ClusterLayer):
 
     num_sides: int
 
-    # With 10 fits one grammar of five is left at a poor optimum where all tuples are known well.
+    # With 10 fits two grammars of five are left at poor optima where all tuples are known well.
     _num_fits = 100
 
     def _points(self, key, inputs, counts):
