@@ -45,7 +45,7 @@ def of_a_folder(path: Path) -> dict:
     folder.log("event", number=1)
     found = [event["number"] for event in folder.events("event")]
     other = raised(lambda: RunFolder(path.parent / f"of_{hosts.number()}", "job", {}))
-    full = raised(lambda: folder.write_json("nowhere/summary.json", {}))
+    full = raised(lambda: folder.write_json("nowhere/below/summary.json", {}))
     return {"events": found, "other": other, "full": full}
 
 

@@ -3,7 +3,7 @@ import dataclasses
 import jax.numpy as jnp
 import pytest
 
-from hierjax.runs import LayerwiseExperiment, Registry, RunRequest, measures
+from hierjax.runs import LayerwiseExperiment, Registry, RunRequest, measures, nested
 from hierjax.settings import setting
 
 
@@ -125,9 +125,7 @@ class Twice(Request):
       again: the same.
     """
 
-    again: Request = dataclasses.field(
-        metadata={"config": Request, "prefix": "", "names": {}, "defaults": {}}
-    )
+    again: Request = nested(Request)
 
 
 @pytest.mark.parametrize(
