@@ -22,7 +22,14 @@ import numpy as np
 
 from experiments.runner import run
 from experiments.tokens import MEASURES
-from hierjax.measure import Threshold, climb, over_distances, spread, threshold, told_at_distances
+from hierjax.measure import (
+    climb,
+    over_distances,
+    spread,
+    threshold,
+    threshold_text,
+    told_at_distances,
+)
 from hierjax.runs import (
     MOST_TRAIN,
     OBJECTIVES,
@@ -279,7 +286,7 @@ def notes(summary: dict) -> list[str]:
         lines.append(row(name, point["excess_by_position"]))
     predicted = summary["predicted_steps"] or [None] * summary["spec"]["depth"]
     for each in summary["thresholds"]:
-        found = Threshold(each["value"], each["low"], each["high"]).text(*each["tried"])
+        found = threshold_text(each)
         scale = predicted[each["distance"] - 1]
         of = "" if scale is None else f", predicted scale {scale:.0f}"
         lines.append(f"{each['model']}: {each['distance']} levels up from n* {found}{of}")

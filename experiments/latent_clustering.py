@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.runner import run
-from hierjax.measure import Threshold, spread, threshold
+from hierjax.measure import spread, threshold, threshold_text
 from hierjax.runs import (
     LearnerSettings,
     Measured,
@@ -160,7 +160,7 @@ def notes(summary: dict) -> list[str]:
             for point in summary["points"]
             if point["depth"] == found["depth"]
         )
-        n_star = Threshold(found["value"], found["low"], found["high"]).text(*found["tried"])
+        n_star = threshold_text(found)
         scale = found["predicted_with_classes"]
         lines.append(f"L = {found['depth']}: errors {errors}; n* {n_star}, where C*M^L = {scale}")
     lines.append(f"V*M^3 / (1 - M / V^(S-1)) = {summary['predicted']:.0f} at any depth")

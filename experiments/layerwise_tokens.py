@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.runner import run
-from hierjax.measure import Threshold, spread, threshold
+from hierjax.measure import spread, threshold, threshold_text
 from hierjax.runs import (
     MOST_TRAIN,
     TOKEN_LEARNERS,
@@ -169,7 +169,7 @@ def notes(summary: dict) -> list[str]:
     scale = summary["scale"]
     of = "" if scale is None else f", V M^3 / (1 - M / V^(S-1)) = {scale:.0f}"
     for each in summary["thresholds"]:
-        found = Threshold(each["value"], each["low"], each["high"]).text(*each["tried"])
+        found = threshold_text(each)
         lines.append(f"level {each['level']} is found (purity {_FOUND}) from n* {found}{of}")
     lines.append(
         f"means over {summary['num_seeds']} seeds of {summary['num_test']} unseen strings, on "

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.runner import run
-from hierjax.measure import PowerLaw, Threshold, power_law, spread, threshold
+from hierjax.measure import PowerLaw, power_law, spread, threshold, threshold_text
 from hierjax.runs import (
     PRESETS,
     STRING_LEARNERS,
@@ -254,7 +254,7 @@ def notes(summary: dict) -> list[str]:
         for each in summary["thresholds"]:
             if each["learner"] == name:
                 spec = spec_name(RandomHierarchySpec(**each["spec"]))
-                found = Threshold(each["value"], each["low"], each["high"]).text(*each["tried"])
+                found = threshold_text(each)
                 scale = f"C*M^L = {each['predicted']:<7d}"
                 multiple = min(each["value"], each["tried"][1]) / each["predicted"]
                 lines.append(f"  {spec:18s} {scale} n* {found}, {multiple:.2f} x")

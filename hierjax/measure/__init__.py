@@ -16,7 +16,8 @@ token_distances.py  What tokens tell of the next by how far in the tree they are
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
-                  threshold (its result is a Threshold), power_law (its result is a PowerLaw).
+                  threshold (its result is a Threshold), threshold_text, power_law (its result is
+                  a PowerLaw).
 """
 
 from hierjax.measure.attention import attention_by_distance
@@ -32,7 +33,7 @@ from hierjax.measure.collapse import (
     trend,
 )
 from hierjax.measure.correlations import RankCorrelation, rank_correlation
-from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold
+from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold, threshold_text
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
 from hierjax.measure.metrics import (
@@ -82,6 +83,7 @@ __all__ = [
     "squared_loss",
     "symbol_plane",
     "threshold",
+    "threshold_text",
     "told_at_distances",
     "trend",
     "whitened_cosine",

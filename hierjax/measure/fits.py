@@ -4,8 +4,8 @@ All of it is computed on the host, in double precision, as the arrays are small.
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -55,6 +55,16 @@ class Threshold(NamedTuple):
             return f"< {least}"
         interval = "" if math.isnan(self.low) else f" ({self.low:.0f}, {self.high:.0f})"
         return f"{self.value:.0f}{interval}"
+
+
+def threshold_text(found: Mapping[str, Any]) -> str:
+    """Returns a threshold of a summary as people read it, see `Threshold.text`.
+
+    Args:
+      found: "value", "low" and "high" of a `Threshold`, and "tried", the least and the greatest
+        size.
+    """
+    return Threshold(found["value"], found["low"], found["high"]).text(*found["tried"])
 
 
 class PowerLaw(NamedTuple):

@@ -55,7 +55,7 @@ What all tasks share:
                          require_filled, contains; for train sets beyond memory,
                          unseen_candidates, MAX_DRAWS.
   rows.py                first_occurrence: equal rows of an array.
-  array_files.py         pack, unpack: .npz of which nothing is executed; write_whole.
+  array_files.py         pack, unpack: .npz of which nothing is executed; write_whole, replacing.
 
 What the sampler of strings is made of, not re-exported here:
   choices.py             Many choices from one random word: random_words, word_layout,
@@ -66,7 +66,7 @@ What the sampler of strings is made of, not re-exported here:
                          joint_options, joint_probabilities.
 """
 
-from hierjax.tasks.array_files import unpack
+from hierjax.tasks.array_files import replacing, unpack
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.deep_quadratics import (
@@ -237,6 +237,7 @@ __all__ = [
     "num_locations",
     "parity",
     "prefix_sets",
+    "replacing",
     "require_balanced",
     "require_filled",
     "resample_rule",

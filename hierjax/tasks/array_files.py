@@ -4,7 +4,7 @@ import contextlib
 import errno
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,22 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
         raise ValueError(f"it is no .npz of plain arrays, or damaged ({text})") from error
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path beside a file, which takes the file's place once it is written whole.
+
+    Args:
+      path: the file.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
 def write_whole(path: Path, content: bytes, what: str) -> None:
     """Writes a file beside the one that it then replaces.
 
@@ -52,17 +68,12 @@ def write_whole(path: Path, content: bytes, what: str) -> None:
       OSError: the file cannot be written; an earlier one is kept.
     """
     path = Path(os.path.realpath(path))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         if path.exists() and not path.is_file():
             raise OSError(errno.EINVAL, "not a regular file")
-        with open(partial, "wb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
     except OSError as error:
         raise OSError(error.errno, f"{what} is not written, {error.strerror}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

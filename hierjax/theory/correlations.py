@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec
+from hierjax.theory.random_hierarchy import sizes_of_all_levels
 
 
 def class_tokens(grammar: RandomHierarchy, level: int | None = None) -> Float[Array, "P C V"]:
@@ -111,10 +112,10 @@ def token_correlation(spec: RandomHierarchySpec, distance: int, order: int = 1) 
     _require_level(spec, distance, 1, "distance")
     if order not in (1, 2):
         raise ValueError(f"order={order} must be 1 or 2")
-    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
-    if len(sizes) > 1:
+    sizes = sizes_of_all_levels(spec)
+    if sizes is None:
         return None
-    ((v, m, s),) = sizes
+    v, m, s = sizes
     leading = math.sqrt(max(1 - m / v ** (s - 1), 0) / (v**3 * m ** (2 * distance - 1)))
     return leading * (1 if order == 1 else (1 - 1 / v) ** (distance - 1))
 

@@ -10,6 +10,16 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 _NUM_HALVINGS = 60
 
 
+def sizes_of_all_levels(spec: RandomHierarchySpec) -> tuple[int, int, int] | None:
+    """Returns V, M and S where all levels have the same, else None.
+
+    Args:
+      spec: sizes of the random hierarchy.
+    """
+    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
+    return sizes.pop() if len(sizes) == 1 else None
+
+
 def predicted_num_train(spec: RandomHierarchySpec) -> int:
     """Returns the number of examples that a deep network needs, up to a constant: C * M^L.
 
@@ -79,10 +89,12 @@ def predicted_token_steps(spec: RandomHierarchySpec) -> list[float] | None:
       P_l for l from 1 to L; None where the sizes differ from level to level, or all tuples have a
       rule, so that siblings tell nothing of each other.
     """
-    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
-    ((v, m, s),) = sizes if len(sizes) == 1 else ((1, 1, 1),)
+    sizes = sizes_of_all_levels(spec)
+    if sizes is None:
+        return None
+    v, m, s = sizes
     share = m / v ** (s - 1)
-    if len(sizes) > 1 or share >= 1:
+    if share >= 1:
         return None
     return [v * m ** (2 * height - 1) / (1 - share) for height in range(1, spec.depth + 1)]
 
@@ -99,13 +111,13 @@ def predicted_clustering_strings(spec: RandomHierarchySpec) -> float:
     Raises:
       ValueError: the sizes differ from level to level.
     """
-    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
-    if len(sizes) > 1:
+    sizes = sizes_of_all_levels(spec)
+    if sizes is None:
         raise ValueError(
             "vocab_size, num_rules and branching differ from level to level, where no law is "
             "known: give one number each"
         )
-    ((v, m, s),) = sizes
+    v, m, s = sizes
     per_symbol = v ** (s - 1)
     return v * m**3 * per_symbol / (per_symbol - m) if m < per_symbol else math.inf
 
@@ -131,10 +143,10 @@ def critical_noise(spec: RandomHierarchySpec) -> float | None:
       e*, above 0 and below 1; None where there is no such transition, or where the sizes differ
       from level to level.
     """
-    sizes = set(zip(spec.vocab_size, spec.num_rules, spec.branching, strict=True))
-    if len(sizes) > 1:
+    sizes = sizes_of_all_levels(spec)
+    if sizes is None:
         return None
-    ((v, m, s),) = sizes
+    v, m, s = sizes
     # Both slopes of F are below 1. F(p) = p has no fourth positive root, by the rule of signs.
     known_attracts = s * m * (v - 1) < v**s - 1
     unknown_attracts = s * (v - 1) * v ** (s - 1) < m * (v**s - 1)

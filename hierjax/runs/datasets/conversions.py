@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hierjax.runs.datasets.reader import StringDataset, open_dataset
+from hierjax.tasks import replacing
 
 
 def to_torch(
@@ -76,21 +77,20 @@ def to_hugging_face(folder: str | os.PathLike, split: str = "train") -> Any:
 
 def _write_arrow(strings: StringDataset, split: str, path: Path) -> None:
     arrow = _require("pyarrow")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     tables = (
         arrow.table({name: _column(arrow, array) for name, array in shard.items()})
         for shard in strings.read_shards(split)
     )
     first = next(tables)
     try:
-        with arrow.ipc.new_stream(partial, first.schema) as writer:
+        with (
+            replacing(path) as partial,
+            arrow.ipc.new_stream(partial, first.schema) as writer,
+        ):
             for table in itertools.chain([first], tables):
                 writer.write_table(table)
-        os.replace(partial, path)
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _column(arrow: Any, array: np.ndarray) -> Any:
