@@ -165,7 +165,7 @@ def summarize(request: Request, measured: dict[str, Measured]) -> dict:
 
 def _level(request: Request, spec: RandomHierarchySpec) -> float:
     """The error at which a learner has learned grammars of these sizes."""
-    chance = 1 - 1 / spec.num_classes
+    chance = request.grammar.chance_error(spec)
     return request.level * (chance if request.level_of == "chance" else 1)
 
 
@@ -183,7 +183,7 @@ def _point(cell: StringCell, values: Mapping[str, np.ndarray]) -> dict:
     errors, floor = values["test_error"], values["bayes_error"]
     return _where(cell) | {
         "num_test": cell.num_test,
-        "chance": 1 - 1 / cell.spec.num_classes,
+        "chance": cell.draw.chance_error(cell.spec),
         "error": _spread(errors),
         "bayes_error": spread(floor),
         "excess_error": _spread(errors - floor),
