@@ -162,3 +162,8 @@ def test_unequal_rules_would_tell_classes_of_a_latin_square_apart():
     spec = RandomHierarchySpec(3, 3, 3, 2, 2)
     with pytest.raises(ValueError, match="needs equal rules"):
         GrammarDraw(top_rule="latin_square", zipf=(1.0,)).check(spec)
+
+
+def test_chance_is_the_error_of_the_most_frequent_class():
+    assert DRAWS["prior"].chance_error(SPEC) == 0.5
+    assert DRAWS["zipf"].chance_error(SPEC) == pytest.approx(2 / 3)
