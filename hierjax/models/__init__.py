@@ -21,8 +21,8 @@ A module that is trained layer by layer has the methods `embed`, `layer` and `re
   taylor.py           Taylor expansions of a module in its parameters: linearize, quadratic,
                       empirical_ntk; Term, the type of what they return.
   activations.py      ACTIVATIONS by name; cosine, cosine_of_turns.
-  products.py         product: a matrix product whose gradient is fast on a CPU; contract, that of
-                      patches, divided between devices, in one of the PRECISIONS.
+  products.py         contract: a product of inputs, or of patches of them, and a kernel, which
+                      devices divide, in one of the PRECISIONS.
 """
 
 from hierjax.models.activations import ACTIVATIONS, cosine, cosine_of_turns
@@ -36,7 +36,7 @@ from hierjax.models.patch_features import (
     SymbolFeatures,
     TupleCodes,
 )
-from hierjax.models.products import PRECISIONS, contract, product
+from hierjax.models.products import PRECISIONS, contract
 from hierjax.models.residual_net import ResidualNet
 from hierjax.models.residual_stack import (
     RandomUnits,
@@ -89,7 +89,6 @@ __all__ = [
     "linearize",
     "merge_patches",
     "one_hot_strings",
-    "product",
     "quadratic",
     "sparse_rows",
 ]

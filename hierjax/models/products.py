@@ -1,4 +1,4 @@
-"""Matrix products: their precision, and gradients that suit the platform.
+"""Matrix products: their precision, and how devices divide them.
 
 At JAX's default precision a GPU and a TPU round factors of float32 to 10 or 7 bits. Learners
 therefore apply models at the highest; products of bfloat16 have but one precision.
@@ -14,30 +14,6 @@ from hierjax.sharding import gather_weights, is_divided
 
 PRECISIONS = ("float32", "bfloat16")
 """Types of the factors of products; their sums are float32."""
-
-
-def product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
-    """Returns rows (N, D) @ kernel (D, W); it has derivatives of all orders and both modes."""
-    return _product(rows, kernel)
-
-
-@jax.custom_jvp
-def _product(rows: Float[Array, "N D"], kernel: Float[Array, "D W"]) -> Float[Array, "N W"]:
-    return rows @ kernel
-
-
-@_product.defjvp
-def _product_jvp(primals, tangents):
-    """Differentiates so that on a CPU the kernel's gradient is a product columns @ cotangent.
-
-    With columns that lie in memory this product takes two thirds of the time that it takes with
-    rows read as columns; the barrier keeps XLA from reading them so.
-    """
-    (rows, kernel), (rows_dot, kernel_dot) = primals, tangents
-    columns = jax.lax.platform_dependent(
-        rows, cpu=lambda rows: jax.lax.optimization_barrier(rows.T), default=lambda rows: rows.T
-    )
-    return _product(rows, kernel), _product(rows_dot, kernel) + columns.T @ kernel_dot
 
 
 def contract(
@@ -70,7 +46,7 @@ def contract(
         sums = _dot(inputs, kernel, kernel.ndim - 1)
     else:
         matrix = kernel.reshape(-1, shape[-1])
-        sums = product(inputs.reshape(-1, matrix.shape[0]), matrix)
+        sums = inputs.reshape(-1, matrix.shape[0]) @ matrix
     # To rows: a TPU lays out two axes of positions of float32 badly, and adds to them by itself.
     return (sums.reshape(-1, shape[-1]) + offset[None]).reshape(shape)
 

@@ -3,50 +3,36 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.models.products import product
+from hierjax.models.products import PRECISIONS, contract
+
+SHAPES = {"rows": ((7, 3), (3, 5)), "patches": ((4, 6, 2, 3), (2, 3, 5))}
 
 
-@pytest.fixture
-def factors():
-    keys = jax.random.split(jax.random.key(0), 4)
-    shapes = ((7, 3), (3, 5), (7, 3), (3, 5))
-    return [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
+def directly(inputs, kernel, bias):
+    """The same sums in float64, one index after the other."""
+    subscripts = "...d,dw->...w" if kernel.ndim == 2 else "...sd,sdw->...w"
+    factors = (np.asarray(each, np.float64) for each in (inputs, kernel))
+    return np.einsum(subscripts, *factors) + np.asarray(bias)
 
 
-def loss(multiply):
-    return lambda rows, kernel: jnp.sum(jnp.tanh(multiply(rows, kernel)) ** 2)
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_sums_and_gradients_are_those_of_the_definition(name, precision):
+    keys = jax.random.split(jax.random.key(0), 3)
+    inputs, kernel = (jax.random.normal(*each) for each in zip(keys, SHAPES[name], strict=False))
+    bias = jnp.arange(5.0)
+    expected = directly(inputs, kernel, bias)
+    off = 1e-5 if precision == "float32" else 0.05
+    np.testing.assert_allclose(contract(inputs, kernel, precision, bias=bias), expected, atol=off)
 
+    weights = jax.random.normal(keys[2], expected.shape)
 
-def plain(rows, kernel):
-    return rows @ kernel
+    def loss(inputs, kernel):
+        return (contract(inputs, kernel, precision, bias=bias) * weights).sum()
 
-
-@pytest.mark.parametrize("argument", [0, 1])
-def test_gradients_are_those_of_the_plain_product(factors, argument):
-    found, expected = (
-        jax.jit(jax.grad(loss(multiply), argument))(*factors[:2]) for multiply in (product, plain)
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
-
-
-def test_second_derivatives_are_those_of_the_plain_product(factors):
-    primals, tangents = tuple(factors[:2]), tuple(factors[2:])
-
-    def twice(multiply):
-        def once(*primals):
-            return jax.jvp(multiply, primals, tangents)[1]
-
-        return jax.jvp(once, primals, tangents)[1]
-
-    np.testing.assert_allclose(twice(product), twice(plain), rtol=1e-5, atol=1e-5)
-    found, expected = (
-        jax.hessian(loss(multiply), 1)(*factors[:2]) for multiply in (product, plain)
-    )
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_products_can_be_mapped(factors):
-    rows, kernel = factors[:2]
-    kernels = jnp.stack([kernel, 2 * kernel])
-    mapped = jax.vmap(product, (None, 0))(rows, kernels)
-    np.testing.assert_allclose(mapped[1], 2 * (rows @ kernel), rtol=1e-5)
+    found = jax.grad(loss, (0, 1))(inputs, kernel)
+    last = kernel.shape[-1]
+    rows, columns = np.reshape(inputs, (-1, kernel.size // last)), np.reshape(weights, (-1, last))
+    np.testing.assert_allclose(np.reshape(found[1], (-1, last)), rows.T @ columns, atol=8 * off)
+    of_inputs = columns @ np.reshape(kernel, (-1, last)).T
+    np.testing.assert_allclose(np.reshape(found[0], rows.shape), of_inputs, atol=8 * off)
