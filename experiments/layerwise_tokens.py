@@ -38,11 +38,14 @@ from hierjax.runs import (
 )
 from hierjax.settings import setting
 from hierjax.tasks import RandomHierarchySpec, check_split, require_filled
-from hierjax.theory import predicted_token_steps
+from hierjax.theory import predicted_num_train, predicted_token_steps
 from hierjax.train import context_layers
 
 _FOUND = 0.9
 _SCALE = 2
+_SHARES_TOLD = (8, 4, 2, 1)
+_REQUESTED = ("objective", "num_labels", "num_test", "num_seeds", "seed")
+_OBJECTIVES = {"next": "next token", "masked": "each token, given all others,"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,16 @@ class Request(SweepRequest, TokenLayerSettings, GrammarSettings):
         check_split(self.spec.num_strings, self.num_train[-1], self.num_test)
         if "context" in self.learners:
             context_layers(self.seen, self.context)
+        if self.num_labels is None:
+            scale = predicted_num_train(self.spec)
+            counts = {min(max(scale // share, 1), self.num_train[0]) for share in _SHARES_TOLD}
+            self.fill(num_labels=tuple(sorted(counts)))
+        most = max(self.num_labels or (0,))
+        if most > self.num_train[0]:
+            raise ValueError(
+                f"num_labels={most} are more than num_train={self.num_train[0]} "
+                "strings: raise the latter or lower the former"
+            )
 
     @functools.cached_property
     def cells(self) -> list[TokenCell]:
@@ -93,7 +106,7 @@ def points(request: Request) -> list[Point]:
 def headline(request: Request) -> str:
     """What is about to be run."""
     return (
-        f"next token of random hierarchies {spec_name(request.spec)}: "
+        f"{_OBJECTIVES[request.objective]} of random hierarchies {spec_name(request.spec)}: "
         f"{', '.join(request.learners)} on {', '.join(map(str, request.num_train))} strings, "
         f"{request.num_seeds} seeds"
     )
@@ -107,7 +120,7 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
     floors = results[request.cells[-1].name].values["floors"].mean(axis=0)
     predicted = predicted_token_steps(request.spec)
     return {
-        **{name: getattr(request, name) for name in ("num_test", "num_seeds", "seed")},
+        **{name: getattr(request, name) for name in _REQUESTED},
         **{
             name: dataclasses.asdict(getattr(request, name))
             for name in ("spec", "grammar", "training", "context", "transformer")
@@ -116,6 +129,8 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
         "floor": floors[0],
         "floors_by_level": floors,
         "scale": predicted[_SCALE - 1] if predicted and request.spec.depth >= _SCALE else None,
+        "class_scale": predicted_num_train(request.spec),
+        "chance_error": request.grammar.chance_error(request.spec),
         "points": [_point(cell, results[cell.name]) for cell in request.cells],
         "thresholds": _thresholds(request, results),
     }
@@ -124,10 +139,12 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
 def _point(cell: TokenCell, found: Measured) -> dict:
     """A learner on a number of strings; lists over layers run from the first up."""
     excess, purity = found.values["excess"], found.values.get("purity")
+    classes = found.values.get("class_errors")
     return {
         "learner": cell.learner,
         "num_train": cell.num_train,
         "purity": None if purity is None else [spread(level) for level in purity.T],
+        "class_errors": None if classes is None else [spread(each) for each in classes.T],
         "excess": spread(excess[:, -1].sum(axis=-1)),
         "excess_after_layer": [spread(layer) for layer in excess.sum(axis=-1).T],
         "excess_by_position": excess[:, -1].mean(axis=0),
@@ -166,7 +183,15 @@ def notes(summary: dict) -> list[str]:
             f"{point['learner']:10s} n = {point['num_train']:<7d} above it after each layer: "
             f"{layers}{pure}; {point['seconds']:.0f} s a seed"
         )
+        if point["class_errors"]:
+            told = zip(summary["num_labels"], point["class_errors"], strict=True)
+            errors = ", ".join(f"{each['mean']:.4f} with {count}" for count, each in told)
+            lines.append(f"{'':10s} error of the class: {errors} labels")
     scale = summary["scale"]
+    lines.append(
+        f"chance errs on {summary['chance_error']:.4f} of the classes; from labels alone they are "
+        f"predicted to take C M^L = {summary['class_scale']}"
+    )
     of = "" if scale is None else f", V M^3 / (1 - M / V^(S-1)) = {scale:.0f}"
     for each in summary["thresholds"]:
         found = threshold_text(each)

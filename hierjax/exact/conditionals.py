@@ -54,33 +54,47 @@ def next_tokens(
     Raises:
       ValueError: as `likelihood`; or there is evidence of latents, or no level `span`.
     """
-    require_request(grammar.spec, evidence, filtered)
-    if not 0 <= span <= grammar.spec.depth:
-        raise ValueError(f"span={span} must be a level, from 0 to {grammar.spec.depth}")
-    given = [level for level, each in enumerate(evidence.latents) if each is not None]
-    if given:
-        raise ValueError(
-            f"evidence of level {given[0]} is neither before nor after a token: give that of the "
-            "leaves alone"
-        )
+    _require_span(grammar, evidence, filtered, span)
+    _require_leaves_alone(evidence)
     return _conditionals(grammar, evidence, filtered, span, False)
 
 
-def other_tokens(grammar: RandomHierarchy, evidence: Evidence, filtered: int = 0) -> Conditionals:
+def other_tokens(
+    grammar: RandomHierarchy, evidence: Evidence, filtered: int = 0, span: int = 0
+) -> Conditionals:
     """Computes for each leaf its probabilities given all evidence but its own.
 
     The function may be jitted, and mapped over grammars and evidence by `jax.vmap`.
 
     Args:
       grammar: the grammar.
-      evidence: the evidence.
+      evidence: the evidence, with a span of leaves alone.
       filtered: as in `likelihood`.
+      span: level of the node, above each leaf, outside of whose subtree nothing is known; 0 for all
+        other tokens.
 
     Raises:
-      ValueError: as `likelihood`.
+      ValueError: as `likelihood`; or there is no level `span`, or evidence of latents with one.
     """
+    _require_span(grammar, evidence, filtered, span)
+    if span:
+        _require_leaves_alone(evidence)
+    return _conditionals(grammar, evidence, filtered, span, True)
+
+
+def _require_span(grammar: RandomHierarchy, evidence: Evidence, filtered: int, span: int) -> None:
     require_request(grammar.spec, evidence, filtered)
-    return _conditionals(grammar, evidence, filtered, 0, True)
+    if not 0 <= span <= grammar.spec.depth:
+        raise ValueError(f"span={span} must be a level, from 0 to {grammar.spec.depth}")
+
+
+def _require_leaves_alone(evidence: Evidence) -> None:
+    given = [level for level, each in enumerate(evidence.latents) if each is not None]
+    if given:
+        raise ValueError(
+            f"evidence of level {given[0]} is neither before nor after a token, nor in a span: "
+            "give that of the leaves alone"
+        )
 
 
 @functools.partial(jax.jit, static_argnames=("filtered", "span", "both"))

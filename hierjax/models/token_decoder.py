@@ -1,4 +1,4 @@
-"""Scores of the next token, from what is known of the complete subtrees before it.
+"""Scores of tokens, from what is known of the complete subtrees before them, or of all others.
 
 Shape letters: N strings, P nodes of a level, S children of a node, E numbers of an embedding, V
 symbols, W width.
@@ -19,8 +19,8 @@ class TokenDecoder(nn.Module):
 
     The complete subtrees before a token that are not part of a larger one are the siblings before
     each node on the path from the root to the token, so it is told all that is known of what is
-    before it, and nothing of what is not. Weights are shared by the nodes of a level, as the rules
-    of a grammar are.
+    before it, and nothing of what is not. With the siblings on both sides it is told of all tokens
+    but itself. Weights are shared by the nodes of a level, as the rules of a grammar are.
 
     Attributes:
       branching: numbers of children of the nodes on the way, root side first; the last ones are the
@@ -30,6 +30,7 @@ class TokenDecoder(nn.Module):
       num_blocks: number of nodes of the first level.
       num_tokens: number of symbols of strings, V.
       width: number of features of a node, W.
+      both: whether a node is told its siblings on both sides, or those before it alone.
     """
 
     branching: tuple[int, ...]
@@ -37,6 +38,7 @@ class TokenDecoder(nn.Module):
     num_blocks: int
     num_tokens: int
     width: int = 128
+    both: bool = False
 
     @nn.compact
     def __call__(self, rows: Float[Array, "N F"]) -> Float[Array, "N d V"]:
@@ -52,7 +54,7 @@ class TokenDecoder(nn.Module):
         blocks = self.param("blocks", nn.initializers.normal(0.1), (self.num_blocks, self.width))
         hidden = jnp.broadcast_to(blocks[None], (rows.shape[0], *blocks.shape))
         for size, values in zip(self.branching, self._levels(rows), strict=True):
-            hidden = _Children(size, self.width)(hidden, values)
+            hidden = _Children(size, self.width, self.both)(hidden, values)
         return nn.Dense(self.num_tokens)(hidden)
 
     def _levels(self, rows: Float[Array, "N F"]) -> Sequence[Float[Array, "N P E"]]:
@@ -73,10 +75,11 @@ class TokenDecoder(nn.Module):
 
 
 class _Children(nn.Module):
-    """Features of the children of nodes, of which each is told its siblings before it."""
+    """Features of the children of nodes, of which each is told its siblings, see `TokenDecoder`."""
 
     branching: int
     width: int
+    both: bool
 
     @nn.compact
     def __call__(
@@ -86,8 +89,8 @@ class _Children(nn.Module):
         siblings = values.reshape(*parents.shape[:2], size, -1)
         init = nn.initializers.he_normal(in_axis=(1, 2), out_axis=3, batch_axis=(0,))
         kernel = self.param("siblings", init, (size, size, siblings.shape[-1], width))
-        before = jnp.tri(size, k=-1)[:, :, None, None]
-        told = jnp.einsum("npse,csew->npcw", siblings, kernel * before)
+        seen = 1 - jnp.eye(size) if self.both else jnp.tri(size, k=-1)
+        told = jnp.einsum("npse,csew->npcw", siblings, kernel * seen[:, :, None, None])
         units = nn.Dense(size * width, name="parents")(nn.LayerNorm()(parents))
         units = nn.relu(units.reshape(told.shape) + told)
         units = nn.relu(nn.Dense(width, name="second")(units))

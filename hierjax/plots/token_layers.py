@@ -14,10 +14,12 @@ _LEAST = 1e-3
 
 
 def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
-    """Draws purity of each level, and nats above exact inference after each layer, against n.
+    """Draws purity of each level and nats above exact inference against n, and errors of classes.
 
-    On the left the dotted line is the predicted scale, V M^3 / (1 - M / V^(S-1)). On the right the
-    last layer of a learner has a line of its own for each seed, and layers below it are dashed.
+    In the first panel the dotted line is the predicted scale, V M^3 / (1 - M / V^(S-1)). In the
+    second the last layer of a learner has a line of its own for each seed, and layers below it are
+    dashed. The third has the error of the class against the number of labels, a line for each n;
+    the dotted lines are chance and C M^L, what labels alone are predicted to take.
 
     Args:
       folder: run folder of the experiment.
@@ -26,8 +28,8 @@ def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -
     summary = read_summary(folder)
     sizes = sorted({point["num_train"] for point in summary["points"]})
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.8, 2.9), layout="constrained")
-        found, above = figure.subplots(1, 2)
+        figure = Figure(figsize=(9.6, 2.9), layout="constrained")
+        found, above, classes = figure.subplots(1, 3)
         _draw_purity(found, summary)
         for name in dict.fromkeys(point["learner"] for point in summary["points"]):
             own = [point for point in summary["points"] if point["learner"] == name]
@@ -38,6 +40,7 @@ def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -
             axis.set(xscale="log", xlabel="train strings n")
             axis.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=7)
             axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+        _draw_classes(classes, summary)
     return figure
 
 
@@ -68,3 +71,23 @@ def _draw_excess(axis, points: list[dict], name: str, colour: str) -> None:
         axis.plot(sizes, means, ".--", color=colour, linewidth=0.8, markersize=3)
     mean = np.maximum(seeds.mean(axis=1), _LEAST)
     axis.plot(sizes, mean, "o-", color=colour, markersize=3, label=plain(name))
+
+
+def _draw_classes(axis, summary: dict) -> None:
+    """A line for each number of strings, the darker the more; those of seeds are thin."""
+    counts = summary["num_labels"]
+    points = [point for point in summary["points"] if point["class_errors"]]
+    axis.set(xlabel="labels", ylabel="error of the class", xscale="log", ylim=(-0.03, 1))
+    axis.set_xticks(counts, [f"{count:,}" for count in counts], fontsize=7)
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+    axis.axhline(summary["chance_error"], color="gray", linestyle=":", linewidth=0.9)
+    if counts[0] <= summary["class_scale"] <= counts[-1]:
+        axis.axvline(summary["class_scale"], color="gray", linestyle=":", linewidth=0.9)
+    for index, point in enumerate(points):
+        colour = matplotlib.colormaps[_SHADES](1 - (index + 1) / (len(points) + 1))
+        seeds = np.array([each["per_seed"] for each in point["class_errors"]])
+        axis.plot(counts, seeds, color=colour, alpha=0.3, linewidth=0.8)
+        label = f"{point['num_train']:,} strings"
+        axis.plot(counts, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=label)
+    if points:
+        axis.legend(frameon=False, fontsize=7)

@@ -47,7 +47,7 @@ Vectors of a few classes:
 What all tasks share:
   batch.py               Batch: inputs, labels and latents.
   token_objectives.py    What is asked of strings beside the class: next_token, last_token,
-                         masked_tokens; TokenExamples, NOT_ASKED.
+                         each_token, masked_tokens; TokenExamples, NOT_ASKED.
   streams.py             Where strings of each round come from: FixedStrings, FreshStrings.
   diffusion.py           Noise on strings step by step, and back: Diffusion (its kinds are
                          DIFFUSIONS).
@@ -154,6 +154,7 @@ from hierjax.tasks.streams import FixedStrings, FreshStrings
 from hierjax.tasks.token_objectives import (
     NOT_ASKED,
     TokenExamples,
+    each_token,
     last_token,
     masked_tokens,
     next_token,
@@ -216,6 +217,7 @@ __all__ = [
     "draw_random_hierarchy",
     "draw_reversible_hierarchy",
     "draw_signs",
+    "each_token",
     "first_occurrence",
     "fourier_basis",
     "fourier_coefficients",

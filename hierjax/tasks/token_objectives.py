@@ -1,4 +1,4 @@
-"""What is asked of strings beside their class: the next token, the last one, or erased ones.
+"""What is asked of strings beside their class: next tokens, the last one, or erased ones.
 
 An objective turns strings (N, d) into what a model sees and what it is asked. What a model sees may
 hold one symbol more than the V of strings, with the number V: it stands for the beginning of a
@@ -59,6 +59,25 @@ def last_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExam
     """
     strings = _strings(strings)
     return _erased(strings, jnp.arange(strings.shape[1])[None] == strings.shape[1] - 1, num_symbols)
+
+
+def each_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExamples:
+    """Asks for every token, given all others: d examples of a string, each with one token erased.
+
+    Args:
+      strings: (N, d) symbols.
+      num_symbols: number of symbols of strings, V, which stands for what is erased.
+
+    Returns:
+      N * d examples, those of a string one after the other, that of its first token first.
+
+    Raises:
+      ValueError: these are no strings.
+    """
+    strings = _strings(strings)
+    length = strings.shape[1]
+    erased = jnp.tile(jnp.eye(length, dtype=bool), (strings.shape[0], 1))
+    return _erased(jnp.repeat(strings, length, axis=0), erased, num_symbols)
 
 
 def masked_tokens(

@@ -21,7 +21,7 @@ Layers and the stacks made of them:
                         by one gradient step, latent_cluster_layers by what siblings hold.
   patches/context.py    ContextLayer, ContextTable: what stands beside a patch is predicted, without
                         labels; context_layers, a stack of them, and its choices, ContextConfig.
-  patches/readout.py    next_token_readout: tokens told by what context layers have found;
+  patches/readout.py    token_readout: tokens told by what context layers have found;
                         Carried, carried: layers that carry along what they were given.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
@@ -152,7 +152,7 @@ from hierjax.train.patches.layer import PatchLayer
 from hierjax.train.patches.readout import (
     Carried,
     carried,
-    next_token_readout,
+    token_readout,
 )
 from hierjax.train.patches.stack import (
     check_table,
@@ -270,7 +270,6 @@ __all__ = [
     "linear_label_learner",
     "merge_variables",
     "network_layers",
-    "next_token_readout",
     "num_fitted",
     "one_step_layers",
     "patch_layers",
@@ -286,5 +285,6 @@ __all__ = [
     "string_bounds",
     "strings_of_layer",
     "token_learner",
+    "token_readout",
     "train_layerwise",
 ]

@@ -149,6 +149,12 @@ def test_inside_jit_bad_values_make_a_string_impossible_and_no_nan(untyped):
             "evidence of level 1 is neither before nor after",
         ),
         (lambda: next_tokens(GRAMMAR, observe(SPEC, STRINGS), span=4), "span=4 must be a level"),
+        (
+            lambda: other_tokens(
+                GRAMMAR, weigh(SPEC, jnp.ones((4, 8, 3)), (None, jnp.ones((4, 2, 4)), None)), span=1
+            ),
+            "evidence of level 1 is neither before nor after a token, nor in a span",
+        ),
         (lambda: posteriors(GRAMMAR, observe(SPEC, STRINGS), (4,)), "levels has 4"),
         (
             lambda: likelihood(

@@ -49,6 +49,7 @@ def everything(grammar, evidence):
         "others": other_tokens(grammar, evidence),
         "next": next_tokens(grammar, alone),
         "in block": next_tokens(grammar, alone, span=min(1, grammar.spec.depth - 1)),
+        "others in block": other_tokens(grammar, alone, span=min(1, grammar.spec.depth - 1)),
     }
 
 
@@ -104,6 +105,9 @@ def test_all_of_it_is_what_the_strings_add_up_to(case, seed):
         outside = (places >= leaf) | (places < leaf - leaf % block)
         inside = leaf_given(grammar, alone, leaf, outside)
         close(result["in block"].probabilities[:, leaf], inside)
+        outside = (places // block != leaf // block) | (places == leaf)
+        others = leaf_given(grammar, alone, leaf, outside)
+        close(result["others in block"].probabilities[:, leaf], others)
 
 
 def _entropy(shares):

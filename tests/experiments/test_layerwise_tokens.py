@@ -9,6 +9,8 @@ BAD = {
     "--num_train=2000 --depth=2": "num_train=2000 is larger than the language of 1024 strings",
     "--num_heads=3": "num_heads=3 must divide width=64",
     "--patience=0": "patience=0 must be",
+    "--num_labels=301 --num_train=300": "num_labels=301 are more than num_train=300 strings",
+    "--objective=last": "value should be one of <next|masked>",
     "--context_span=left": "value should be one of <siblings|all>",
     "--num_rules=16": "all 256 tuples of level 2 have a rule, so siblings tell nothing",
     "--depth=1 --num_train=4 --num_test=4": "depth=1 leaves no level between root and leaves",
@@ -53,15 +55,20 @@ class TestLayerwiseTokens(ExperimentLaws):
             )
         assert context["excess"]["max"] < min(greedy["excess"]["per_seed"])
         assert [each["level"] for each in summary["thresholds"]] == [2, 1]
+        assert greedy["class_errors"] is None
+        errors = [each["mean"] for each in context["class_errors"]]
+        assert errors[-1] < 0.1 < errors[0] < summary["chance_error"]
         assert summary["scale"] == 6 * 2**3 / (1 - 2 / 6)
 
     def check_figure(self, axes, summary):
-        found, above = axes
+        found, above, classes = axes
         assert legend_of(found) == ["2", "1"]
         assert legend_of(above) == [plain(name) for name in LEARNERS]
         *seeds, below, mean = lines_of(above, "tab:blue")
         assert len(seeds) == 2
         assert below.get_ydata()[0] > mean.get_ydata()[0]
         assert mean.get_ydata()[0] == summary["points"][0]["excess"]["mean"]
+        assert legend_of(classes) == ["300 strings"]
+        np.testing.assert_array_equal(classes.lines[-1].get_xdata(), [6, 12, 24, 48])
         (purity,) = found.lines[2].get_ydata()
         assert purity == summary["points"][0]["purity"][0]["mean"]

@@ -12,14 +12,14 @@ MODULE = TokenDecoder(BRANCHING, SIZES, BLOCKS, 3, 8)
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(scope="module")
-def used():
+def uses(both):
     """(tokens, nodes) of each level: whether the scores of a token depend on a node."""
+    module = MODULE.clone(both=both)
     tokens = jax.random.randint(KEY, (LENGTHS[2],), 0, 3)
-    variables = MODULE.init(KEY, jnp.zeros((1, sum(LENGTHS))))
+    variables = module.init(KEY, jnp.zeros((1, sum(LENGTHS))))
 
     def scores(row, tokens):
-        return MODULE.apply(variables, jnp.concatenate([row, tokens])[None])[0]
+        return module.apply(variables, jnp.concatenate([row, tokens])[None])[0]
 
     @jax.jit
     def measure():
@@ -35,13 +35,16 @@ def used():
     return [(one > 0).any(axis=-1), (two > 0).any(axis=-1), three > 1e-4]
 
 
-@pytest.mark.parametrize("level", range(3))
-def test_a_token_is_told_by_the_largest_complete_subtrees_before_it(used, level):
-    size, children = (6, 2, 1)[level], BRANCHING[level]
-    for token in range(24):
-        own = token // size
-        first = own - own % children
-        assert np.flatnonzero(used[level][token]).tolist() == list(range(first, own))
+@pytest.mark.parametrize("both", [False, True])
+def test_a_token_is_told_by_the_largest_subtrees_that_do_not_hold_it(both):
+    for used, size, children in zip(uses(both), (6, 2, 1), BRANCHING, strict=True):
+        for token in range(24):
+            own = token // size
+            first = own - own % children
+            siblings = range(first, first + children if both else own)
+            assert np.flatnonzero(used[token]).tolist() == [
+                each for each in siblings if each != own
+            ]
 
 
 @pytest.mark.usefixtures("untyped")

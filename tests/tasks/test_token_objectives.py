@@ -10,6 +10,7 @@ from hierjax.tasks import (
     NOT_ASKED,
     RandomHierarchySpec,
     draw_random_hierarchy,
+    each_token,
     last_token,
     masked_tokens,
     next_token,
@@ -35,6 +36,13 @@ def test_what_is_erased_is_asked_and_nothing_else():
     assert abs(erased.mean() - 0.3) < 4 * (0.3 * 0.7 / erased.size) ** 0.5
     np.testing.assert_array_equal(last_token(STRINGS, 4).inputs[:, :-1], STRINGS[:, :-1])
     assert (last_token(STRINGS, 4).inputs[:, -1] == 4).all()
+
+
+def test_every_token_is_asked_once_given_all_others():
+    inputs, targets = (each.reshape(500, 6, 6) for each in each_token(STRINGS, 4))
+    own = np.eye(6, dtype=bool)[None]
+    np.testing.assert_array_equal(inputs, np.where(own, 4, STRINGS[:, None]))
+    np.testing.assert_array_equal(targets, np.where(own, STRINGS[:, None], NOT_ASKED))
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.5, float("nan")])

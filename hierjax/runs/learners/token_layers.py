@@ -1,7 +1,8 @@
 """Learners of tokens that are trained layer by layer or whole, each declared once.
 
 A learner is a function (sizes of the grammars, settings, key, train strings, test strings) -> what
-it says of the test strings, declared here by `@TOKEN_LEARNERS.add(name, colour=...)`.
+it says of the test strings, declared here by `@TOKEN_LEARNERS.add(name, colour=...)`. It may learn
+of classes from as many of the train strings as the settings say, and from no others.
 """
 
 import dataclasses
@@ -10,19 +11,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Integer, Key
+from jaxtyping import Array, Float, Integer, Key
 
-from hierjax.measure import separation
+from hierjax.measure import error_rate, separation
 from hierjax.runs.experiment import Registry
 from hierjax.runs.learners.string_points import spec_name
 from hierjax.runs.learners.tokens import TokenData, draw_tokens, of_tokens
 from hierjax.runs.requests import nested
 from hierjax.runs.sweeps.points import Point
 from hierjax.settings import Config, setting
-from hierjax.tasks import PLAIN, Batch, GrammarDraw, RandomHierarchySpec, next_token
+from hierjax.tasks import PLAIN, Batch, GrammarDraw, RandomHierarchySpec, each_token, next_token
 from hierjax.train import (
     TOKEN_CROSS_ENTROPY,
     ContextConfig,
+    ContextLayer,
     Network,
     StoppedTraining,
     TransformerConfig,
@@ -32,7 +34,8 @@ from hierjax.train import (
     forward,
     layer_key,
     network_layers,
-    next_token_readout,
+    patch_layers,
+    token_readout,
     train_layerwise,
 )
 
@@ -42,6 +45,10 @@ class TokenLayerSettings(Config):
     """How these learners are tuned; requests of experiments derive from it.
 
     Attributes:
+      objective: what is predicted: every token from those before it ("next"), or from all others
+        ("masked").
+      num_labels: numbers of the first train strings whose classes are told to context layers, one
+        after the other, ascending.
       training: how read-outs, blocks of a transformer and whole transformers are trained.
       context: choices of the layers that find the tree.
       readout_width: number of features that the read-out of these layers has of a node.
@@ -51,22 +58,31 @@ class TokenLayerSettings(Config):
       ValueError: a value is not allowed.
     """
 
+    objective: str = setting("next", choices=("next", "masked"))
+    num_labels: tuple[int, ...] | None = setting(None, least=1, most=2**24, ascending=True)
     training: StoppedTraining = nested(StoppedTraining)
     context: ContextConfig = nested(ContextConfig, "context_")
     readout_width: int = setting(128, least=1, most=2**16)
     transformer: TransformerConfig = nested(TransformerConfig)
+
+    @property
+    def both(self) -> bool:
+        """Whether a token is told by all others, or by those before it alone."""
+        return self.objective == "masked"
 
 
 class Answers(NamedTuple):
     """What a learner says of test strings.
 
     Attributes:
-      scores: after each layer, scores (N, d, V) of every token, given those before it.
+      scores: after each layer, scores (N, d, V) of every token, given others.
       embeddings: of the nodes (N, P, E) of each level that it has found, leaves up.
+      classes: scores (N, C) of the classes, by each number of labels.
     """
 
     scores: Sequence[Array]
     embeddings: Sequence[Array] = ()
+    classes: Sequence[Array] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +94,13 @@ class TokenLearner:
       colour: colour of the learner in figures, which no other learner has.
     """
 
-    learn: Callable[[RandomHierarchySpec, Any, Array, Array, Array], Answers]
+    learn: Callable[[RandomHierarchySpec, Any, Array, Batch, Array], Answers]
     colour: str
 
 
 TOKEN_LEARNERS: Registry[TokenLearner] = Registry(TokenLearner, "learner")
 """Learners of tokens by name, in the order of tables and figures."""
 
-Strings = Integer[Array, "N d"]
 Unseen = Integer[Array, "M d"]
 
 
@@ -94,24 +109,40 @@ def context(
     spec: RandomHierarchySpec,
     settings: TokenLayerSettings,
     key: Key[Array, ""],
-    train: Strings,
+    train: Batch,
     test: Unseen,
 ) -> Answers:
-    """Layers that find the tree without labels, and a read-out of the next token after each."""
+    """Layers that find the tree without labels, and a read-out of tokens after each."""
     plain = context_layers(spec, settings.context)
     layers = carried(spec, plain)
-    params = train_layerwise(layers, Batch(train, train, ()), key)
-    rows, unseen, scores, embeddings = train, test, [], []
+    strings = train.inputs
+    params = train_layerwise(layers, Batch(strings, strings, ()), key)
+    rows, unseen, scores, embeddings = strings, test, [], []
     for count, (layer, own) in enumerate(zip(layers, params, strict=True), 1):
         rows, unseen = layer.apply(own, rows), layer.apply(own, unseen)
-        sizes = settings.training, settings.readout_width
-        readout = next_token_readout(spec, plain[:count], *sizes)
-        trained = readout.fit(layer_key(key, len(layers) + count), rows, train)
+        choices = settings.training, settings.readout_width, settings.both
+        readout = token_readout(spec, plain[:count], *choices)
+        trained = readout.fit(layer_key(key, len(layers) + count), rows, strings)
         scores.append(readout.apply(trained, unseen))
-        places = spec.nodes(spec.depth - count), plain[count - 1].embedding_dim
-        found = unseen[:, : places[0] * places[1]]
-        embeddings.append(found.reshape(-1, *places))
-    return Answers(scores, embeddings)
+        embeddings.append(_embeddings(spec, plain, count, unseen))
+    found = _embeddings(spec, plain, len(plain), rows)
+    top, own = patch_layers(spec)[-1], layer_key(key, 0)
+    classes = [
+        top.apply(top.fit(own, found[:count], train.labels[:count]), embeddings[-1])
+        for count in settings.num_labels or ()
+    ]
+    return Answers(scores, embeddings, classes)
+
+
+def _embeddings(
+    spec: RandomHierarchySpec,
+    layers: Sequence[ContextLayer],
+    count: int,
+    rows: Float[Array, "N F"],
+) -> Float[Array, "N P E"]:
+    """Returns what the last of `count` layers has made, of the rows that carry it."""
+    nodes, size = spec.nodes(spec.depth - count), layers[count - 1].embedding_dim
+    return rows[:, : nodes * size].reshape(-1, nodes, size)
 
 
 @TOKEN_LEARNERS.add("greedy", colour="tab:green")
@@ -119,17 +150,17 @@ def greedy(
     spec: RandomHierarchySpec,
     settings: TokenLayerSettings,
     key: Key[Array, ""],
-    train: Strings,
+    train: Batch,
     test: Unseen,
 ) -> Answers:
-    """A causal transformer whose blocks predict the next token, one after the other."""
+    """A transformer whose blocks predict tokens, one after the other."""
     whole = _transformer(spec, settings)
     layers = network_layers(whole.module, whole.descent, whole.loss)
-    num_symbols = spec.symbols(spec.depth)
-    params = train_layerwise(layers, Batch(*next_token(train, num_symbols), ()), key)
-    inputs = next_token(test, num_symbols).inputs
+    params = train_layerwise(layers, _asked(spec, settings, train.inputs), key)
+    asked = _asked(spec, settings, test)
     counts = range(1, len(layers) + 1)
-    return Answers([class_scores(layers, params[:count], inputs) for count in counts])
+    scores = [class_scores(layers, params[:count], asked.inputs) for count in counts]
+    return Answers([_of_strings(spec, settings, each) for each in scores])
 
 
 @TOKEN_LEARNERS.add("end_to_end", colour="tab:orange")
@@ -137,17 +168,36 @@ def end_to_end(
     spec: RandomHierarchySpec,
     settings: TokenLayerSettings,
     key: Key[Array, ""],
-    train: Strings,
+    train: Batch,
     test: Unseen,
 ) -> Answers:
-    """A causal transformer all of whose blocks are trained together."""
-    layers, num_symbols = (_transformer(spec, settings),), spec.symbols(spec.depth)
-    params = train_layerwise(layers, Batch(*next_token(train, num_symbols), ()), key)
-    return Answers([forward(layers, params, next_token(test, num_symbols).inputs)])
+    """A transformer all of whose blocks are trained together."""
+    layers = (_transformer(spec, settings),)
+    params = train_layerwise(layers, _asked(spec, settings, train.inputs), key)
+    scores = forward(layers, params, _asked(spec, settings, test).inputs)
+    return Answers([_of_strings(spec, settings, scores)])
+
+
+def _asked(spec: RandomHierarchySpec, settings: TokenLayerSettings, strings: Unseen) -> Batch:
+    """Returns what transformers see and are asked: a row for each string, or for each token."""
+    ask = each_token if settings.both else next_token
+    return Batch(*ask(strings, spec.symbols(spec.depth)), ())
+
+
+def _of_strings(
+    spec: RandomHierarchySpec, settings: TokenLayerSettings, scores: Float[Array, "R d V"]
+) -> Float[Array, "M d V"]:
+    """Returns the scores of every token of strings, of those of what `_asked` returned."""
+    if not settings.both:
+        return scores
+    length = spec.num_leaves
+    own = jnp.arange(length)
+    return scores.reshape(-1, length, *scores.shape[1:])[:, own, own]
 
 
 def _transformer(spec: RandomHierarchySpec, settings: TokenLayerSettings) -> Network:
-    module = settings.transformer.module(spec.symbols(spec.depth), spec.num_leaves, True)
+    sizes = spec.symbols(spec.depth), spec.num_leaves, not settings.both
+    module = settings.transformer.module(*sizes)
     return Network(module, settings.training.descent(), loss=TOKEN_CROSS_ENTROPY)
 
 
@@ -160,16 +210,19 @@ class DrawTokens:
       num_train: number of train strings, n.
       num_test: number of test strings.
       draw: how the grammar is drawn.
+      both: whether exact inference is given all other tokens, or those before a token alone.
     """
 
     spec: RandomHierarchySpec
     num_train: int
     num_test: int
-    draw: GrammarDraw = PLAIN
+    draw: GrammarDraw
+    both: bool
 
     def __call__(self, key: Key[Array, ""]) -> TokenData:
         """Returns the strings of the seed with this key."""
-        return draw_tokens(key, self.spec, self.num_train, self.num_test, self.draw)
+        sizes = self.num_train, self.num_test
+        return draw_tokens(key, self.spec, *sizes, self.draw, self.both)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +254,8 @@ class TokenCell:
         """Makes the point that a sweep measures."""
         training = self.settings.training
         work = training.num_steps * training.batch_size * self.spec.num_leaves
-        draw = DrawTokens(self.spec, self.num_train, self.num_test, self.draw)
+        sizes = self.num_train, self.num_test
+        draw = DrawTokens(self.spec, *sizes, self.draw, self.settings.both)
         return Point(self.name, work, draw, self.measure)
 
     def measure(self, key: Key[Array, ""], data: TokenData) -> dict[str, Array]:
@@ -213,8 +267,9 @@ class TokenCell:
 
         Returns:
           "excess" (K, d), nats of a token of a test string above exact inference after each of the
-          K layers; "floors", those of `TokenData`; "num_unseen"; and "purity" of each level that is
-          found, leaves up, if there is any, see `hierjax.measure.Separation`.
+          K layers; "floors", those of `TokenData`; "num_unseen"; "purity" of each level that is
+          found, leaves up, if there is any, see `hierjax.measure.Separation`; and "class_errors" by
+          number of labels, if there are any.
         """
         assert data.train is not None
         test, spec = data.test.inputs, data.grammar.spec
@@ -231,4 +286,6 @@ class TokenCell:
             separation(each, data.test.latents[level], spec.symbols(level)).purity
             for level, each in zip(reversed(range(spec.depth)), answers.embeddings, strict=False)
         ]
-        return measured | ({"purity": jnp.stack(purity)} if purity else {})
+        errors = [error_rate(each, data.test.labels) for each in answers.classes]
+        found = {"purity": purity, "class_errors": errors}
+        return measured | {name: jnp.stack(each) for name, each in found.items() if each}

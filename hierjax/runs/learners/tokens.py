@@ -16,7 +16,7 @@ from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Integer, Key
 
-from hierjax.exact import next_tokens, observe
+from hierjax.exact import next_tokens, observe, other_tokens
 from hierjax.runs.experiment import Registry, Stack
 from hierjax.runs.learners.string_points import draw_strings
 from hierjax.runs.requests import nested
@@ -135,17 +135,17 @@ class TokenData(struct.PyTreeNode):
 
     Attributes:
       grammar: grammar of the seed.
-      train: (N, d) train strings; None where each round has fresh ones.
+      train: N train strings and their classes; None where each round has fresh ones.
       test: test strings, on none of which a model is trained.
       best: (number of test strings, d) log-probability that exact inference gives to each token,
-        given those before it.
-      floors: (L + 1, d) means of -log-probability of exact inference by level: it is given the
-        tokens before that are in the same subtree below a node of that level, see `next_tokens`.
+        given those before it, or all others.
+      floors: (L + 1, d) means of -log-probability of exact inference by level: it is given those of
+        these tokens that are in the same subtree below a node of that level, see `next_tokens`.
       num_unseen: () int32, number of test strings that were found, see `require_filled`.
     """
 
     grammar: RandomHierarchy
-    train: Array | None
+    train: Batch | None
     test: Batch
     best: Array
     floors: Array
@@ -160,7 +160,7 @@ class TokenData(struct.PyTreeNode):
         """
         if self.train is None or num_train is None:
             return FreshStrings(self.grammar, self.test.inputs)
-        return fitted_strings(self.train, num_train)
+        return fitted_strings(self.train.inputs, num_train)
 
 
 def fitted_strings(train: Integer[Array, "N d"], num_train: int) -> FixedStrings:
@@ -180,6 +180,7 @@ def draw_tokens(
     num_train: int | None,
     num_test: int,
     draw: GrammarDraw = PLAIN,
+    both: bool = False,
 ) -> TokenData:
     """Draws the grammar of a seed and its strings.
 
@@ -189,6 +190,7 @@ def draw_tokens(
       num_train: largest number of train strings; None for fresh ones.
       num_test: number of test strings.
       draw: how the grammar is drawn.
+      both: whether exact inference is given all other tokens, or those before a token alone.
 
     Raises:
       ValueError: the language is too small for so many strings.
@@ -200,11 +202,11 @@ def draw_tokens(
     else:
         strings = draw_strings(key, spec, num_train, num_test, draw)
         grammar = cast(RandomHierarchy, strings.grammar)
-        train, test, num_unseen = strings.train.inputs, strings.test, strings.num_unseen
+        train, test, num_unseen = strings.train, strings.test, strings.num_unseen
     spec = grammar.spec
-    evidence = observe(spec, test.inputs)
+    evidence, told = observe(spec, test.inputs), other_tokens if both else next_tokens
     logs = [
-        of_tokens(jnp.log(next_tokens(grammar, evidence, span=level).probabilities), test.inputs)
+        of_tokens(jnp.log(told(grammar, evidence, span=level).probabilities), test.inputs)
         for level in range(spec.depth + 1)
     ]
     floors = -jnp.stack([each.mean(axis=0) for each in logs])
@@ -265,7 +267,7 @@ def token_stack(
         ask = functools.partial(objective.examples, num_symbols=num_symbols)
         held_out = None
         if data.train is not None and num_train is not None:
-            held_out = ask(held_out_strings(data.train, num_train))
+            held_out = ask(held_out_strings(data.train.inputs, num_train))
         return AskedTokens(ask(data.test.inputs), held_out, data)
 
     return Stack(token_learner(module, training, examples_of, mesh), source, view, mesh)

@@ -62,22 +62,24 @@ def carried(spec: RandomHierarchySpec, layers: Sequence[ContextLayer]) -> tuple[
     return tuple(Carried(layer, shape) for layer, shape in zip(layers, shapes, strict=False))
 
 
-def next_token_readout(
+def token_readout(
     spec: RandomHierarchySpec,
     layers: Sequence[ContextLayer],
     training: StoppedTraining,
     width: int = 128,
+    both: bool = False,
 ) -> Network:
-    """Makes the layer that scores every token, given those before it, on top of `carried` layers.
+    """Makes the layer that scores every token, given others, on top of `carried` layers.
 
-    With fewer than L - 1 layers a token is told by those before it in its own block alone, the
-    leaves of a node one level above those that were found.
+    With fewer than L - 1 layers a token is told by those in its own block alone, the leaves of a
+    node one level above those that were found.
 
     Args:
       spec: sizes of the random hierarchy, of depth L.
       layers: the first of the layers of `context_layers`.
       training: how the read-out is trained.
       width: number of features that it has of a node, W.
+      both: whether a token is told by all others, or by those before it alone.
 
     Returns:
       The last layer, whose labels are the strings (N, d), and whose outputs scores (N, d, V).
@@ -89,5 +91,6 @@ def next_token_readout(
         spec.nodes(top),
         spec.symbols(spec.depth),
         width,
+        both,
     )
     return Network(module, training.descent(), loss=TOKEN_CROSS_ENTROPY)

@@ -7,7 +7,7 @@ from hierjax.exact import next_tokens, observe
 from hierjax.tasks import Batch, RandomHierarchySpec, draw_random_hierarchy
 from hierjax.train import forward, train_layerwise
 from hierjax.train.patches.context import ContextConfig, context_layers
-from hierjax.train.patches.readout import carried, next_token_readout
+from hierjax.train.patches.readout import carried, token_readout
 from hierjax.train.stopped import StoppedTraining
 
 SPEC = RandomHierarchySpec(6, 6, 2, 2, 3)
@@ -19,7 +19,7 @@ KEY = jax.random.key(3)
 
 @pytest.fixture(scope="module")
 def stack():
-    layers = (*carried(SPEC, CONTEXT), next_token_readout(SPEC, CONTEXT, TRAINING, 32))
+    layers = (*carried(SPEC, CONTEXT), token_readout(SPEC, CONTEXT, TRAINING, 32))
 
     @jax.jit
     def train(key):
@@ -65,7 +65,7 @@ def test_a_row_holds_all_that_was_made_of_a_string(stack):
 
 def test_one_layer_alone_tells_tokens_by_their_own_block():
     layers = carried(SPEC, CONTEXT[:1])
-    readout = next_token_readout(SPEC, CONTEXT[:1], TRAINING)
+    readout = token_readout(SPEC, CONTEXT[:1], TRAINING)
     rows = jax.ShapeDtypeStruct((5, 4 * 5 + 8), jnp.float32)
     assert (len(layers), readout.module.num_blocks) == (1, 2)
     scores = jax.eval_shape(lambda rows: readout.module.init_with_output(KEY, rows)[0], rows)
