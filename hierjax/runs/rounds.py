@@ -12,6 +12,7 @@ from hierjax.runs import hosts
 PyTree = Any
 
 _SECONDS_BETWEEN_SAVES = 10.0
+_SHARE_OF_SAVES = 0.01
 
 
 class Rounds:
@@ -22,7 +23,7 @@ class Rounds:
             saved = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), layout)
         self._rounds = jax.tree.map(np.array, saved)
         self._save = save
-        self._last_save = -np.inf
+        self._next_save = -np.inf
 
     def fit(self, advance, state, lanes, on_seeds) -> PyTree:
         """Returns the state of a chunk after its last round.
@@ -39,13 +40,15 @@ class Rounds:
             progress[~going] = 1
             on_seeds(float((progress - before).sum()))
             must_end = hosts.must_end()
-            late = time.perf_counter() - self._last_save > _SECONDS_BETWEEN_SAVES
-            due = hosts.any_of(late) or must_end
+            due = hosts.any_of(time.perf_counter() > self._next_save) or must_end
             if due or (progress[going] >= 1).any():
                 self._keep(state, lanes, going)
             if due:
+                start = time.perf_counter()
                 self._save(jax.tree.map(np.copy, self._rounds))
-                self._last_save = time.perf_counter()
+                end = time.perf_counter()
+                # Large states are saved less often, so that saving costs little.
+                self._next_save = end + max(_SECONDS_BETWEEN_SAVES, (end - start) / _SHARE_OF_SAVES)
             if must_end:
                 raise hosts.Preempted
         return self._resume(state, lanes)

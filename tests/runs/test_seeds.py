@@ -143,6 +143,17 @@ def test_padding_is_dropped(monkeypatch, one_by_one, num_devices, impl):
 @pytest.fixture
 def save_always(monkeypatch):
     monkeypatch.setattr("hierjax.runs.rounds._SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("hierjax.runs.rounds._SHARE_OF_SAVES", float("inf"))
+
+
+def test_a_save_that_takes_long_is_not_made_again_soon(monkeypatch):
+    monkeypatch.setattr("hierjax.runs.rounds._SECONDS_BETWEEN_SAVES", 0.0)
+    clock = iter(range(10**6))
+    monkeypatch.setattr("hierjax.runs.rounds.time.perf_counter", lambda: next(clock))
+    saves = []
+    fit_walk(1, save=saves.append)
+    # A save takes one tick, so that it is due again 100 ticks later, and a round takes one.
+    assert len(saves) == 1
 
 
 def fit_walk(num_devices, saved=None, save=lambda rounds: None):
