@@ -45,8 +45,8 @@ class TransformerBlock(nn.Module):
     def __call__(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T W"]:
         """Returns (N, T, W), of hidden (N, T, W)."""
         weights, values = self._attend(hidden)
-        mixed = jnp.einsum("nhts,nshk->nthk", weights, values).reshape(hidden.shape)
-        hidden = hidden + self.attention_second(mixed)
+        mixed = jnp.einsum("nhts,nhsk->nhtk", weights, values)
+        hidden = hidden + self.attention_second(mixed.swapaxes(1, 2).reshape(hidden.shape))
         return hidden + self.second(nn.gelu(self.first(self.before_units(hidden))))
 
     def attention(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N H T T"]:
@@ -55,13 +55,13 @@ class TransformerBlock(nn.Module):
 
     def _attend(
         self, hidden: Float[Array, "N T W"]
-    ) -> tuple[Float[Array, "N H T T"], Float[Array, "N T H K"]]:
+    ) -> tuple[Float[Array, "N H T T"], Float[Array, "N H T K"]]:
         """Returns the weights of attention, and the values that they are weights of."""
         projected = self.attention_first(self.before_attention(hidden))
         num_strings, length, _ = projected.shape
         heads = projected.reshape(num_strings, length, 3, self.num_heads, -1)
-        queries, keys, values = (heads[:, :, part] for part in range(3))
-        scores = jnp.einsum("nthk,nshk->nhts", queries, keys) / heads.shape[-1] ** 0.5
+        queries, keys, values = heads.transpose(2, 0, 3, 1, 4)
+        scores = jnp.einsum("nhtk,nhsk->nhts", queries, keys) / heads.shape[-1] ** 0.5
         if self.causal:
             ahead = jnp.arange(length)[None] > jnp.arange(length)[:, None]
             scores = jnp.where(ahead[None, None], -jnp.inf, scores)
