@@ -91,9 +91,12 @@ class Transformer(nn.Module):
       positions: how positions enter, one of `POSITIONS`: by "learned" features of each of T
         positions, which strings then fill; or as the "number" i/T, one input more, so that strings
         may be shorter, and longer than any that was trained on (arXiv 2105.11115, Section 5).
+      spans: for each block the number of neighbouring positions that see each other, and no others:
+        the string is cut into spans; None where all positions do.
 
     Raises:
-      ValueError: the heads do not divide the width, or there are no such positions.
+      ValueError: the heads do not divide the width, there are no such positions, or there are not
+        as many spans as blocks, each of which divides the length.
     """
 
     num_inputs: int
@@ -106,6 +109,7 @@ class Transformer(nn.Module):
     precision: str = "float32"
     remat: bool = False
     positions: str = "learned"
+    spans: tuple[int, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -116,6 +120,12 @@ class Transformer(nn.Module):
             )
         if self.positions not in POSITIONS:
             raise ValueError(f"positions={self.positions!r} must be one of {', '.join(POSITIONS)}")
+        spans = (self.length,) * self.num_blocks if self.spans is None else self.spans
+        if len(spans) != self.num_blocks or any(self.length % max(span, 1) for span in spans):
+            raise ValueError(
+                f"spans={spans} must be num_blocks={self.num_blocks} numbers, that each divide "
+                f"length={self.length}"
+            )
 
     @property
     def num_layers(self) -> int:
@@ -159,18 +169,24 @@ class Transformer(nn.Module):
 
     def layer(self, hidden: Float[Array, "N T W"], index: int) -> Float[Array, "N T W"]:
         """Applies block `index`, from 0, to features (N, T, W)."""
-        return self.layers[index](hidden)
+        return self.layers[index](self._cut(hidden, index)).reshape(hidden.shape)
 
-    def attention(self, tokens: Integer[Array, "N T"]) -> list[Float[Array, "N H T T"]]:
+    def _cut(self, hidden: Float[Array, "N T W"], index: int) -> Float[Array, "X Y W"]:
+        """Cuts strings into the spans that block `index` sees."""
+        span = hidden.shape[1] if self.spans is None else self.spans[index]
+        return hidden.reshape(-1, span, self.width)
+
+    def attention(self, tokens: Integer[Array, "N T"]) -> list[Float[Array, "_ H _ _"]]:
         """Returns the weights of attention of every block on strings (N, T) of integers.
 
         They are [string, head, position, position that is seen] for each block, first block first,
-        and sum to 1 over what is seen. Errors are those of `embed`.
+        and sum to 1 over what is seen; of a block that sees spans there are as many rows as spans.
+        Errors are those of `embed`.
         """
         hidden, found = self.embed(tokens), []
-        for block in self.layers:
-            found.append(block.attention(hidden))
-            hidden = block(hidden)
+        for index, block in enumerate(self.layers):
+            found.append(block.attention(self._cut(hidden, index)))
+            hidden = self.layer(hidden, index)
         return found
 
     def readout(self, hidden: Float[Array, "N T W"]) -> Float[Array, "N T V"]:

@@ -11,6 +11,7 @@ from hierjax.plots.style import STYLE, plain, read_summary
 
 _SHADES = "viridis"
 _LEAST = 1e-3
+_DASHES = ("-", "--")
 
 
 def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:
@@ -30,10 +31,17 @@ def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 2.9), layout="constrained")
         found, above, classes = figure.subplots(1, 3)
-        _draw_purity(found, summary)
-        for name in dict.fromkeys(point["learner"] for point in summary["points"]):
-            own = [point for point in summary["points"] if point["learner"] == name]
-            _draw_excess(above, own, name, colours[name])
+        names = dict.fromkeys(point["learner"] for point in summary["points"])
+        own = {
+            name: [point for point in summary["points"] if point["learner"] == name]
+            for name in names
+        }
+        for name, points in own.items():
+            _draw_excess(above, points, name, colours[name])
+        finders = [name for name, points in own.items() if points[0]["purity"]]
+        for name, style in zip(finders, _DASHES, strict=False):
+            _draw_purity(found, own[name], f", {plain(name)}" if finders[1:] else "", style)
+        _finish_purity(found, summary)
         above.set(yscale="log", ylabel="nats a string above exact inference")
         above.legend(frameon=False, fontsize=7)
         for axis in (found, above):
@@ -44,22 +52,25 @@ def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -
     return figure
 
 
-def _draw_purity(axis, summary: dict) -> None:
+def _draw_purity(axis, points: list[dict], title: str, style: str) -> None:
     """A line for each level, the darker the nearer to the root; those of seeds are thin."""
-    points = [point for point in summary["points"] if point["purity"]]
-    axis.set(ylabel="purity of the symbols found", ylim=(0, 1.03))
-    if not points:
-        return
-    sizes, depth = [point["num_train"] for point in points], summary["spec"]["depth"]
-    for index in range(len(points[0]["purity"])):
+    sizes, depth = [point["num_train"] for point in points], len(points[0]["purity"]) + 1
+    for index in range(depth - 1):
         level = depth - 1 - index
         colour = matplotlib.colormaps[_SHADES]((level - 1) / depth)
         seeds = np.array([point["purity"][index]["per_seed"] for point in points])
-        axis.plot(sizes, seeds, color=colour, alpha=0.3, linewidth=0.8)
-        axis.plot(sizes, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=f"{level}")
-    if summary["scale"] and sizes[0] <= summary["scale"] <= sizes[-1]:
+        axis.plot(sizes, seeds, style, color=colour, alpha=0.3, linewidth=0.8)
+        means, label = seeds.mean(axis=1), f"{level}{title}"
+        axis.plot(sizes, means, f"o{style}", color=colour, markersize=3, label=label)
+
+
+def _finish_purity(axis, summary: dict) -> None:
+    axis.set(ylabel="purity of the symbols found", ylim=(0, 1.03))
+    sizes = [point["num_train"] for point in summary["points"]]
+    if summary["scale"] and min(sizes) <= summary["scale"] <= max(sizes):
         axis.axvline(summary["scale"], color="gray", linestyle=":", linewidth=0.9)
-    axis.legend(frameon=False, fontsize=7, title="level", title_fontsize=7)
+    if axis.get_legend_handles_labels()[1]:
+        axis.legend(frameon=False, fontsize=7, title="level", title_fontsize=7)
 
 
 def _draw_excess(axis, points: list[dict], name: str, colour: str) -> None:

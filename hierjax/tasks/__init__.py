@@ -47,7 +47,8 @@ Vectors of a few classes:
 What all tasks share:
   batch.py               Batch: inputs, labels and latents.
   token_objectives.py    What is asked of strings beside the class: next_token, last_token,
-                         each_token, masked_tokens; TokenExamples, NOT_ASKED.
+                         each_token, masked_tokens, sibling_token; TokenExamples,
+                         NOT_ASKED.
   streams.py             Where strings of each round come from: FixedStrings, FreshStrings.
   diffusion.py           Noise on strings step by step, and back: Diffusion (its kinds are
                          DIFFUSIONS).
@@ -158,6 +159,7 @@ from hierjax.tasks.token_objectives import (
     last_token,
     masked_tokens,
     next_token,
+    sibling_token,
 )
 
 __all__ = [
@@ -246,6 +248,7 @@ __all__ = [
     "resample_subtree",
     "resample_symbol",
     "save_grammar",
+    "sibling_token",
     "sparse_spec",
     "spread_children",
     "staircase",

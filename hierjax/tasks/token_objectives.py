@@ -80,6 +80,30 @@ def each_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExam
     return _erased(jnp.repeat(strings, length, axis=0), erased, num_symbols)
 
 
+def sibling_token(strings: Integer[AnyArray, "N d"], span: int, num_siblings: int) -> TokenExamples:
+    """Asks at every position for the token that stands at the same place of the next sibling.
+
+    Strings are cut into patches, and these into families of siblings; the first sibling is next to
+    the last one. A model may see the patch of a position alone, or it would only have to copy.
+
+    Args:
+      strings: (N, d) symbols.
+      span: number of tokens of a patch.
+      num_siblings: number of patches of a family, S.
+
+    Raises:
+      ValueError: these are no strings, or cannot be cut so.
+    """
+    strings = _strings(strings)
+    if strings.shape[1] % (span * num_siblings):
+        raise ValueError(
+            f"strings of {strings.shape[1]} tokens cannot be cut into families of {num_siblings} "
+            f"patches of {span} tokens: give sizes of which their length is a multiple"
+        )
+    families = strings.reshape(strings.shape[0], -1, num_siblings, span)
+    return TokenExamples(strings, jnp.roll(families, -1, axis=2).reshape(strings.shape))
+
+
 def masked_tokens(
     key: Key[Array, ""],
     strings: Integer[AnyArray, "N d"],

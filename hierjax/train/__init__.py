@@ -21,8 +21,7 @@ Layers and the stacks made of them:
                         by one gradient step, latent_cluster_layers by what siblings hold.
   patches/context.py    ContextLayer, ContextTable: what stands beside a patch is predicted, without
                         labels; context_layers, a stack of them, and its choices, ContextConfig.
-  patches/readout.py    token_readout: tokens told by what context layers have found;
-                        Carried, carried: layers that carry along what they were given.
+  patches/readout.py    token_readout: tokens told by what layers have found of a tree; as_rows.
   block_layer.py        BlockLayer, BlockConfig: blocks of a residual stack, fitted on all labels
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
   block_descent.py      DescentBlockLayer: a block trained by minibatches.
@@ -149,11 +148,7 @@ from hierjax.train.patches.context import (
 from hierjax.train.patches.descent import DescentPatchLayer
 from hierjax.train.patches.kernel import KernelPatchLayer
 from hierjax.train.patches.layer import PatchLayer
-from hierjax.train.patches.readout import (
-    Carried,
-    carried,
-    token_readout,
-)
+from hierjax.train.patches.readout import as_rows, token_readout
 from hierjax.train.patches.stack import (
     check_table,
     patch_layers,
@@ -202,7 +197,6 @@ __all__ = [
     "BlockConfig",
     "BlockLayer",
     "Candidate",
-    "Carried",
     "ChoosingLayer",
     "ClusterLayer",
     "ContextConfig",
@@ -249,9 +243,9 @@ __all__ = [
     "TrainedTaylor",
     "TransformerConfig",
     "UnitFeatures",
+    "as_rows",
     "averaged",
     "best_rate",
-    "carried",
     "check_table",
     "class_scores",
     "clip_gradients",

@@ -23,6 +23,26 @@ def test_only_a_causal_one_is_blind_to_what_comes_after(place):
     assert changes(NET.clone(causal=False), place).all()
 
 
+@pytest.mark.parametrize("place", [0, 3, 4, 11])
+def test_blocks_see_their_own_spans_alone(place):
+    net = NET.clone(length=12, causal=False, spans=(2, 4))
+    tokens = jax.random.randint(jax.random.key(0), (3, 12), 0, 6)
+    params = net.init(jax.random.key(1), tokens)
+    other = tokens.at[:, place].set((tokens[:, place] + 1) % 6)
+
+    def after(tokens, count):
+        hidden = net.apply(params, tokens, method="embed")
+        for index in range(count):
+            hidden = net.apply(params, hidden, index, method="layer")
+        return hidden
+
+    for count, span in ((1, 2), (2, 4)):
+        changed = np.abs(after(other, count) - after(tokens, count)).max(axis=(0, 2)) > 0
+        np.testing.assert_array_equal(changed, np.arange(12) // span == place // span)
+    found = net.apply(params, tokens, method="attention")
+    assert [each.shape for each in found] == [(18, 2, 2, 2), (9, 2, 4, 4)]
+
+
 def test_gradients_of_a_position_with_respect_to_later_features_are_zero():
     hidden = NET.apply(PARAMS, TOKENS, method="embed")
 
@@ -92,6 +112,8 @@ def test_what_it_is_not_made_for_is_refused():
         NET.apply(PARAMS, TOKENS[:, :6])
     with pytest.raises(ValueError, match="6"):
         NET.apply(PARAMS, TOKENS + 1)
+    with pytest.raises(ValueError, match=r"spans=\(2, 4\) must be num_blocks=2 numbers"):
+        NET.clone(spans=(2, 4))
     with pytest.raises(ValueError, match="positions='sines' must be one of learned, number"):
         NET.clone(positions="sines")
     short = NET.clone(positions="number", length=6)

@@ -14,6 +14,7 @@ from hierjax.tasks import (
     last_token,
     masked_tokens,
     next_token,
+    sibling_token,
 )
 from hierjax.train import TOKEN_CROSS_ENTROPY, Descent, Network
 
@@ -43,6 +44,16 @@ def test_every_token_is_asked_once_given_all_others():
     own = np.eye(6, dtype=bool)[None]
     np.testing.assert_array_equal(inputs, np.where(own, 4, STRINGS[:, None]))
     np.testing.assert_array_equal(targets, np.where(own, STRINGS[:, None], NOT_ASKED))
+
+
+def test_siblings_are_asked_in_turn():
+    strings = jnp.arange(12)[None]
+    examples = sibling_token(strings, span=2, num_siblings=3)
+    np.testing.assert_array_equal(examples.inputs, strings)
+    expected = [2, 3, 4, 5, 0, 1, 8, 9, 10, 11, 6, 7]
+    np.testing.assert_array_equal(examples.targets, [expected])
+    with pytest.raises(ValueError, match="cannot be cut into families of 5 patches of 2 tokens"):
+        sibling_token(strings, span=2, num_siblings=5)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.5, float("nan")])

@@ -6,6 +6,7 @@ of classes from as many of the train strings as the settings say, and from no ot
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,15 +21,22 @@ from hierjax.runs.learners.tokens import TokenData, draw_tokens, of_tokens
 from hierjax.runs.requests import nested
 from hierjax.runs.sweeps.points import Point
 from hierjax.settings import Config, setting
-from hierjax.tasks import PLAIN, Batch, GrammarDraw, RandomHierarchySpec, each_token, next_token
+from hierjax.tasks import (
+    PLAIN,
+    Batch,
+    GrammarDraw,
+    RandomHierarchySpec,
+    each_token,
+    next_token,
+    sibling_token,
+)
 from hierjax.train import (
     TOKEN_CROSS_ENTROPY,
     ContextConfig,
-    ContextLayer,
     Network,
     StoppedTraining,
     TransformerConfig,
-    carried,
+    as_rows,
     class_scores,
     context_layers,
     forward,
@@ -113,36 +121,82 @@ def context(
     test: Unseen,
 ) -> Answers:
     """Layers that find the tree without labels, and a read-out of tokens after each."""
-    plain = context_layers(spec, settings.context)
-    layers = carried(spec, plain)
-    strings = train.inputs
+    layers, strings = context_layers(spec, settings.context), train.inputs
     params = train_layerwise(layers, Batch(strings, strings, ()), key)
-    rows, unseen, scores, embeddings = strings, test, [], []
-    for count, (layer, own) in enumerate(zip(layers, params, strict=True), 1):
-        rows, unseen = layer.apply(own, rows), layer.apply(own, unseen)
-        choices = settings.training, settings.readout_width, settings.both
-        readout = token_readout(spec, plain[:count], *choices)
-        trained = readout.fit(layer_key(key, len(layers) + count), rows, strings)
-        scores.append(readout.apply(trained, unseen))
-        embeddings.append(_embeddings(spec, plain, count, unseen))
-    found = _embeddings(spec, plain, len(plain), rows)
+
+    def found(strings: Unseen) -> list[Array]:
+        counts = range(1, len(layers) + 1)
+        return [forward(layers, params[:count], strings) for count in counts]
+
+    levels, unseen = found(strings), found(test)
+    scores = _read_out(spec, settings, key, (levels, strings), (unseen, test))
     top, own = patch_layers(spec)[-1], layer_key(key, 0)
     classes = [
-        top.apply(top.fit(own, found[:count], train.labels[:count]), embeddings[-1])
+        top.apply(top.fit(own, levels[-1][:count], train.labels[:count]), unseen[-1])
         for count in settings.num_labels or ()
     ]
-    return Answers(scores, embeddings, classes)
+    return Answers(scores, unseen, classes)
 
 
-def _embeddings(
+@TOKEN_LEARNERS.add("context_blocks", colour="tab:purple")
+def context_blocks(
     spec: RandomHierarchySpec,
-    layers: Sequence[ContextLayer],
-    count: int,
-    rows: Float[Array, "N F"],
-) -> Float[Array, "N P E"]:
-    """Returns what the last of `count` layers has made, of the rows that carry it."""
-    nodes, size = spec.nodes(spec.depth - count), layers[count - 1].embedding_dim
-    return rows[:, : nodes * size].reshape(-1, nodes, size)
+    settings: TokenLayerSettings,
+    key: Key[Array, ""],
+    train: Batch,
+    test: Unseen,
+) -> Answers:
+    """Blocks of a transformer that see a patch each and predict its sibling, and such read-outs.
+
+    The embedding of a patch is what its positions say of the tokens of its sibling.
+    """
+    spans = tuple(math.prod(spec.branching[level:]) for level in reversed(range(1, spec.depth)))
+    config = dataclasses.replace(settings.transformer, num_blocks=len(spans))
+    module = config.module(spec.symbols(spec.depth), spec.num_leaves, False).clone(spans=spans)
+    layers = network_layers(module, settings.training.descent(), TOKEN_CROSS_ENTROPY)
+    siblings, strings = spec.branching[-2::-1], train.inputs
+
+    def asked(index: int) -> Batch:
+        return Batch(*sibling_token(strings, spans[index], siblings[index]), ())
+
+    params = train_layerwise(layers, asked, key)
+
+    def found(strings: Unseen) -> list[Array]:
+        said = [
+            jax.nn.log_softmax(class_scores(layers, params[:count], strings))
+            for count in range(1, len(layers) + 1)
+        ]
+        pairs = zip(said, spans, strict=True)
+        return [each.reshape(each.shape[0], spec.num_leaves // span, -1) for each, span in pairs]
+
+    levels, unseen = found(strings), found(test)
+    return Answers(_read_out(spec, settings, key, (levels, strings), (unseen, test)), unseen)
+
+
+def _read_out(
+    spec: RandomHierarchySpec,
+    settings: TokenLayerSettings,
+    key: Key[Array, ""],
+    train: tuple[Sequence[Array], Array],
+    test: tuple[Sequence[Array], Array],
+) -> list[Float[Array, "M d V"]]:
+    """Returns scores of test tokens by a read-out of what was found after each layer.
+
+    Args:
+      spec: sizes of the grammars.
+      settings: how read-outs are trained.
+      key: typed PRNG key of the learner.
+      train: embeddings (N, P, E) of the nodes of each level, leaves up, and strings (N, d).
+      test: the same of test strings.
+    """
+    sizes, scores = [level.shape[-1] for level in train[0]], []
+    for count in range(1, len(sizes) + 1):
+        fitted, unseen = (as_rows(levels[:count], strings) for levels, strings in (train, test))
+        choices = settings.training, settings.readout_width, settings.both
+        readout = token_readout(spec, sizes[:count], *choices)
+        params = readout.fit(layer_key(key, len(sizes) + count), fitted, train[1])
+        scores.append(readout.apply(params, unseen))
+    return scores
 
 
 @TOKEN_LEARNERS.add("greedy", colour="tab:green")
