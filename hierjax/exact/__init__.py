@@ -9,6 +9,7 @@ posteriors.py     posteriors of every node (Posteriors); sample_derivations, bes
                   (Derivations).
 denoising.py      denoised: clean tokens given noisy strings, each after a step of its own;
                   observe_noisy, their evidence.
+chart.py          Context-free grammars: chart_likelihood, chart_next_tokens.
 conditionals.py   What a leaf is given others (Conditionals): next_tokens, other_tokens.
 parsing.py        parse of complete strings without noise, by looking tuples up: a Parse;
                   derivable, up to which node any string makes sense; require_unambiguous.
@@ -21,6 +22,7 @@ recursion.py      The inside recursion that all of these run; not re-exported.
 semirings.py      Its sums: log_sum, largest, drawn.
 """
 
+from hierjax.exact.chart import chart_likelihood, chart_next_tokens
 from hierjax.exact.conditionals import Conditionals, next_tokens, other_tokens
 from hierjax.exact.denoising import denoised, observe_noisy
 from hierjax.exact.entropies import Entropies, entropies
@@ -58,6 +60,8 @@ __all__ = [
     "Parse",
     "Posteriors",
     "best_derivations",
+    "chart_likelihood",
+    "chart_next_tokens",
     "class_floor",
     "denoised",
     "denoising_floor",

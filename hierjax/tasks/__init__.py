@@ -28,6 +28,14 @@ Labels that form a hierarchy (arXiv 2601.00455):
   lattice.py             Locations on a ring or grid and the windows around them: check_lattice,
                          num_locations, window_size, window_table, gather_windows.
 
+Strings of context-free grammars, whose rules differ in length:
+  context_free.py        ContextFree (the task), ContextFreeSpec, context_free.
+  context_free_files.py  Plain text: parse_context_free, read_context_free.
+  normal_form.py         Rule; NormalForm, what charts read; require_rules, normal_form,
+                         symbols_of, length_shares, is_terminal.
+  layered_grammars.py    Those of language-model studies (arXiv 2305.13673): LayeredSpec, LAYERED,
+                         layered_grammar.
+
 Brackets (arXiv 2105.11115):
   dyck.py                DyckSpec (sizes), Dyck (the task), bounded_dyck, Nesting.
 
@@ -70,6 +78,8 @@ What the sampler of strings is made of, not re-exported here:
 from hierjax.tasks.array_files import replacing, unpack
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
+from hierjax.tasks.context_free import ContextFree, ContextFreeSpec, context_free
+from hierjax.tasks.context_free_files import parse_context_free, read_context_free
 from hierjax.tasks.deep_quadratics import (
     DeepQuadratic,
     DeepQuadraticSpec,
@@ -112,6 +122,7 @@ from hierjax.tasks.lattice import (
     window_size,
     window_table,
 )
+from hierjax.tasks.layered_grammars import LAYERED, LayeredSpec, layered_grammar
 from hierjax.tasks.noise import (
     Noise,
     NoisyHierarchy,
@@ -120,6 +131,7 @@ from hierjax.tasks.noise import (
     label_kernel,
     leaf_kernel,
 )
+from hierjax.tasks.normal_form import NormalForm, Rule
 from hierjax.tasks.orthonormal_classes import OrthonormalClasses
 from hierjax.tasks.polynomials import (
     LowRankPolynomial,
@@ -165,6 +177,7 @@ from hierjax.tasks.token_objectives import (
 __all__ = [
     "DIFFUSIONS",
     "HIERARCHY_KINDS",
+    "LAYERED",
     "MAX_DRAWS",
     "NOT_ASKED",
     "PLAIN",
@@ -177,6 +190,8 @@ __all__ = [
     "BrainDump",
     "BrainDumpFamily",
     "BrainDumpSpec",
+    "ContextFree",
+    "ContextFreeSpec",
     "CubePolynomial",
     "DeepQuadratic",
     "DeepQuadraticSpec",
@@ -190,15 +205,18 @@ __all__ = [
     "LabelFamily",
     "LabelHierarchy",
     "LabelLevel",
+    "LayeredSpec",
     "LowRankPolynomial",
     "Nesting",
     "Noise",
     "NoisyHierarchy",
+    "NormalForm",
     "OrthonormalClasses",
     "PTFSpec",
     "PolynomialSpec",
     "RandomHierarchy",
     "RandomHierarchySpec",
+    "Rule",
     "Split",
     "TokenExamples",
     "automaton",
@@ -209,6 +227,7 @@ __all__ = [
     "check_rule_draw",
     "check_split",
     "contains",
+    "context_free",
     "corrupt",
     "deep_quadratic",
     "draw_brain_dump",
@@ -230,6 +249,7 @@ __all__ = [
     "label_kernel",
     "last_token",
     "latin_square_top",
+    "layered_grammar",
     "leaf_kernel",
     "leap",
     "load_grammar",
@@ -240,7 +260,9 @@ __all__ = [
     "num_harmonics",
     "num_locations",
     "parity",
+    "parse_context_free",
     "prefix_sets",
+    "read_context_free",
     "replacing",
     "require_balanced",
     "require_filled",

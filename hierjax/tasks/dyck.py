@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer, Key
 from hierjax.checks import AnyArray, in_range, require_integers, require_shape
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.choices import random_words
-from hierjax.tasks.token_objectives import NOT_ASKED, TokenExamples, next_token
+from hierjax.tasks.token_objectives import TokenExamples, next_token
 
 _MOST_KINDS = 2**10
 _MOST_LENGTH = 2**20
@@ -210,9 +210,7 @@ class Dyck(struct.PyTreeNode):
         Returns:
           The examples; the symbol V stands for the beginning, see `hierjax.tasks.next_token`.
         """
-        examples = next_token(batch.inputs, self.spec.num_symbols)
-        beyond = jnp.arange(batch.inputs.shape[1])[None] >= batch.labels[:, None]
-        return examples._replace(targets=jnp.where(beyond, NOT_ASKED, examples.targets))
+        return next_token(batch.inputs, self.spec.num_symbols, batch.labels)
 
     def entropy(self) -> Float[Array, ""]:
         """Returns the entropy of a string in nats; the least cross-entropy of all of its tokens."""

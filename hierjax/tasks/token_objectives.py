@@ -30,7 +30,11 @@ class TokenExamples(NamedTuple):
     targets: Int[Array, "N d"]
 
 
-def next_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExamples:
+def next_token(
+    strings: Integer[AnyArray, "N d"],
+    num_symbols: int,
+    lengths: Integer[Array, " N"] | None = None,
+) -> TokenExamples:
     """Asks for every token, of a model that sees at its position the token before it.
 
     The model has to be causal: at position i it may see inputs up to i, the tokens before token i.
@@ -38,13 +42,17 @@ def next_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExam
     Args:
       strings: (N, d) symbols.
       num_symbols: number of symbols of strings, V, which stands for the beginning.
+      lengths: numbers of tokens of the strings, beyond which nothing is asked; by default all.
 
     Raises:
       ValueError: these are no strings.
     """
     strings = _strings(strings)
     inputs = jnp.pad(strings[:, :-1], ((0, 0), (1, 0)), constant_values=num_symbols)
-    return TokenExamples(inputs, strings)
+    if lengths is None:
+        return TokenExamples(inputs, strings)
+    beyond = jnp.arange(strings.shape[1])[None] >= lengths[:, None]
+    return TokenExamples(inputs, jnp.where(beyond, NOT_ASKED, strings))
 
 
 def last_token(strings: Integer[AnyArray, "N d"], num_symbols: int) -> TokenExamples:

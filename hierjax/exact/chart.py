@@ -1,0 +1,204 @@
+"""Exact inference for context-free grammars, by a chart over all spans of a string.
+
+The inside weight of a symbol and a span is the probability that the symbol is rewritten into the
+tokens of the span. Those of a span are kept in units of the largest of them, whose logarithm stands
+beside them, so that strings may be long. What may come next follows from the symbols that are
+expected at each position, given the tokens before it: those at the beginning of what is left to be
+made, and whatever they may begin with (Jelinek and Lafferty 1991, with all prefixes in one pass).
+
+Shape letters: N strings, T positions, W widths of spans, S symbols, V terminals, R rules.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Int, Integer
+
+from hierjax.checks import AnyArray, in_range, require_integers, require_shape
+from hierjax.tasks.context_free import ContextFree
+from hierjax.tasks.normal_form import NormalForm
+
+_MOST_CELLS = 2**28
+_CELLS_AT_ONCE = 2**22
+
+
+class Chart(struct.PyTreeNode):
+    """Inside weights of the spans of a string.
+
+    Attributes:
+      weights: (S, T, W) by symbol, first position and width, from 1, in units of the largest of the
+        span; zeros for spans beyond the string.
+      logs: (T, W) logarithms of these units; -inf where no symbol makes the span.
+    """
+
+    weights: Array
+    logs: Array
+
+
+def chart_likelihood(grammar: ContextFree, strings: Integer[AnyArray, "N T"]) -> Float[Array, " N"]:
+    """Computes log-probabilities of whole strings, -inf for those that are not in the language.
+
+    They are those of the grammar itself. Given that strings are not longer than its `max_length`,
+    each is more probable by -log of the grammar's `spec.share`.
+
+    Args:
+      grammar: the grammar.
+      strings: (N, T) tokens, up to the end or all of the row; what follows the end is not read.
+
+    Raises:
+      ValueError: these are no strings of tokens, or too long for a chart.
+    """
+    return _of_strings(grammar, strings, _likelihood)
+
+
+def chart_next_tokens(
+    grammar: ContextFree, strings: Integer[AnyArray, "N T"]
+) -> Float[Array, "N T tokens"]:
+    """Computes the law of each token, the end included, given those before it.
+
+    It is that of the grammar itself, in which strings may be longer than its `max_length`.
+
+    Args:
+      grammar: the grammar.
+      strings: (N, T) tokens; after the end the end is certain.
+
+    Returns:
+      (N, T, V + 1) probabilities; NaN after tokens that no string of the language has there.
+
+    Raises:
+      ValueError: as `chart_likelihood`.
+    """
+    return _of_strings(grammar, strings, _next_tokens)
+
+
+def _of_strings(grammar, strings, of_one):
+    remedy = "give strings (N, T) of tokens"
+    require_shape("strings", strings, (None, None), remedy)
+    require_integers("strings", strings, grammar.spec.num_symbols, "tokens")
+    cells = grammar.form.lexical.shape[0] * strings.shape[1] ** 2
+    if cells > _MOST_CELLS:
+        raise ValueError(
+            f"strings of {strings.shape[1]} tokens need charts of {cells} numbers, more than "
+            f"{_MOST_CELLS}: cut off what follows their ends, or give shorter ones"
+        )
+    at_once = max(_CELLS_AT_ONCE // max(cells, 1), 1)
+    return _mapped(grammar, jnp.asarray(strings, jnp.int32), of_one, at_once)
+
+
+@functools.partial(jax.jit, static_argnames=("of_one", "at_once"))
+def _mapped(grammar: ContextFree, strings: Int[Array, "N T"], of_one, at_once: int):
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.map(functools.partial(of_one, grammar), strings, batch_size=at_once)
+
+
+def _likelihood(grammar: ContextFree, tokens: Int[Array, " T"]) -> Float[Array, ""]:
+    length = _length(grammar, tokens)
+    chart = _inside(grammar.form, tokens, length)
+    return _whole(chart)[length]
+
+
+def _length(grammar: ContextFree, tokens: Int[Array, " T"]) -> Int[Array, ""]:
+    return (jnp.cumsum(tokens == grammar.spec.end) == 0).sum()
+
+
+def _whole(chart: Chart) -> Float[Array, " lengths"]:
+    """Returns log-probabilities of the string's first tokens as whole strings, by their number."""
+    own = jnp.log(chart.weights[0, 0]) + chart.logs[0]
+    own = jnp.where(chart.weights[0, 0] > 0, own, -jnp.inf)
+    return jnp.pad(own, (1, 0), constant_values=-jnp.inf)
+
+
+def _inside(form: NormalForm, tokens: Int[Array, " T"], length: Int[Array, ""]) -> Chart:
+    size, num_terminals = tokens.shape[0], form.lexical.shape[1]
+    is_token = (jnp.arange(size) < length) & in_range(tokens, num_terminals)
+    lexical = form.lexical[:, tokens.clip(0, num_terminals - 1)] * is_token[None]
+    empty = Chart(
+        jnp.zeros((lexical.shape[0], size, size), lexical.dtype),
+        jnp.full((size, size), -jnp.inf, lexical.dtype),
+    )
+    chart, low = _put(empty, 0, lexical, jnp.zeros(size, lexical.dtype)), 1
+    while low < size:  # Twice as wide spans at most, so that few splits and starts are for nothing.
+        high = min(2 * low, size)
+        widen = functools.partial(_widen, form, low, high)
+        chart, low = jax.lax.fori_loop(low + 1, high + 1, widen, chart), high
+    return chart
+
+
+def _widen(form: NormalForm, low: int, high: int, width: Int[Array, ""], chart: Chart) -> Chart:
+    """Adds the spans of a width above `low` and at most `high`."""
+    size = chart.logs.shape[0]
+    starts, splits = jnp.arange(size - low)[:, None], jnp.arange(1, high)[None]
+    fits = (splits < width) & (starts + width <= size)
+    places = (starts + splits).clip(0, size - 1), (width - splits - 1).clip(0, size - 1)
+    left, right = chart.weights[:, : size - low, : high - 1], chart.weights[:, *places]
+    logs = chart.logs[: size - low, : high - 1] + chart.logs[places]
+    logs = jnp.where(fits, logs, -jnp.inf)
+    units = _finite(logs.max(axis=1))
+    shares = jnp.exp(logs - units[:, None])
+    made = jnp.einsum("rik,rik->ri", left[form.pairs[:, 0]] * shares[None], right[form.pairs[:, 1]])
+    made = jax.ops.segment_sum(made * form.weights[:, None], form.parents, left.shape[0])
+    return _put(chart, width - 1, made, units)
+
+
+def _put(
+    chart: Chart,
+    column: int | Int[Array, ""],
+    weights: Float[Array, "S starts"],
+    logs: Float[Array, " starts"],
+) -> Chart:
+    """Writes the weights of the first spans of a width, given in units of their own."""
+    count, largest = weights.shape[1], weights.max(axis=0)
+    weights = weights / jnp.where(largest > 0, largest, 1)[None]
+    return Chart(
+        chart.weights.at[:, :count, column].set(weights),
+        chart.logs.at[:count, column].set(logs + jnp.log(largest)),
+    )
+
+
+def _next_tokens(grammar: ContextFree, tokens: Int[Array, " T"]) -> Float[Array, "T tokens"]:
+    form, size, end = grammar.form, tokens.shape[0], grammar.spec.end
+    chart = _inside(form, tokens, _length(grammar, tokens))
+    whole, starts = _whole(chart), jnp.arange(size)
+    left, right = form.pairs.T
+
+    def expected(place, begun, logs):
+        """Symbols that are next to be made, in units of the probability of the tokens before."""
+        widths = place - starts - 1
+        inside = chart.weights[:, starts, widths.clip(0)]
+        units = logs[:size] + chart.logs[starts, widths.clip(0)]
+        terms = jnp.where(widths >= 0, units, -jnp.inf)
+        unit = _finite(terms.max())
+        shares = jnp.exp(terms - unit)[None]
+        made = (begun.T[form.parents] * inside[left] * shares).sum(axis=1) * form.weights
+        found = jax.ops.segment_sum(made, right, form.lexical.shape[0])
+        return found * jnp.exp(unit - logs[place])
+
+    def step(state, place):
+        begun, logs, ended, wrong = state
+        first = jnp.zeros(form.lexical.shape[0], form.lexical.dtype).at[0].set(1)
+        begins = jnp.where(place == 0, first, expected(place, begun, logs)) @ form.corners
+        ends = jnp.exp(whole[place] - logs[place])
+        law = jnp.append(begins @ form.lexical, ends)
+        law = jnp.where(ended, jnp.arange(end + 1) == end, law)
+        shown = jnp.where(wrong, jnp.nan, law)
+        token = tokens[place]
+        own = jnp.where(in_range(token, end + 1), law[token.clip(0, end)], 0)
+        wrong |= ~(own > 0)
+        ended |= token == end
+        log = jnp.where(wrong | ended, 0, logs[place] + jnp.log(own))
+        return (begun.at[place].set(begins), logs.at[place + 1].set(log), ended, wrong), shown
+
+    dtype = form.lexical.dtype
+    start = (
+        jnp.zeros((size, form.lexical.shape[0]), dtype),
+        jnp.zeros(size + 1, dtype),
+        jnp.bool_(False),
+        jnp.bool_(False),
+    )
+    return jax.lax.scan(step, start, starts)[1]
+
+
+def _finite(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    return jnp.where(jnp.isfinite(values), values, 0)

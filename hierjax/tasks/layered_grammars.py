@@ -1,0 +1,107 @@
+"""Layered context-free grammars of language-model studies (arXiv 2305.13673, Appendix A.1).
+
+Symbols of a level are rewritten into two or three symbols of the next one. Strings are long, of
+different lengths, and locally ambiguous: which symbols stand above a token is told by far ones.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from hierjax.settings import Config, setting
+from hierjax.tasks.context_free import ContextFree, context_free
+from hierjax.tasks.normal_form import QUOTE, Rule
+
+LAYERED = {"cfg3b": (2,), "cfg3h": (2, 3), "cfg3g": (3,), "cfg3f": (3, 4)}
+"""Numbers of rules that a symbol may have in the grammars of the study, by their names there."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayeredSpec(Config):
+    """Sizes of a layered grammar.
+
+    Attributes:
+      num_levels: number of levels, that of the root, which has one symbol, and of the terminals
+        included, 7 in the study.
+      symbols_per_level: number of symbols of each level below the root.
+      num_rules: numbers of rules that a symbol may have; each is as probable as another.
+      num_children: numbers of symbols that a rule may make.
+
+    Raises:
+      ValueError: a number out of bounds, or a level has fewer than two tuples for each rule.
+    """
+
+    num_levels: int = setting(7, least=2, most=12)
+    symbols_per_level: int = setting(3, least=1, most=64)
+    num_rules: tuple[int, ...] = setting((2,), least=1, most=64)
+    num_children: tuple[int, ...] = setting((2, 3), least=1, most=8)
+
+    def __post_init__(self):
+        super().__post_init__()
+        tuples = sum(self.symbols_per_level**size for size in set(self.num_children))
+        if 2 * self.symbols_per_level * max(self.num_rules) > tuples:
+            raise ValueError(
+                f"symbols_per_level={self.symbols_per_level} make {tuples} tuples, not twice as "
+                f"many as num_rules={max(self.num_rules)} of each symbol: lower num_rules or raise "
+                "symbols_per_level"
+            )
+
+    @property
+    def max_length(self) -> int:
+        """Largest number of tokens of a string, the end included."""
+        return max(self.num_children) ** (self.num_levels - 1) + 1
+
+
+def layered_grammar(key: Key[Array, ""], spec: LayeredSpec) -> ContextFree:
+    """Draws a layered grammar, none of whose rules of a level make the same.
+
+    The published tables are other draws of this family. Not to be traced: its sizes are drawn, too.
+
+    Args:
+      key: typed PRNG key.
+      spec: sizes.
+    """
+    rules = []
+    for level in range(spec.num_levels - 1):
+        own = jax.random.fold_in(key, level)
+        symbols = [f"S{level}"] if level == 0 else _names(level, spec.symbols_per_level)
+        last = level == spec.num_levels - 2
+        below = _names(level + 1, spec.symbols_per_level)
+        below = [QUOTE + name[1:].partition("_")[2] + QUOTE for name in below] if last else below
+        taken: set[tuple[str, ...]] = set()
+        for place, symbol in enumerate(symbols):
+            count, *draws = _draws(jax.random.fold_in(own, place), spec)
+            made: list[tuple[str, ...]] = []
+            for size, row in zip(*draws, strict=True):
+                each = tuple(below[index] for index in row[:size])
+                if len(made) < count and each not in taken:
+                    taken.add(each)
+                    made.append(each)
+            rules += [Rule(symbol, each, 1 / len(made)) for each in made]
+    reached = {rules[0].left}
+    for rule in rules:  # Some symbols may be in no rule of the level above.
+        reached |= set(rule.right) if rule.left in reached else set()
+    return context_free([rule for rule in rules if rule.left in reached], spec.max_length)
+
+
+_MOST_TRIES = 512
+
+
+def _draws(key: Key[Array, ""], spec: LayeredSpec) -> tuple[int, list[int], list[list[int]]]:
+    """Returns a number of rules, and sizes and symbols of many tuples, of which the first count."""
+    number, sizes, rows = jax.random.split(key, 3)
+
+    def below(key, shape, bound):
+        return jax.random.randint(key, shape, 0, bound, jnp.int32)
+
+    count = spec.num_rules[below(number, (), len(spec.num_rules))]
+    which = below(sizes, (_MOST_TRIES,), len(spec.num_children)).tolist()
+    shape = _MOST_TRIES, max(spec.num_children)
+    symbols = below(rows, shape, spec.symbols_per_level).tolist()
+    return count, [spec.num_children[index] for index in which], symbols
+
+
+def _names(level: int, count: int) -> list[str]:
+    return [f"S{level}_{index}" for index in range(count)]
