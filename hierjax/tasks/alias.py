@@ -80,8 +80,10 @@ def _alias_table(probabilities: Float[Array, " columns"]) -> UInt32[Array, " col
     largest = index == masses.argmax()
     lack = jnp.where((masses < share) & ~largest, share - masses, 0)
     excess = jnp.where((masses > share) & ~largest, masses - share, 0)
-    excess = jnp.where(largest, lack.sum() - excess.sum(), excess)
-    lent, owned = jnp.cumsum(lack), jnp.cumsum(excess)
+    # The types of sums are given, or they would depend on whether JAX allows 64 bits.
+    missing = lack.sum(dtype=jnp.uint32) - excess.sum(dtype=jnp.uint32)
+    excess = jnp.where(largest, missing, excess)
+    lent, owned = (jnp.cumsum(each, dtype=jnp.uint32) for each in (lack, excess))
     (lent_then,) = look_up(lent[:, None], search(lent, owned))
     borrows = jnp.where(excess > 0, lent_then - owned, lack)
     served = jnp.where(excess > 0, owned, lent - lack)
@@ -96,5 +98,5 @@ def _masses(probabilities: Float[Array, " columns"]) -> UInt32[Array, " columns"
     They are shares of a sum of integers, which is the same in whatever order it is taken.
     """
     units = jnp.floor(probabilities * _UNITS).astype(jnp.uint32)
-    shares = units.astype(jnp.float32) / units.sum().astype(jnp.float32)
+    shares = units.astype(jnp.float32) / units.sum(dtype=jnp.uint32).astype(jnp.float32)
     return jnp.floor(shares * _SHARED).astype(jnp.uint32)

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -79,3 +80,10 @@ def test_words_fall_on_options_as_their_columns_say():
         chosen = alias.choose(tables, jnp.full(words.shape, row), words)
         shares = np.bincount(chosen, minlength=3) / words.size
         np.testing.assert_allclose(shares, probabilities, atol=4 / words.size)
+
+
+def test_tables_are_the_same_where_64_bits_are_allowed():
+    probabilities = jax.nn.softmax(2 * jax.random.normal(jax.random.key(0), (20, 7)))
+    expected = alias.alias_tables(probabilities)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(alias.alias_tables(probabilities), expected)
