@@ -17,6 +17,7 @@ representations.py  representation_figure, threshold_figure: learners of polynom
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
 strings.py          layerwise_figure: errors of all learners, compression and embeddings of levels.
+corrections.py      correction_figure: training layer by layer, then together.
 token_layers.py     token_layers_figure: levels found from tokens, and what is above inference.
 transitions.py      transition_figure: what noise leaves of a tree, level by level.
 style.py            What all figures share.
@@ -27,6 +28,7 @@ from hierjax.plots.choices import choices_figure
 from hierjax.plots.clusters import clustering_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.compression import compression_figure
+from hierjax.plots.corrections import correction_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.denoising import denoising_figure
 from hierjax.plots.floors import floor_figure
@@ -48,6 +50,7 @@ __all__ = [
     "clustering_figure",
     "complexity_figure",
     "compression_figure",
+    "correction_figure",
     "deep_quadratic_figure",
     "denoising_figure",
     "floor_figure",

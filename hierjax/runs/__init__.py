@@ -22,6 +22,8 @@ Learners, each declared once for all commands, in learners/:
   learners/denoisers.py      DENOISERS, of noisy strings; DenoiserSettings; draw_denoising: what a
                              seed draws, DenoisingData, NoisyStrings; denoiser_stack,
                              AskedDenoising; levels_of_noise, share_kept, share_valid, parsed.
+  learners/corrections.py    CORRECTIONS, ways to train one network: layer by layer, and together;
+                             CorrectionCell: a point of a sweep; DrawTrees.
   learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings;
                              TokenCell: a point of a sweep.
   learners/masks.py          draw_masked: masked strings, MaskedData, and models beside inference.
@@ -103,6 +105,7 @@ from hierjax.runs.learners.brackets import (
     closing_answers,
     draw_brackets,
 )
+from hierjax.runs.learners.corrections import CORRECTIONS, CorrectionCell, DrawTrees
 from hierjax.runs.learners.denoisers import (
     DENOISERS,
     AskedDenoising,
@@ -184,6 +187,7 @@ from hierjax.runs.sweeps.sweep import Measured, Sweep, require_measured
 from hierjax.runs.trackers import TRACKERS, require_trackers
 
 __all__ = [
+    "CORRECTIONS",
     "DENOISERS",
     "ERROR",
     "IMPLS",
@@ -202,10 +206,12 @@ __all__ = [
     "BlocksConfig",
     "BracketData",
     "BracketTest",
+    "CorrectionCell",
     "DatasetSizes",
     "DatasetWriter",
     "DenoiserSettings",
     "DenoisingData",
+    "DrawTrees",
     "FittedLayer",
     "GrammarSettings",
     "LabelData",

@@ -163,6 +163,14 @@ class Network(_ModuleLayer):
         """Returns the outputs of the module, such as class scores (N, C), on inputs (N, ...)."""
         return self._apply(params.variables, inputs)
 
+    def started_at(self, variables: PyTree) -> "Network":
+        """Returns the same network, whose descent begins at given variables, whatever its key.
+
+        Args:
+          variables: variables of the module, such as those of `merge_variables`.
+        """
+        return _StartedNetwork(self.module, self.descent, variables, loss=self.loss)
+
     def hidden(
         self, params: TrainedNetwork, inputs: Shaped[Array, "N ..."]
     ) -> list[Shaped[Array, "N ..."]]:
@@ -191,6 +199,16 @@ class Network(_ModuleLayer):
 
     def _scores(self, params: dict, inputs: Shaped[Array, "N ..."]) -> Float[Array, "N ..."]:
         return self._apply(params["variables"], inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _StartedNetwork(Network):
+    """See `Network.started_at`."""
+
+    variables: PyTree
+
+    def _init(self, key: Key[Array, ""], inputs: Shaped[Array, "1 ..."]) -> dict:
+        return {"variables": self.variables, "head": None}
 
 
 @dataclasses.dataclass(frozen=True)
