@@ -13,7 +13,7 @@ from hierjax.tasks.grammars import draw_random_hierarchy
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
-from hierjax.train.losses import TOKEN_CROSS_ENTROPY
+from hierjax.train.losses import CROSS_ENTROPY, TOKEN_CROSS_ENTROPY
 from hierjax.train.network import Network, TrainedNetwork, merge_variables, network_layers
 
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
@@ -56,6 +56,18 @@ def test_a_network_tells_what_its_hidden_layers_make_of_the_inputs(batch):
     again = STACK.apply(variables, hidden[0], 1, method="layer")
     np.testing.assert_array_equal(again, hidden[1])
     assert Network(nn.Dense(3), DESCENT).hidden(trained, batch.inputs) == []
+
+
+def test_descent_begins_where_it_is_told(batch, stack):
+    """Layers that were trained alone go on together, from where they are."""
+    variables = merge_variables(stack[1])
+    network = Network(STACK, DESCENT).started_at(variables)
+    start = network.start(jax.random.key(9), batch.inputs, batch.labels)
+    chex.assert_trees_all_equal(start.params["variables"], variables)
+    found = jax.jit(network.fit)(KEY, batch.inputs, batch.labels)
+    scores = [STACK.apply(each, batch.inputs) for each in (variables, found.variables)]
+    losses = [CROSS_ENTROPY.per_example(each, batch.labels).mean() for each in scores]
+    assert losses[1] < losses[0] / 2
 
 
 def test_layers_learn_one_at_a_time(batch, stack):
