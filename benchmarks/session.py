@@ -12,6 +12,7 @@ import jax
 
 from benchmarks import (
     checkpoint,
+    context_free,
     end_to_end,
     inference,
     layerwise,
@@ -28,6 +29,7 @@ from hierjax.settings import Config, setting
 SUITES = {
     "sampler": sampler,
     "inference": inference,
+    "context_free": context_free,
     "layerwise": layerwise,
     "end_to_end": end_to_end,
     "transformer": transformer,
