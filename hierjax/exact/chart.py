@@ -74,6 +74,11 @@ def chart_next_tokens(
 
 
 def _of_strings(grammar, strings, of_one):
+    if not isinstance(grammar, ContextFree):
+        raise ValueError(
+            f"a {type(grammar).__name__} has no chart: write its rules out for context_free, or "
+            "take the functions of its own kind"
+        )
     remedy = "give strings (N, T) of tokens"
     require_shape("strings", strings, (None, None), remedy)
     require_integers("strings", strings, grammar.spec.num_symbols, "tokens")

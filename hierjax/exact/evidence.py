@@ -62,6 +62,7 @@ def observe(
       ValueError: shapes or types do not match the grammar, a visible symbol is known and out of
         range, or the kernel is known and negative or not finite.
     """
+    require_hierarchy(spec)
     require_shape("strings", strings, (None, spec.num_leaves), "give the leaves of N strings")
     num_symbols = num_seen = spec.symbols(spec.depth)
     if kernel is not None:
@@ -124,7 +125,21 @@ def require_evidence(spec: RandomHierarchySpec, evidence: Evidence) -> None:
         require_numbers(name, logs)
 
 
+def require_hierarchy(spec: Any) -> None:
+    """Refuses the sizes of another grammar than a random hierarchy.
+
+    Raises:
+      ValueError: these are other sizes.
+    """
+    if not isinstance(spec, RandomHierarchySpec):
+        raise ValueError(
+            f"a grammar with {type(spec).__name__} is no random hierarchy, whose trees all have "
+            "one shape: for a context-free grammar take chart_likelihood and chart_next_tokens"
+        )
+
+
 def _require_levels(spec: RandomHierarchySpec, leaves: Any, latents: tuple) -> None:
+    require_hierarchy(spec)
     if len(latents) not in (0, spec.depth):
         raise ValueError(
             f"evidence has latents of {len(latents)} levels for depth={spec.depth}: give "

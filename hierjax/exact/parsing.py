@@ -10,6 +10,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Int, Integer
 
 from hierjax.checks import AnyArray, in_range, require_integers, require_shape
+from hierjax.exact.evidence import require_hierarchy
 from hierjax.exact.recursion import in_blocks
 from hierjax.tasks.random_hierarchy import RandomHierarchy, RandomHierarchySpec, symbol_dtype
 from hierjax.tasks.rows import first_occurrence
@@ -96,6 +97,7 @@ def require_unambiguous(spec: RandomHierarchySpec) -> None:
 
 def _require(grammar: RandomHierarchy, strings: Integer[AnyArray, "N d"]) -> None:
     spec = grammar.spec
+    require_hierarchy(spec)
     require_unambiguous(spec)
     grammar.require_tables()
     require_shape("strings", strings, (None, spec.num_leaves), "give the leaves of N strings")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import textwrap
 from pathlib import Path
 
 from hierjax.tasks.context_free import ContextFree, context_free
@@ -9,7 +10,8 @@ from hierjax.tasks.normal_form import Rule
 
 _PROBABILITY = re.compile(r"^(.*)\[([^\[\]]*)\]$", re.DOTALL)
 _SYMBOL = re.compile(r"'[^'\s]+'|[^\s'\[\]|#]+")
-_COMMENT = re.compile(r"#(?=([^']*'[^']*')*[^']*$)")
+_TERMINAL_OR_COMMENT = re.compile(r"('[^'\s]+')|#.*")
+_MOST_SHOWN = 60
 
 
 def parse_context_free(text: str, max_length: int) -> ContextFree:
@@ -31,12 +33,13 @@ def parse_context_free(text: str, max_length: int) -> ContextFree:
     """
     given: list[tuple[str, tuple[str, ...], float | None]] = []
     for number, line in enumerate(text.splitlines(), 1):
-        line = line[: found.start()] if (found := _COMMENT.search(line)) else line
-        if line.strip():
+        line = _TERMINAL_OR_COMMENT.sub(lambda found: found[1] or "", line).strip()
+        if line:
             try:
                 given += _alternatives(line)
             except ValueError as error:
-                raise ValueError(f"line {number}, {line.strip()!r}, is no rule: {error}") from error
+                shown = textwrap.shorten(line, _MOST_SHOWN, placeholder=" ...")
+                raise ValueError(f"line {number}, {shown!r}, is no rule: {error}") from error
     by_symbol: dict[str, list[float | None]] = {}
     for left, _, probability in given:
         by_symbol.setdefault(left, []).append(probability)

@@ -5,6 +5,7 @@ different lengths, and locally ambiguous: which symbols stand above a token is t
 """
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,7 @@ from hierjax.settings import Config, setting
 from hierjax.tasks.context_free import ContextFree, context_free
 from hierjax.tasks.normal_form import QUOTE, Rule
 
-LAYERED = {"cfg3b": (2,), "cfg3h": (2, 3), "cfg3g": (3,), "cfg3f": (3, 4)}
-"""Numbers of rules that a symbol may have in the grammars of the study, by their names there."""
+_MOST_TRIES = 512
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class LayeredSpec(Config):
       symbols_per_level: number of symbols of each level below the root.
       num_rules: numbers of rules that a symbol may have; each is as probable as another.
       num_children: numbers of symbols that a rule may make.
+      neighbours_differ: whether no rule makes the same symbol twice in a row.
 
     Raises:
       ValueError: a number out of bounds, or a level has fewer than two tuples for each rule.
@@ -37,10 +38,13 @@ class LayeredSpec(Config):
     symbols_per_level: int = setting(3, least=1, most=64)
     num_rules: tuple[int, ...] = setting((2,), least=1, most=64)
     num_children: tuple[int, ...] = setting((2, 3), least=1, most=8)
+    neighbours_differ: bool = setting(False)
 
     def __post_init__(self):
         super().__post_init__()
-        tuples = sum(self.symbols_per_level**size for size in set(self.num_children))
+        following = self.symbols_per_level - self.neighbours_differ
+        sizes = set(self.num_children)
+        tuples = sum(self.symbols_per_level * following ** (size - 1) for size in sizes)
         if 2 * self.symbols_per_level * max(self.num_rules) > tuples:
             raise ValueError(
                 f"symbols_per_level={self.symbols_per_level} make {tuples} tuples, not twice as "
@@ -54,7 +58,19 @@ class LayeredSpec(Config):
         return max(self.num_children) ** (self.num_levels - 1) + 1
 
 
-def layered_grammar(key: Key[Array, ""], spec: LayeredSpec) -> ContextFree:
+LAYERED = {
+    "cfg3b": LayeredSpec(num_rules=(2,), neighbours_differ=True),
+    "cfg3i": LayeredSpec(num_rules=(2,)),
+    "cfg3h": LayeredSpec(num_rules=(2, 3)),
+    "cfg3g": LayeredSpec(num_rules=(3,)),
+    "cfg3f": LayeredSpec(num_rules=(3, 4)),
+}
+"""Sizes of the grammars of the study, by their names there, from the easiest to the hardest."""
+
+
+def layered_grammar(
+    key: Key[Array, ""], spec: LayeredSpec, max_length: int | None = None
+) -> ContextFree:
     """Draws a layered grammar, none of whose rules of a level make the same.
 
     The published tables are other draws of this family. Not to be traced: its sizes are drawn, too.
@@ -62,6 +78,11 @@ def layered_grammar(key: Key[Array, ""], spec: LayeredSpec) -> ContextFree:
     Args:
       key: typed PRNG key.
       spec: sizes.
+      max_length: largest number of tokens of a string, see `context_free`; None for that of the
+        longest.
+
+    Raises:
+      ValueError: as `context_free`.
     """
     rules = []
     for level in range(spec.num_levels - 1):
@@ -76,6 +97,9 @@ def layered_grammar(key: Key[Array, ""], spec: LayeredSpec) -> ContextFree:
             made: list[tuple[str, ...]] = []
             for size, row in zip(*draws, strict=True):
                 each = tuple(below[index] for index in row[:size])
+                repeats = any(a == b for a, b in itertools.pairwise(each))
+                if spec.neighbours_differ and repeats:
+                    continue
                 if len(made) < count and each not in taken:
                     taken.add(each)
                     made.append(each)
@@ -83,10 +107,8 @@ def layered_grammar(key: Key[Array, ""], spec: LayeredSpec) -> ContextFree:
     reached = {rules[0].left}
     for rule in rules:  # Some symbols may be in no rule of the level above.
         reached |= set(rule.right) if rule.left in reached else set()
-    return context_free([rule for rule in rules if rule.left in reached], spec.max_length)
-
-
-_MOST_TRIES = 512
+    reached_rules = [rule for rule in rules if rule.left in reached]
+    return context_free(reached_rules, spec.max_length if max_length is None else max_length)
 
 
 def _draws(key: Key[Array, ""], spec: LayeredSpec) -> tuple[int, list[int], list[list[int]]]:

@@ -3,7 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hierjax.exact import chart_likelihood, chart_next_tokens, likelihood, next_tokens, observe
+from hierjax.exact import (
+    chart_likelihood,
+    chart_next_tokens,
+    likelihood,
+    next_tokens,
+    observe,
+    parse,
+)
 from hierjax.tasks import (
     LayeredSpec,
     RandomHierarchySpec,
@@ -136,6 +143,21 @@ def test_what_is_no_string_is_refused(arithmetic, untyped):
         chart_next_tokens(grammar, np.full((1, 5), 99))
     with pytest.raises(ValueError, match="strings of 9000 tokens need charts"):
         chart_likelihood(grammar, np.zeros((1, 9000), int))
+
+
+def test_grammars_of_the_other_kind_are_refused_in_a_sentence(arithmetic, untyped):
+    grammar, _ = arithmetic
+    hierarchy = draw_random_hierarchy(jax.random.key(0), RandomHierarchySpec(2, 2, 2, 2, 2))
+    strings = np.zeros((1, 4), int)
+    for call in (
+        lambda: observe(grammar.spec, strings),
+        lambda: likelihood(grammar, observe(hierarchy.spec, strings)),
+        lambda: parse(grammar, strings),
+    ):
+        with pytest.raises(ValueError, match=r"ContextFreeSpec is no random .* chart_likelihood"):
+            call()
+    with pytest.raises(ValueError, match="a RandomHierarchy has no chart: write its rules out"):
+        chart_likelihood(hierarchy, strings)
 
 
 def test_a_grammar_of_single_terminals_has_a_chart():

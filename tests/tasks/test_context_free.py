@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import itertools
 
 import jax
@@ -19,7 +20,7 @@ from hierjax.tasks import (
 from tests.exact.enumerated import language
 from tests.tasks.context_free_texts import ARITHMETIC, MIXED, rules_in
 
-SMALL = LayeredSpec(num_levels=4, num_rules=LAYERED["cfg3h"])
+SMALL = dataclasses.replace(LAYERED["cfg3h"], num_levels=4)
 
 
 def strings_of(grammar, batch):
@@ -109,15 +110,25 @@ def test_lengths_of_layered_strings_are_what_rules_of_two_and_three_allow():
     assert 8 <= lengths.min() < lengths.max() <= 27
 
 
-@pytest.mark.parametrize("num_rules", LAYERED.values(), ids=LAYERED)
-def test_symbols_of_layered_grammars_have_rules_that_are_all_different(num_rules):
-    grammar = layered_grammar(jax.random.key(5), LayeredSpec(num_rules=num_rules))
+@pytest.mark.parametrize("spec", LAYERED.values(), ids=LAYERED)
+def test_symbols_of_layered_grammars_have_rules_that_are_all_different(spec):
+    grammar = layered_grammar(jax.random.key(5), spec)
     made = [tuple(row) for own in np.asarray(grammar.children) for row in own if row[0] >= 0]
     assert len(set(made)) == len(made)
     counts = (np.asarray(grammar.children)[..., 0] >= 0).sum(axis=1)
-    assert set(counts) <= set(num_rules)
+    assert set(counts) <= set(spec.num_rules)
     sizes = (np.asarray(grammar.children) >= 0).sum(axis=-1)
     assert set(sizes[sizes > 0]) <= {2, 3}
+    repeats = [any(a == b >= 0 for a, b in itertools.pairwise(each)) for each in made]
+    assert any(repeats) != spec.neighbours_differ
+
+
+def test_layered_strings_may_be_kept_short():
+    grammar = layered_grammar(jax.random.key(0), SMALL, 16)
+    whole = layered_grammar(jax.random.key(0), SMALL).sample(jax.random.key(1), 4000).labels
+    share = (np.asarray(whole) <= 16).mean()
+    assert abs(share - grammar.spec.share) < 6 * (share / 4000) ** 0.5
+    assert grammar.sample(jax.random.key(1), 200).labels.max() <= 16
 
 
 def test_tokens_are_asked_up_to_the_end():

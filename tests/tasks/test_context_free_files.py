@@ -29,6 +29,7 @@ def test_a_file_is_read_as_it_looks(tmp_path):
         ("S -> 'a' [0.2]\n\n# a comment\nS -> 'b' [8e-1]  # and more", "a", 0.2),
         ("S -> '|' '#' [.5] | '#' [.5] # here", "| #", 0.5),
         ("S->A'b'\nA->'a'", "a b", 1.0),
+        ("# it's one\nS -> '#' # don't stop | here", "#", 1.0),
     ],
 )
 def test_lines_may_be_written_in_several_ways(text, string, expected):
@@ -65,6 +66,10 @@ def test_files_of_other_grammars_are_named(tmp_path):
     tables.write_text('{"rules": [[[[0]]]]}')
     with pytest.raises(ValueError, match=r"b.json is no context-free grammar: line 1"):
         read_context_free(tables, 9)
+    tables.write_text('{"rules": [[' + "0, " * 9999 + "]]}")
+    with pytest.raises(ValueError, match="is no rule") as refusal:
+        read_context_free(tables, 9)
+    assert len(str(refusal.value)) < 300
     other.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=r"c.bin is no context-free grammar"):
         read_context_free(other, 9)
