@@ -29,21 +29,22 @@ from hierjax.measure import spread
 from hierjax.runs import (
     ERROR,
     BlocksConfig,
-    BracketData,
-    BracketTest,
+    LanguageData,
+    LanguageTest,
     LayerwiseExperiment,
     Results,
     RunRequest,
     Stack,
     closing_answers,
-    draw_brackets,
+    draw_languages,
+    language_stacks,
     measures,
     nested,
     total_seconds,
 )
 from hierjax.settings import setting
-from hierjax.tasks import DyckSpec, bounded_dyck
-from hierjax.train import Source, TokenTraining, require_causal, token_learner
+from hierjax.tasks import Dyck, DyckSpec, bounded_dyck
+from hierjax.train import TokenTraining
 
 _CONFIGS = ("language", "transformers", "training")
 _MEASURED = ("accuracy", "sure", "excess")
@@ -106,28 +107,18 @@ class Request(RunRequest):
         return self.transformers.modules(*sizes, True, self.training, positions="number")
 
 
-def draw(key: jax.Array, request: Request) -> BracketData:
+def draw(key: jax.Array, request: Request) -> LanguageData:
     """The test strings of a seed."""
-    tested = list(request.tested.values())
-    return draw_brackets(key, request.language, tested, request.num_test)
+    tested = [bounded_dyck(spec) for spec in request.tested.values()]
+    language = bounded_dyck(request.language)
+    return draw_languages(key, language, tested, Dyck.next_probabilities, request.num_test)
 
 
 def learners(request: Request) -> dict[str, Stack]:
     """A transformer for each number of blocks."""
-
-    def examples(key, language, n):
-        return language.next_token(language.sample(key, n))
-
-    def source(data: BracketData, index: int) -> Source:
-        return Source(data.language)
-
     spec = request.language
-    for module in request.modules.values():
-        require_causal(module, spec.num_symbols, spec.max_length)
-    return {
-        f"blocks_{count}": Stack(token_learner(module, request.training, examples), source)
-        for count, module in request.modules.items()
-    }
+    sizes = spec.num_symbols, spec.max_length
+    return language_stacks(request.modules, request.training, *sizes)
 
 
 MEASURES = measures()
@@ -151,7 +142,7 @@ def looks(layers, data, below, params):
     return jax.lax.map(at_look, params.trace)
 
 
-def _answers(probed: Any, test: BracketTest, params: Any, spec: DyckSpec) -> dict[str, jax.Array]:
+def _answers(probed: Any, test: LanguageTest, params: Any, spec: DyckSpec) -> dict[str, jax.Array]:
     scores, module = functools.partial(probed.layer.apply, params), probed.layer.network.module
     return closing_answers(scores, test, spec, module.length)
 

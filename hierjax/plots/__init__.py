@@ -5,6 +5,7 @@ choices.py          choices_figure: errors of choices of the layerwise learner.
 clusters.py         clustering_figure: errors without classes, and n* at each depth.
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 compression.py      compression_figure: how features gather around classes.
+context_free.py     context_free_figure: models of a context-free language, and its floor.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 denoising.py        denoising_figure: models that take noise off strings, and the exact denoiser.
 floors.py           floor_figure: Bayes floors of a grammar.
@@ -28,6 +29,7 @@ from hierjax.plots.choices import choices_figure
 from hierjax.plots.clusters import clustering_figure
 from hierjax.plots.complexity import complexity_figure
 from hierjax.plots.compression import compression_figure
+from hierjax.plots.context_free import context_free_figure
 from hierjax.plots.corrections import correction_figure
 from hierjax.plots.deep_quadratics import deep_quadratic_figure
 from hierjax.plots.denoising import denoising_figure
@@ -50,6 +52,7 @@ __all__ = [
     "clustering_figure",
     "complexity_figure",
     "compression_figure",
+    "context_free_figure",
     "correction_figure",
     "deep_quadratic_figure",
     "denoising_figure",

@@ -27,8 +27,10 @@ Learners, each declared once for all commands, in learners/:
   learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings;
                              TokenCell: a point of a sweep.
   learners/masks.py          draw_masked: masked strings, MaskedData, and models beside inference.
-  learners/brackets.py       draw_brackets: strings of brackets, BracketData, BracketTest;
-                             closing_answers: how models close them.
+  learners/languages.py      draw_languages: strings that differ in length, LanguageData,
+                             LanguageTest; language_stacks: their learners; token_answers: what
+                             their tokens cost a model; written: strings that a model writes.
+  learners/brackets.py       closing_answers: how models close brackets.
   learners/blocks.py         BlocksConfig: transformers that differ in their number of blocks.
   learners/trees.py          draw_trees: strings with one node changed, TreeData.
   learners/labels.py         LABEL_LEARNERS, of many labels; StackConfig; draw_labels: what a seed
@@ -99,12 +101,7 @@ from hierjax.runs.experiment import (
 )
 from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
 from hierjax.runs.learners.blocks import BlocksConfig
-from hierjax.runs.learners.brackets import (
-    BracketData,
-    BracketTest,
-    closing_answers,
-    draw_brackets,
-)
+from hierjax.runs.learners.brackets import closing_answers
 from hierjax.runs.learners.corrections import CORRECTIONS, CorrectionCell, DrawTrees
 from hierjax.runs.learners.denoisers import (
     DENOISERS,
@@ -127,6 +124,14 @@ from hierjax.runs.learners.labels import (
     draw_labels,
     label_stacks,
     task_key,
+)
+from hierjax.runs.learners.languages import (
+    LanguageData,
+    LanguageTest,
+    draw_languages,
+    language_stacks,
+    token_answers,
+    written,
 )
 from hierjax.runs.learners.masks import MaskedData, draw_masked
 from hierjax.runs.learners.polynomials import POLYNOMIAL_LEARNERS, NTKConfig, PolynomialSettings
@@ -204,8 +209,6 @@ __all__ = [
     "AskedDenoising",
     "AskedTokens",
     "BlocksConfig",
-    "BracketData",
-    "BracketTest",
     "CorrectionCell",
     "DatasetSizes",
     "DatasetWriter",
@@ -215,6 +218,8 @@ __all__ = [
     "FittedLayer",
     "GrammarSettings",
     "LabelData",
+    "LanguageData",
+    "LanguageTest",
     "LayerCheckpoints",
     "LayerwiseExperiment",
     "LayerwiseRun",
@@ -262,9 +267,9 @@ __all__ = [
     "denoiser_stack",
     "described",
     "device_name",
-    "draw_brackets",
     "draw_denoising",
     "draw_labels",
+    "draw_languages",
     "draw_masked",
     "draw_staircases",
     "draw_strings",
@@ -274,6 +279,7 @@ __all__ = [
     "identity",
     "is_one_cpu",
     "label_stacks",
+    "language_stacks",
     "layer_stages",
     "leaves",
     "levels_of_noise",
@@ -297,10 +303,12 @@ __all__ = [
     "task_key",
     "to_hugging_face",
     "to_torch",
+    "token_answers",
     "token_stack",
     "total_seconds",
     "under",
     "workers_of",
     "write_dataset",
+    "written",
     "xla_flags",
 ]

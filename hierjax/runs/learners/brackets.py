@@ -1,73 +1,19 @@
-"""Strings of brackets: what a seed draws for its models, and how models close them."""
-
-from collections.abc import Callable, Sequence
+"""How models close brackets."""
 
 import jax
 import jax.numpy as jnp
-from flax import struct
-from jaxtyping import Array, Float, Integer, Key
+from jaxtyping import Array
 
-from hierjax.runs.learners.tokens import of_tokens
-from hierjax.tasks import NOT_ASKED, Batch, Dyck, DyckSpec, TokenExamples, bounded_dyck
+from hierjax.runs.learners.languages import LanguageTest, Scores
+from hierjax.tasks import NOT_ASKED, DyckSpec
 
 _SURE = 0.8
 _NUM_DISTANCES = 10  # From 1, 2, 4, ... to 512, and from there on.
 _NUM_PARTS = 14
 
 
-class BracketTest(struct.PyTreeNode):
-    """Test strings.
-
-    Attributes:
-      batch: the strings, of N rows and T positions.
-      asked: what models are asked of them.
-      best: (N, T) log-probability that exact inference gives each token.
-    """
-
-    batch: Batch
-    asked: TokenExamples
-    best: Array
-
-
-class BracketData(struct.PyTreeNode):
-    """The strings of a seed.
-
-    Attributes:
-      language: what train strings are drawn from.
-      tests: test strings of several languages.
-    """
-
-    language: Dyck
-    tests: tuple[BracketTest, ...]
-
-
-def draw_brackets(
-    key: Key[Array, ""], language: DyckSpec, tested: Sequence[DyckSpec], num_test: int
-) -> BracketData:
-    """Draws the test strings of a seed.
-
-    Args:
-      key: typed PRNG key of the seed.
-      language: the language of train strings.
-      tested: the languages of test strings.
-      num_test: number of test strings of each language.
-    """
-
-    def test(index: int, spec: DyckSpec) -> BracketTest:
-        own = bounded_dyck(spec)
-        batch = own.sample(jax.random.fold_in(key, index), num_test)
-        best = of_tokens(own.next_probabilities(batch.inputs), batch.inputs)
-        return BracketTest(batch, own.next_token(batch), jnp.log(best))
-
-    tests = tuple(test(index, spec) for index, spec in enumerate(tested))
-    return BracketData(bounded_dyck(language), tests)
-
-
 def closing_answers(
-    scores: Callable[[Integer[Array, "N T"]], Float[Array, "N T V"]],
-    test: BracketTest,
-    spec: DyckSpec,
-    longest: int,
+    scores: Scores, test: LanguageTest, spec: DyckSpec, longest: int
 ) -> dict[str, Array]:
     """Tells how a model closes brackets, wherever one is open, and how far its tokens are off.
 
