@@ -67,7 +67,7 @@ class Request(RunRequest):
 
     grammar: str | None = setting(None)
     preset: str = setting("cfg3b", choices=tuple(LAYERED))
-    num_levels: int = setting(5, least=2, most=8)
+    num_levels: int = setting(4, least=2, most=8)
     grammar_seed: int = setting(0, least=0, most=2**32 - 1)
     max_length: int | None = setting(None, least=2, most=2**11)
     num_test: int = setting(128, least=2, most=2**12)
@@ -100,7 +100,12 @@ def _language(
     path: str | None, max_length: int | None, preset: str, num_levels: int, seed: int
 ) -> ContextFree:
     if path is not None:
-        return read_context_free(path, max_length or _FILE_LENGTH)
+        try:
+            return read_context_free(path, max_length or _FILE_LENGTH)
+        except OSError as error:
+            raise ValueError(
+                f"grammar={path} is not read ({error.strerror}): name a file"
+            ) from None
     sizes = dataclasses.replace(LAYERED[preset], num_levels=num_levels)
     return layered_grammar(jax.random.key(seed), sizes, max_length)
 
@@ -114,8 +119,7 @@ def draw(key: jax.Array, request: Request) -> LanguageData:
 def learners(request: Request) -> dict[str, Stack]:
     """A transformer for each number of blocks."""
     spec = request.language.spec
-    sizes = spec.num_symbols, spec.max_length
-    return language_stacks(request.modules, request.training, *sizes)
+    return language_stacks(request.modules, request.training, spec.num_symbols, spec.max_length)
 
 
 MEASURES = measures()

@@ -93,6 +93,25 @@ def test_all_that_may_be_next_is_what_the_strings_of_a_small_language_go_on_with
             close(law[place], counts / counts.sum())
 
 
+def test_what_may_be_next_counts_strings_of_all_lengths():
+    """Symbols come back on the left and inside; strings beyond 13 tokens weigh less than 1e-12."""
+    text = "E -> E '+' T [.004] | T [.996]\nT -> '(' E ')' [.004] | 'x' [.996]"
+    grammar, shares = parse_context_free(text, 14), language(rules_in(text), 13)
+    assert 0 < 1 - sum(shares.values()) < 1e-12
+    begun = {}
+    for string, share in shares.items():
+        for size in range(len(string) + 1):
+            begun[string[:size]] = begun.get(string[:size], 0.0) + share
+    few = [string for string in shares if len(string) <= 5]
+    laws = np.asarray(chart_next_tokens(grammar, rows(grammar, few, 6)))
+    for string, law in zip(few, laws, strict=True):
+        for place in range(len(string) + 1):
+            before = string[:place]
+            own = [begun.get((*before, each), 0.0) for each in grammar.spec.terminals]
+            # As shares of all strings, in which roundings and the tail are small.
+            close(law[place] * begun[before], [*own, shares.get(before, 0.0)])
+
+
 @pytest.mark.parametrize("ambiguous", [False, True])
 def test_random_hierarchies_are_what_their_own_recursion_says(ambiguous):
     spec = RandomHierarchySpec(3, 4, 4, 2, 3, ambiguous=ambiguous)

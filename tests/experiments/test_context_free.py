@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.experiments import jobs
-from tests.experiments.laws import ExperimentLaws
+from tests.experiments.laws import ExperimentLaws, legend_of
 
 BAD = {
     "--preset=cfg4": "preset='cfg4' is unknown: choose one of cfg3b, ",
@@ -9,7 +9,7 @@ BAD = {
     "--max_length=9": "a share of 0 of the strings have at most max_length=9 tokens",
     "--num_test=1": "num_test=1 must be from 2",
     "--num_heads=5": "width=64 cannot be divided between num_heads=5",
-    "--grammar=/nowhere.txt": "/nowhere.txt",
+    "--grammar=/nowhere.txt": "grammar=/nowhere.txt is not read (No such file or directory)",
 }
 
 
@@ -37,10 +37,35 @@ class TestContextFree(ExperimentLaws):
             assert end < 0.3 * start
             assert point["valid"]["mean"] > 0.5
 
-    def test_places_add_up_to_the_floor_of_whole_strings(self, finished):
-        """Two levels of two rules each: all derivations of the few strings are known."""
+    def test_the_floor_is_told_for_every_place_that_strings_reach(self, finished):
+        """Beyond the start nothing is as open as it, and no place costs more than a coin does."""
         summary = jobs.summary_of(finished[0])
-        floor = [each for each in summary["floor"]["by_place"] if each is not None]
-        assert len(floor) == summary["max_length"] == 10
-        assert floor[-1] == 0  # Nothing but the end can follow.
-        assert 0 < summary["floor"]["token"]["mean"] < np.log(summary["num_terminals"] + 1)
+        floor, errors = (
+            [each for each in summary["floor"][name] if each is not None]
+            for name in ("by_place", "error_by_place")
+        )
+        assert 5 <= len(floor) == len(errors) <= summary["max_length"] == 10
+        assert min(floor) >= 0
+        assert max(errors) < 0.2
+        assert 0 < summary["floor"]["token"]["mean"] < np.log(2)
+
+    def test_a_grammar_is_read_from_a_file(self, tmp_path):
+        """Of its strings of odd lengths, those of 1, 3 and 5 terminals are kept."""
+        path = tmp_path / "grammar.txt"
+        path.write_text("S -> 'a' S 'b' [.5] | 'c' [.5]\n")
+        request = self.experiment.make_request(grammar=str(path), max_length=6)
+        assert request.language.spec.terminals == ("'a'", "'b'", "'c'")
+        assert request.language.spec.share == 1 - 2**-3
+
+    def check_figure(self, axes, summary):
+        cost, places = axes
+        assert legend_of(cost) == ["1 block", "2 blocks"]
+        assert legend_of(places) == ["1 block", "2 blocks", "exact inference"]
+        means = [line for line in cost.lines if line.get_alpha() is None]
+        for point, line in zip(summary["points"], means, strict=True):
+            np.testing.assert_allclose(
+                line.get_ydata(), np.mean(point["curve"], axis=0)[1:], rtol=1e-6
+            )
+        drawn = [point["by_place"] for point in summary["points"]] + [summary["floor"]["by_place"]]
+        for values, line in zip(drawn, places.lines, strict=True):
+            np.testing.assert_allclose(line.get_ydata(), np.array(values, float))
