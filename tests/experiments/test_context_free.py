@@ -4,7 +4,7 @@ from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of
 
 BAD = {
-    "--preset=cfg4": "preset='cfg4' is unknown: choose one of cfg3b, ",
+    "--preset=cfg4": "--preset=cfg4: value should be one of <cfg3b|",
     "--num_levels=1": "num_levels=1 must be from 2",
     "--max_length=9": "a share of 0 of the strings have at most max_length=9 tokens",
     "--num_test=1": "num_test=1 must be from 2",
