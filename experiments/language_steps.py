@@ -6,11 +6,11 @@ position, against the number of strings and while they train. The nearer in the 
 before is, the fewer strings it takes (arXiv 2406.00048).
 
     python -m experiments.language_steps
-    python -m experiments.language_steps --online --num_steps 9000
+    python -m experiments.language_steps --online --num_steps 10000
     python -m experiments.language_steps --objective last --num_train 256,1024,4096,16384
 
 With the default sizes expect 7.3, 4.2, 2.3 and 1.3 nats a string above exact inference, and .1 with
-fresh strings after 9,000 steps. A step of 128 strings takes about .02 s of a core.
+fresh strings after 10,000 steps. A step of 128 strings takes about .02 s of a core.
 """
 
 import dataclasses
