@@ -24,8 +24,8 @@ Learners, each declared once for all commands, in learners/:
                              AskedDenoising; levels_of_noise, share_kept, share_valid, parsed.
   learners/corrections.py    CORRECTIONS, ways to train one network: layer by layer, and together;
                              CorrectionCell: a point of a sweep; DrawTrees.
-  learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings;
-                             TokenCell: a point of a sweep.
+  learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings.
+  learners/token_points.py   TokenCell: a point of a sweep of these.
   learners/masks.py          draw_masked: masked strings, MaskedData, and models beside inference.
   learners/languages.py      draw_languages: strings that differ in length, LanguageData,
                              LanguageTest; language_stacks: their learners; token_answers: what
@@ -150,11 +150,8 @@ from hierjax.runs.learners.string_points import (
     spec_name,
 )
 from hierjax.runs.learners.strings import PRESETS, STRING_LEARNERS, LearnerSettings, obstacle
-from hierjax.runs.learners.token_layers import (
-    TOKEN_LEARNERS,
-    TokenCell,
-    TokenLayerSettings,
-)
+from hierjax.runs.learners.token_layers import TOKEN_LEARNERS, TokenLayerSettings
+from hierjax.runs.learners.token_points import TokenCell
 from hierjax.runs.learners.tokens import (
     OBJECTIVES,
     TOKEN_MODELS,
