@@ -41,7 +41,7 @@ from hierjax.runs import (
     written,
 )
 from hierjax.settings import setting
-from hierjax.tasks import LAYERED, ContextFree, layered_grammar, read_context_free
+from hierjax.tasks import LAYERED, ContextFree, layered_grammar, parse_context_free
 from hierjax.train import TokenTraining
 
 _CONFIGS = ("transformers", "training")
@@ -53,7 +53,8 @@ class Request(RunRequest):
     """What is asked for; its fields are the flags.
 
     Attributes:
-      grammar: text file of the rules; by default a grammar is drawn.
+      grammar: text file of the rules.
+      rules: the rules themselves, as text; unset: those of the file, or else a grammar is drawn.
       preset: sizes of the grammar that is drawn, by their name in the study.
       num_levels: number of levels of the grammar that is drawn; 7 in the study.
       grammar_seed: seed of the grammar that is drawn, which all seeds share.
@@ -65,7 +66,8 @@ class Request(RunRequest):
       num_seeds: number of seeds; each draws its own strings and weights.
     """
 
-    grammar: str | None = setting(None)
+    grammar: str | None = setting(None, identity=False)
+    rules: str | None = setting(None)
     preset: str = setting("cfg3b", choices=tuple(LAYERED))
     num_levels: int = setting(4, least=2, most=8)
     grammar_seed: int = setting(0, least=0, most=2**32 - 1)
@@ -79,6 +81,11 @@ class Request(RunRequest):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.grammar is not None:
+            text = _text_of(self.grammar)
+            if self.rules not in (None, text):
+                raise ValueError(f"rules are given, and others by grammar={self.grammar}: give one")
+            self.fill(rules=text)
         self.fill(max_length=self.language.spec.max_length)
         _ = self.modules
 
@@ -86,7 +93,7 @@ class Request(RunRequest):
     def language(self) -> ContextFree:
         """The language."""
         drawn = self.preset, self.num_levels, self.grammar_seed
-        return _language(self.grammar, self.max_length, *drawn)
+        return _language(self.rules, self.max_length, *drawn)
 
     @property
     def modules(self) -> Mapping[int, nn.Module]:
@@ -95,17 +102,20 @@ class Request(RunRequest):
         return self.transformers.modules(spec.num_symbols, spec.max_length, True, self.training)
 
 
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ValueError(f"grammar={path} is not read ({reason}): name a text file") from None
+
+
 @functools.lru_cache(maxsize=8)
 def _language(
-    path: str | None, max_length: int | None, preset: str, num_levels: int, seed: int
+    rules: str | None, max_length: int | None, preset: str, num_levels: int, seed: int
 ) -> ContextFree:
-    if path is not None:
-        try:
-            return read_context_free(path, max_length or _FILE_LENGTH)
-        except OSError as error:
-            raise ValueError(
-                f"grammar={path} is not read ({error.strerror}): name a file"
-            ) from None
+    if rules is not None:
+        return parse_context_free(rules, max_length or _FILE_LENGTH)
     sizes = dataclasses.replace(LAYERED[preset], num_levels=num_levels)
     return layered_grammar(jax.random.key(seed), sizes, max_length)
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from tests.experiments import jobs
 from tests.experiments.laws import ExperimentLaws, legend_of
@@ -56,6 +57,11 @@ class TestContextFree(ExperimentLaws):
         request = self.experiment.make_request(grammar=str(path), max_length=6)
         assert request.language.spec.terminals == ("'a'", "'b'", "'c'")
         assert request.language.spec.share == 1 - 2**-3
+        # The rules are what the run is, wherever they came from.
+        assert request.rules == path.read_text()
+        path.write_text("S -> 'a' [1]\n")
+        with pytest.raises(ValueError, match="rules are given, and others by grammar="):
+            self.experiment.make_request(grammar=str(path), rules=request.rules)
 
     def check_figure(self, axes, summary):
         cost, places = axes
