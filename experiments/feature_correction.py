@@ -7,6 +7,9 @@ do not find their symbols, at n about C * M^L, layers above may tell those below
 
     python -m experiments.feature_correction
 
+With the default sizes (C = V = 8, M = 4, S = 2, L = 3) expect errors of .48, .11 and .004 layer by
+layer with 1, 2 and 4 times C * M^L strings, .43, .012 and .003 with joint training after it, and
+.23, .008 and .002 end to end: it repairs what is nearly found. About five minutes of a core.
 """
 
 import dataclasses

@@ -29,10 +29,11 @@ from hierjax.runs import (
     SweepExperiment,
     SweepRequest,
     build,
+    nested,
     spec_name,
 )
 from hierjax.settings import setting
-from hierjax.tasks import RandomHierarchySpec
+from hierjax.tasks import GrammarDraw, RandomHierarchySpec
 from hierjax.theory import predicted_clustering_strings, predicted_num_train
 
 _MOST_SIZE = 2**24
@@ -49,6 +50,7 @@ class Request(SweepRequest):
       num_rules: number of rules of each symbol, M.
       branching: number of children of each node, S.
       num_classes: number of classes of the grammars, C; unset: vocab_size.
+      grammar: how the grammar of each seed is drawn, given its sizes.
       train_multiples: numbers of train strings, as multiples of V * M^3, ascending.
       level: test error below which the tree is said to be found: n* is where it gets there.
       num_test: number of test strings, none of them in the train set.
@@ -60,6 +62,7 @@ class Request(SweepRequest):
     num_rules: int = setting(4, least=1, most=_MOST_SIZE)
     branching: int = setting(2, least=1, most=_MOST_SIZE)
     num_classes: int = setting(None, least=1, most=_MOST_SIZE)
+    grammar: GrammarDraw = nested(GrammarDraw)
     train_multiples: tuple[float, ...] = setting(
         (1.0, 2.0, 4.0, 8.0), least=1 / 64, most=2.0**20, ascending=True
     )
@@ -95,7 +98,7 @@ class Request(SweepRequest):
     def _cell(self, spec: RandomHierarchySpec, multiple: float) -> StringCell:
         num_train = round(Fraction(multiple) * self.unit)
         of_classes = num_train / predicted_num_train(spec)
-        return StringCell(spec, "clustering", of_classes, self.num_test, _SETTINGS)
+        return StringCell(spec, "clustering", of_classes, self.num_test, _SETTINGS, self.grammar)
 
 
 def points(request: Request) -> list[Point]:
@@ -122,7 +125,8 @@ def summarize(request: Request, measured: dict[str, Measured]) -> dict:
     return {
         **{name: getattr(request, name) for name in (*names, "num_test", "num_seeds", "seed")},
         "level": request.level,
-        "chance": 1 - 1 / request.num_classes,
+        "grammar": dataclasses.asdict(request.grammar),
+        "chance": request.grammar.chance_error(request.specs[0]),
         "unit": request.unit,
         "predicted": predicted_clustering_strings(request.specs[0]),
         "points": [

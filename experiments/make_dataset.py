@@ -29,12 +29,7 @@ from hierjax.runs import (
     under,
 )
 from hierjax.settings import Config, setting
-from hierjax.tasks import (
-    RandomHierarchy,
-    RandomHierarchySpec,
-    draw_random_hierarchy,
-    load_grammar,
-)
+from hierjax.tasks import GrammarDraw, RandomHierarchy, RandomHierarchySpec, load_grammar
 
 _DRAWN = "random"
 
@@ -45,7 +40,8 @@ class Request(Config):
 
     Attributes:
       grammar: file of the grammar; random to draw one of the sizes that the other flags say.
-      spec: sizes of the grammar that is drawn.
+      spec: sizes of the grammar that is drawn, without null symbols.
+      draw: how it is drawn, given its sizes.
       sizes: numbers of strings.
       seed: seed of everything random.
       workdir: folder that the files are written to; an unfinished dataset that is found there is
@@ -66,6 +62,7 @@ class Request(Config):
         branching=2,
         depth=4,
     )
+    draw: GrammarDraw = nested(GrammarDraw, only=("grammar", (_DRAWN,)))
     sizes: DatasetSizes = nested(DatasetSizes)
     seed: int = setting(0, least=0, most=2**32 - 1)
     workdir: str = setting(str(ROOT / "runs" / "make_dataset"))
@@ -94,7 +91,7 @@ def main() -> None:
         stack.enter_context(cli.preparing())
         key = seed_keys(request.seed, 1)[0]
         if request.grammar == _DRAWN:
-            grammar = draw_random_hierarchy(jax.random.fold_in(key, 0), request.spec)
+            grammar = request.draw.draw(jax.random.fold_in(key, 0), request.spec)
         else:
             grammar = load_grammar(request.grammar)
         strings = jax.random.fold_in(key, 1)

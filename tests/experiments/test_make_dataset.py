@@ -8,7 +8,7 @@ import pytest
 
 from experiments import make_dataset
 from hierjax.runs import RunFolder, draw_strings, leaves, open_dataset, seed_keys
-from hierjax.tasks import RandomHierarchySpec, load_grammar, save_grammar
+from hierjax.tasks import GrammarDraw, RandomHierarchySpec, load_grammar, save_grammar
 from tests.experiments import jobs
 
 SPEC = RandomHierarchySpec(4, 6, 3, 2, 2)
@@ -72,6 +72,18 @@ def test_the_files_are_those_of_the_first_seed_of_experiments(tmp_path):
     assert (tmp_path / "dataset.json").read_bytes() == before
 
 
+def test_grammars_are_drawn_as_in_experiments(tmp_path):
+    flags = ("--zipf=1", "--class_prior=0.4,0.3,0.2,0.1", "--seed=3")
+    done = call(tmp_path, *FLAGS, *flags)
+    assert (done.code, done.err) == (0, "")
+    draw = GrammarDraw(zipf=(1.0,), class_prior=(0.4, 0.3, 0.2, 0.1))
+    data, strings = draw_strings(seed_keys(3, 1)[0], SPEC, 50, 9, draw), open_dataset(tmp_path)
+    (found,) = strings.batches(64)
+    np.testing.assert_array_equal(found["inputs"], data.train.inputs)
+    shares = strings.grammar.rule_probabilities[0][0]
+    np.testing.assert_allclose(shares, [36 / 49, 9 / 49, 4 / 49], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["mine.json", "mine.npz"])
 def test_a_grammar_of_a_file(tmp_path, name):
     data = draw_strings(jax.random.key(0), SPEC, 50, 9)
@@ -92,6 +104,8 @@ def test_a_grammar_of_a_file(tmp_path, name):
         ("--num_strings=0", "num_strings=0 must be from 1 to 2147483647"),
         ("--num_test=70000", "num_test=70000 must be at most strings_per_shard=65536"),
         ("--depth=1 --num_strings=64 --num_test=1", "the language of 64 strings"),
+        ("--zipf=1,1", "zipf lists 2 numbers for 4 levels: give one for each"),
+        ("--grammar=x.npz --zipf=1", "--zipf is for --grammar random, not x.npz: drop it"),
         ("--grammar=x.npz --depth=3", "--depth is for --grammar random, not x.npz: drop it"),
         ("--grammar=nowhere.json", "nowhere.json"),
         ("--grammar=/dev/null", "/dev/null is no grammar: it is no JSON"),
