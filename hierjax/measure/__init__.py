@@ -18,6 +18,7 @@ correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelat
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
                   threshold (its result is a Threshold), threshold_text, power_law (its result is
                   a PowerLaw).
+decays.py         decay: by which power of their number examples bring errors down, a Decay.
 """
 
 from hierjax.measure.attention import attention_by_distance
@@ -33,6 +34,7 @@ from hierjax.measure.collapse import (
     trend,
 )
 from hierjax.measure.correlations import RankCorrelation, rank_correlation
+from hierjax.measure.decays import Decay, decay
 from hierjax.measure.fits import PowerLaw, Threshold, crossing, power_law, threshold, threshold_text
 from hierjax.measure.label_report import LabelReport, label_report
 from hierjax.measure.layer_report import LayerReport, LearnerReport, layer_report
@@ -52,6 +54,7 @@ from hierjax.measure.token_distances import over_distances, told_at_distances
 __all__ = [
     "Climb",
     "Collapse",
+    "Decay",
     "LabelReport",
     "LayerReport",
     "LearnerReport",
@@ -67,6 +70,7 @@ __all__ = [
     "class_scatter",
     "climb",
     "crossing",
+    "decay",
     "error_rate",
     "finite_spread",
     "label_collapse",

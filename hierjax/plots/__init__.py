@@ -14,6 +14,7 @@ labels.py           label_figure: accuracies of each level after each block, and
 languages.py        language_figure: models of tokens above exact inference.
 masked.py           masked_figure: masked models beside filtered inference.
 levels.py           level_figure: what layers represent of each level, in training too.
+powers.py           power_law_figure: errors where rules have Zipf's law, and theory's.
 representations.py  representation_figure, threshold_figure: learners of polynomials.
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
@@ -39,6 +40,7 @@ from hierjax.plots.labels import label_figure
 from hierjax.plots.languages import language_figure
 from hierjax.plots.levels import level_figure
 from hierjax.plots.masked import masked_figure
+from hierjax.plots.powers import power_law_figure
 from hierjax.plots.representations import representation_figure, threshold_figure
 from hierjax.plots.staircases import budget_figure, staircase_figure
 from hierjax.plots.strings import layerwise_figure
@@ -63,6 +65,7 @@ __all__ = [
     "layerwise_figure",
     "level_figure",
     "masked_figure",
+    "power_law_figure",
     "representation_figure",
     "staircase_figure",
     "threshold_figure",

@@ -13,6 +13,8 @@ brain_dump.py         How gates are recovered from majorities of them (arXiv 260
                       vote_weight, vote_coefficients, estimate_vote_coefficients,
                       recovery_coefficients; gate_recovery and recovery_by_votes
                       measure it.
+rare_rules.py         Rules of unequal frequency (arXiv 2505.07067): zipf_shares, missing_mass;
+                      strings_of_rules, from which each is learned; rare_rule_error.
 kernels.py            Kernels of infinitely wide networks, NNGP and NTK: fully_connected_kernels,
                       Kernels (its result), EXPECTATIONS (the activations that it knows).
 """
@@ -40,6 +42,12 @@ from hierjax.theory.random_hierarchy import (
     predicted_num_train,
     predicted_token_steps,
 )
+from hierjax.theory.rare_rules import (
+    missing_mass,
+    rare_rule_error,
+    strings_of_rules,
+    zipf_shares,
+)
 
 __all__ = [
     "EXPECTATIONS",
@@ -52,14 +60,18 @@ __all__ = [
     "first_patches",
     "fully_connected_kernels",
     "gate_recovery",
+    "missing_mass",
     "predicted_clustering_strings",
     "predicted_num_train",
     "predicted_token_steps",
+    "rare_rule_error",
     "recovery_by_votes",
     "recovery_coefficients",
     "sampling_noise",
+    "strings_of_rules",
     "token_correlation",
     "token_pairs",
     "vote_coefficients",
     "vote_weight",
+    "zipf_shares",
 ]
