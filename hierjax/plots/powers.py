@@ -7,7 +7,6 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.measure import Decay
 from hierjax.plots.style import STYLE, plain, read_summary
 
 _LARGEST = 1.2
@@ -57,5 +56,8 @@ def _draw(axis, sizes: list, curves: list[dict], least: float, colours: Mapping[
 
 
 def _exponent(fit: dict) -> str:
-    """The fitted exponent as people read it; JSON has null for NaN."""
-    return Decay(**{name: np.nan if each is None else each for name, each in fit.items()}).text
+    """The fitted exponent and its interval, where there are any."""
+    if fit["exponent"] is None:
+        return "no exponent"
+    interval = "" if fit["low"] is None else f" ({fit['low']:.2f}, {fit['high']:.2f})"
+    return f"{fit['exponent']:.2f}{interval}"

@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 
-Numbers = float | Float[np.ndarray, "..."]
+Numbers = float | Float[np.ndarray, "..."] | Int[np.ndarray, "..."]
 
 
 def zipf_shares(num_rules: int, exponent: float) -> Float[np.ndarray, " M"]:
@@ -32,7 +32,7 @@ def missing_mass(shares: Float[np.ndarray, " M"], num_draws: Numbers) -> Float[n
       num_draws: (...) numbers of draws, T, which need not be whole.
     """
     draws = np.asarray(num_draws, float)[..., None]
-    return (shares * (1 - shares) ** draws).sum(axis=-1)
+    return np.asarray((shares * (1 - shares) ** draws).sum(axis=-1))
 
 
 def strings_of_rules(
