@@ -76,7 +76,7 @@ class Request(SweepRequest, LearnerSettings):
 
     def __post_init__(self):
         super().__post_init__()
-        strings_of_rules(self.spec, self.level, self.shares(self.exponents[0]))
+        strings_of_rules(self.spec, self.level, np.ones(1))  # Refuses a level that is not there.
         for cell in self.cells:
             cell.draw.check(self.spec)
             reason = obstacle(cell.learner, self.spec, cell.num_train, self.settings)

@@ -21,7 +21,7 @@ class TestPowerLaws(ExperimentLaws):
         "--exponents=0.5,2",
         "--vocab_size=8,16",
         "--num_rules=4,32",
-        "--num_train=64,256,1024,4096",
+        "--num_train=256,1024,4096",
         "--num_test=2000",
         "--num_seeds=3",
     )
@@ -34,7 +34,7 @@ class TestPowerLaws(ExperimentLaws):
         np.testing.assert_allclose([flat["law"], steep["law"]], [-1 / 3, -2 / 3])
         # Of 32 rules the most frequent takes 73 strings, or 39 if a = 2.
         assert flat["fitted"] == [256, 1024, 4096]
-        assert steep["fitted"] == [64, 256, 1024, 4096]
+        assert steep["fitted"] == [256, 1024, 4096]
         assert flat["fit"]["exponent"] < flat["law"]  # The rarest rule is near.
         assert steep["fit"]["low"] < steep["law"] < steep["fit"]["high"]
         for curve in (flat, steep):
