@@ -5,8 +5,9 @@ ones. Rare rules are learned late: between the numbers of strings that the most 
 frequent rule take, errors are predicted to fall as n^(-a/(1+a)). Test strings are drawn as train
 strings are, seen or not: unseen ones alone would be those with rare rules.
 
-    python -m experiments.power_laws
+    python -m experiments.power_laws --learners layerwise
 
+Expect four minutes on one core, and half an hour more with the network trained end to end.
 """
 
 import dataclasses
