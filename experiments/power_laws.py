@@ -7,7 +7,7 @@ strings are, seen or not: unseen ones alone would be those with rare rules.
 
     python -m experiments.power_laws --learners layerwise
 
-Expect four minutes on one core, and half an hour more with the network trained end to end.
+Expect four minutes on one core, and some half an hour more with the network trained end to end.
 """
 
 import dataclasses
