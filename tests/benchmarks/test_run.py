@@ -17,7 +17,16 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from tests.experiments.jobs import call
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("sampler", "inference", "layerwise", "end_to_end", "transformer", "sweep", "checkpoint")
+SUITES = (
+    "sampler",
+    "inference",
+    "context_free",
+    "layerwise",
+    "end_to_end",
+    "transformer",
+    "sweep",
+    "checkpoint",
+)
 SPEC = RandomHierarchySpec(8, 8, 4, 2, 3)
 CEILINGS = Ceilings(flops_per_second=100.0, bytes_per_second=10.0)
 
