@@ -121,7 +121,8 @@ class Transformer(nn.Module):
         if self.positions not in POSITIONS:
             raise ValueError(f"positions={self.positions!r} must be one of {', '.join(POSITIONS)}")
         spans = (self.length,) * self.num_blocks if self.spans is None else self.spans
-        if len(spans) != self.num_blocks or any(self.length % max(span, 1) for span in spans):
+        divide = all(span > 0 and self.length % span == 0 for span in spans)
+        if len(spans) != self.num_blocks or not divide:
             raise ValueError(
                 f"spans={spans} must be num_blocks={self.num_blocks} numbers, that each divide "
                 f"length={self.length}"

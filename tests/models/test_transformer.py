@@ -114,6 +114,8 @@ def test_what_it_is_not_made_for_is_refused():
         NET.apply(PARAMS, TOKENS + 1)
     with pytest.raises(ValueError, match=r"spans=\(2, 4\) must be num_blocks=2 numbers"):
         NET.clone(spans=(2, 4))
+    with pytest.raises(ValueError, match=r"spans=\(7, 0\) must be num_blocks=2 numbers"):
+        NET.clone(spans=(7, 0))
     with pytest.raises(ValueError, match="positions='sines' must be one of learned, number"):
         NET.clone(positions="sines")
     short = NET.clone(positions="number", length=6)
