@@ -6,6 +6,7 @@ grammar, given that they are not longer.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -43,18 +44,22 @@ class ContextFreeSpec:
       symbols: names of the symbols that have rules, the start first.
       terminals: names of the terminals, in quotes.
       max_length: largest number of tokens of a string, the end included, T.
-      rounds: number of rounds of rewriting after which terminals alone are left, whatever is drawn;
-        None where a symbol may come back below itself, so that there is no such number.
-      widths: largest numbers of symbols after each of these rounds.
+      widths: largest numbers of symbols after each round of rewriting, up to that after which
+        terminals alone are left, whatever is drawn; None where a symbol may come back below itself,
+        so that there is no such round.
       share: share of all strings of the grammar that are not longer.
     """
 
     symbols: tuple[str, ...]
     terminals: tuple[str, ...]
     max_length: int
-    rounds: int | None
-    widths: tuple[int, ...]
+    widths: tuple[int, ...] | None
     share: float
+
+    @property
+    def rounds(self) -> int | None:
+        """Number of these rounds; None where there may be any number."""
+        return None if self.widths is None else len(self.widths)
 
     @property
     def num_symbols(self) -> int:
@@ -84,6 +89,7 @@ class ContextFree(struct.PyTreeNode):
     bounds: Array
     form: NormalForm
 
+    @functools.partial(jax.jit, static_argnames="n")
     def sample(self, key: Key[Array, ""], n: int) -> Batch:
         """Draws strings; those of a smaller n are the first of a larger one.
 
@@ -98,7 +104,35 @@ class ContextFree(struct.PyTreeNode):
           tokens; as latents, where no symbol comes back below itself, for each round (N, T) int32
           the symbol that stood above a token before the round, -1 from the end on: the start first.
         """
-        return _sample(self, key, n)
+        spec = self.spec
+
+        def draw_missing(state):
+            attempt, found = state
+            drawn = _derive(self, jax.random.fold_in(key, attempt), n)
+
+            def keep(old, new):
+                return jnp.where(found.fits[:, None], old, new)
+
+            above = tuple(map(keep, found.above, drawn.above))
+            symbols = keep(found.symbols, drawn.symbols)
+            return attempt + 1, _Strings(symbols, found.fits | drawn.fits, above)
+
+        start = jax.tree.map(
+            lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
+            jax.eval_shape(lambda: _derive(self, key, n)),
+        )
+        _, found = jax.lax.while_loop(
+            lambda state: ~state[1].fits.all(), draw_missing, (jnp.int32(0), start)
+        )
+
+        def padded(values, fill):
+            width = spec.max_length - values.shape[1]
+            return jnp.pad(values, ((0, 0), (0, width)), constant_values=fill)
+
+        is_token = found.symbols >= 0
+        tokens = jnp.where(is_token, found.symbols - len(spec.symbols), spec.end)
+        above = tuple(padded(jnp.where(is_token, each, _NOTHING), _NOTHING) for each in found.above)
+        return Batch(padded(tokens, spec.end), is_token.sum(axis=1, dtype=jnp.int32) + 1, above)
 
     def next_token(self, batch: Batch) -> TokenExamples:
         """Asks for every token of strings from those before it, up to the end and not beyond.
@@ -144,10 +178,7 @@ def context_free(rules: Sequence[Rule], max_length: int) -> ContextFree:
         sums = np.cumsum([rule.probability for rule in of_symbol])
         bounds[symbol, : len(sums) - 1] = sums[:-1]
     widths = _widths(own, max_length - 1)
-    rounds = None if widths is None else len(widths)
-    spec = ContextFreeSpec(
-        tuple(names), tuple(terminals), max_length, rounds, widths or (), min(share, 1.0)
-    )
+    spec = ContextFreeSpec(tuple(names), tuple(terminals), max_length, widths, min(share, 1.0))
     return ContextFree(spec, jnp.asarray(children), jnp.asarray(bounds), form)
 
 
@@ -187,44 +218,11 @@ class _Strings(struct.PyTreeNode):
     above: tuple[Array, ...]
 
 
-@jax.jit(static_argnames="n")
-def _sample(grammar: ContextFree, key: Key[Array, ""], n: int) -> Batch:
-    spec = grammar.spec
-
-    def draw_missing(state):
-        attempt, found = state
-        drawn = _derive(grammar, jax.random.fold_in(key, attempt), n)
-
-        def keep(old, new):
-            return jnp.where(found.fits[:, None], old, new)
-
-        above = tuple(map(keep, found.above, drawn.above))
-        symbols = keep(found.symbols, drawn.symbols)
-        return attempt + 1, _Strings(symbols, found.fits | drawn.fits, above)
-
-    start = jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
-        jax.eval_shape(lambda: _derive(grammar, key, n)),
-    )
-    _, found = jax.lax.while_loop(
-        lambda state: ~state[1].fits.all(), draw_missing, (jnp.int32(0), start)
-    )
-
-    def padded(values, fill):
-        width = spec.max_length - values.shape[1]
-        return jnp.pad(values, ((0, 0), (0, width)), constant_values=fill)
-
-    is_token = found.symbols >= 0
-    tokens = jnp.where(is_token, found.symbols - len(spec.symbols), spec.end)
-    above = tuple(padded(jnp.where(is_token, each, _NOTHING), _NOTHING) for each in found.above)
-    return Batch(padded(tokens, spec.end), is_token.sum(axis=1, dtype=jnp.int32) + 1, above)
-
-
 def _derive(grammar: ContextFree, key: Key[Array, ""], n: int) -> _Strings:
     """Rewrites n starts until terminals are left, or they have grown too long."""
     spec = grammar.spec
     start = _Strings(jnp.zeros((n, 1), jnp.int32), jnp.ones(n, bool), ())
-    if spec.rounds is not None:
+    if spec.widths is not None:
         for index, width in enumerate(spec.widths):
             words = random_words(jax.random.fold_in(key, index), n, start.symbols.shape[1]).T
             start = _rewrite(grammar, start, words, width)

@@ -82,28 +82,20 @@ def layered_grammar(
         longest.
 
     Raises:
-      ValueError: as `context_free`.
+      ValueError: as `context_free`; or too few of the tuples that are tried may be made.
     """
+    num, last = spec.symbols_per_level, spec.num_levels - 1
+    inner = [[f"S{level}_{index}" for index in range(num)] for level in range(1, last)]
+    names = [["S0"], *inner, [f"{QUOTE}{index}{QUOTE}" for index in range(num)]]
     rules = []
-    for level in range(spec.num_levels - 1):
-        own = jax.random.fold_in(key, level)
-        symbols = [f"S{level}"] if level == 0 else _names(level, spec.symbols_per_level)
-        last = level == spec.num_levels - 2
-        below = _names(level + 1, spec.symbols_per_level)
-        below = [QUOTE + name[1:].partition("_")[2] + QUOTE for name in below] if last else below
-        taken: set[tuple[str, ...]] = set()
+    for level, (symbols, below) in enumerate(itertools.pairwise(names)):
+        taken: set[tuple[int, ...]] = set()
         for place, symbol in enumerate(symbols):
-            count, *draws = _draws(jax.random.fold_in(own, place), spec)
-            made: list[tuple[str, ...]] = []
-            for size, row in zip(*draws, strict=True):
-                each = tuple(below[index] for index in row[:size])
-                repeats = any(a == b for a, b in itertools.pairwise(each))
-                if spec.neighbours_differ and repeats:
-                    continue
-                if len(made) < count and each not in taken:
-                    taken.add(each)
-                    made.append(each)
-            rules += [Rule(symbol, each, 1 / len(made)) for each in made]
+            own = jax.random.fold_in(jax.random.fold_in(key, level), place)
+            made = _tuples(own, spec, taken)
+            taken.update(made)
+            rights = (tuple(below[index] for index in each) for each in made)
+            rules += [Rule(symbol, right, 1 / len(made)) for right in rights]
     reached = {rules[0].left}
     for rule in rules:  # Some symbols may be in no rule of the level above.
         reached |= set(rule.right) if rule.left in reached else set()
@@ -111,8 +103,10 @@ def layered_grammar(
     return context_free(reached_rules, spec.max_length if max_length is None else max_length)
 
 
-def _draws(key: Key[Array, ""], spec: LayeredSpec) -> tuple[int, list[int], list[list[int]]]:
-    """Returns a number of rules, and sizes and symbols of many tuples, of which the first count."""
+def _tuples(
+    key: Key[Array, ""], spec: LayeredSpec, taken: set[tuple[int, ...]]
+) -> list[tuple[int, ...]]:
+    """Draws what the rules of a symbol make, all different and none of them taken."""
     number, sizes, rows = jax.random.split(key, 3)
 
     def below(key, shape, bound):
@@ -122,8 +116,18 @@ def _draws(key: Key[Array, ""], spec: LayeredSpec) -> tuple[int, list[int], list
     which = below(sizes, (_MOST_TRIES,), len(spec.num_children)).tolist()
     shape = _MOST_TRIES, max(spec.num_children)
     symbols = below(rows, shape, spec.symbols_per_level).tolist()
-    return count, [spec.num_children[index] for index in which], symbols
+    tried = (
+        tuple(row[: spec.num_children[index]]) for index, row in zip(which, symbols, strict=True)
+    )
 
+    def allowed(each):
+        repeats = any(one == other for one, other in itertools.pairwise(each))
+        return each not in taken and not (spec.neighbours_differ and repeats)
 
-def _names(level: int, count: int) -> list[str]:
-    return [f"S{level}_{index}" for index in range(count)]
+    made = list(itertools.islice(filter(allowed, dict.fromkeys(tried)), count))
+    if len(made) < count:
+        raise ValueError(
+            f"{_MOST_TRIES} tuples hold {len(made)} new ones for {count} rules of a symbol: lower "
+            "num_rules or raise symbols_per_level"
+        )
+    return made
