@@ -6,6 +6,7 @@ clusters.py         clustering_figure: errors without classes, and n* at each de
 complexity.py       complexity_figure: errors against numbers of strings, and the law of n*.
 compression.py      compression_figure: how features gather around classes.
 context_free.py     context_free_figure: models of a context-free language, and its floor.
+corrections.py      correction_figure: training layer by layer, then together.
 deep_quadratics.py  deep_quadratic_figure: errors of learners, and the share of terms found.
 denoising.py        denoising_figure: models that take noise off strings, and the exact denoiser.
 floors.py           floor_figure: Bayes floors of a grammar.
@@ -19,7 +20,6 @@ representations.py  representation_figure, threshold_figure: learners of polynom
 staircases.py       staircase_figure: coefficients as they grow, and errors of both learners;
                     budget_figure: in how many steps parities and staircases are learned.
 strings.py          layerwise_figure: errors of all learners, compression and embeddings of levels.
-corrections.py      correction_figure: training layer by layer, then together.
 token_layers.py     token_layers_figure: levels found from tokens, and what is above inference.
 transitions.py      transition_figure: what noise leaves of a tree, level by level.
 style.py            What all figures share.

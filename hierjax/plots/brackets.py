@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import STYLE, read_summary
+from hierjax.plots.style import STYLE, blocks_text, read_summary
 
 _LINES = ("-", "--")
 _LEAST = 1e-4
@@ -30,10 +30,7 @@ def bracket_figure(folder: str | os.PathLike) -> Figure:
         known, cost, far, place = figure.subplots(2, 2).flat
         for index, point in enumerate(summary["points"]):
             count, line = point["num_blocks"], _LINES[index % len(_LINES)]
-            colour, blocks = (
-                f"C{counts.index(count)}",
-                "1 block" if count == 1 else f"{count} blocks",
-            )
+            colour, blocks = f"C{counts.index(count)}", blocks_text(count)
             low, high = summary["tests"][point["strings"]]["lengths"]
             for axis, name in ((known, "accuracy"), (cost, "excess")):
                 seeds = np.maximum(np.array(point["curve"][name], float)[:, 1:], _LEAST)

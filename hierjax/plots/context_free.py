@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import STYLE, read_summary
+from hierjax.plots.style import STYLE, blocks_text, read_summary
 
 _LEAST = 1e-4
 
@@ -25,8 +25,7 @@ def context_free_figure(folder: str | os.PathLike) -> Figure:
         figure = Figure(figsize=(7.2, 2.7), layout="constrained")
         cost, places = figure.subplots(1, 2)
         for index, point in enumerate(summary["points"]):
-            count, colour = point["num_blocks"], f"C{index}"
-            label = "1 block" if count == 1 else f"{count} blocks"
+            label, colour = blocks_text(point["num_blocks"]), f"C{index}"
             seeds = np.maximum(np.array(point["curve"], float)[:, 1:], _LEAST)
             cost.plot(summary["steps"][1:], seeds.T, color=colour, alpha=0.3, linewidth=0.8)
             cost.plot(summary["steps"][1:], seeds.mean(axis=0), color=colour, label=label)

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from hierjax.plots.style import STYLE, read_summary
+from hierjax.plots.style import STYLE, blocks_text, read_summary
 
 _SHADES = "viridis"
 _LEAST = 1e-4
@@ -34,7 +34,7 @@ def masked_figure(folder: str | os.PathLike) -> Figure:
             losses.axhline(floor, color=shade, linestyle="--", linewidth=0.9)
         for index, point in enumerate(points):
             seeds = np.array(point["curve"]["cross_entropy"])[:, 1:]
-            blocks = "1 block" if point["num_blocks"] == 1 else f"{point['num_blocks']} blocks"
+            blocks = blocks_text(point["num_blocks"])
             losses.plot(steps, seeds.T, color=f"C{index}", alpha=0.3, linewidth=0.8)
             losses.plot(steps, seeds.mean(axis=0), color=f"C{index}", label=blocks)
             last = [each["mean"] for each in point["divergence"]]

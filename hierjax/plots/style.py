@@ -20,6 +20,11 @@ def read_summary(folder: str | os.PathLike) -> dict:
     return json.loads((Path(folder) / "summary.json").read_text())
 
 
+def blocks_text(count: int) -> str:
+    """Returns a number of blocks as people read it."""
+    return "1 block" if count == 1 else f"{count} blocks"
+
+
 def plain(name: str) -> str:
     """Returns the name of a learner as people read it."""
     return name.replace("_", " ")
