@@ -22,7 +22,7 @@ from hierjax.measure import spread
 from hierjax.runs import (
     CORRECTIONS,
     CorrectionCell,
-    DrawTrees,
+    DrawStrings,
     GrammarSettings,
     Measured,
     Point,
@@ -84,7 +84,8 @@ class Request(SweepRequest, GrammarSettings):
         scale, cells = predicted_num_train(self.spec), []
         for multiple in self.train_multiples:
             num_train = round(Fraction(multiple) * scale)
-            strings = DrawTrees(self.spec, num_train, self.num_test, self.grammar)
+            sizes = self.spec, num_train, self.num_test
+            strings = DrawStrings(*sizes, self.grammar, trees=True)
             cells += [CorrectionCell(strings, name, self.network) for name in self.learners]
         return cells
 

@@ -14,8 +14,9 @@ Learners, each declared once for all commands, in learners/:
   learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle,
                              PRESETS.
   learners/grammars.py       GrammarSettings: how the grammars of a run are drawn.
-  learners/string_points.py  draw_strings: what a seed draws, StringData; NoiseRates: how strings
-                             are seen; StringCell: a point of a sweep; spec_name; MOST_TRAIN.
+  learners/string_points.py  draw_strings, DrawStrings: what a seed draws, StringData; NoiseRates:
+                             how strings are seen; StringCell: a point of a sweep; spec_name;
+                             MOST_TRAIN.
   learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
                              OBJECTIVES, TokenObjective: what they are asked; draw_tokens: what a
                              seed draws, TokenData; token_stack, AskedTokens; of_tokens.
@@ -23,7 +24,7 @@ Learners, each declared once for all commands, in learners/:
                              seed draws, DenoisingData, NoisyStrings; denoiser_stack,
                              AskedDenoising; levels_of_noise, share_kept, share_valid, parsed.
   learners/corrections.py    CORRECTIONS, ways to train one network: layer by layer, and together;
-                             CorrectionCell: a point of a sweep; DrawTrees.
+                             CorrectionCell: a point of a sweep.
   learners/token_layers.py   TOKEN_LEARNERS, of tokens, layer by layer or whole; TokenLayerSettings.
   learners/token_points.py   TokenCell: a point of a sweep of these.
   learners/masks.py          draw_masked: masked strings, MaskedData, and models beside inference.
@@ -102,7 +103,7 @@ from hierjax.runs.experiment import (
 from hierjax.runs.layerwise_run import LayerwiseRun, total_seconds
 from hierjax.runs.learners.blocks import BlocksConfig
 from hierjax.runs.learners.brackets import closing_answers
-from hierjax.runs.learners.corrections import CORRECTIONS, CorrectionCell, DrawTrees
+from hierjax.runs.learners.corrections import CORRECTIONS, CorrectionCell
 from hierjax.runs.learners.denoisers import (
     DENOISERS,
     AskedDenoising,
@@ -143,6 +144,7 @@ from hierjax.runs.learners.staircases import (
 )
 from hierjax.runs.learners.string_points import (
     MOST_TRAIN,
+    DrawStrings,
     NoiseRates,
     StringCell,
     StringData,
@@ -211,7 +213,7 @@ __all__ = [
     "DatasetWriter",
     "DenoiserSettings",
     "DenoisingData",
-    "DrawTrees",
+    "DrawStrings",
     "FittedLayer",
     "GrammarSettings",
     "LabelData",

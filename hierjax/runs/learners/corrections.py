@@ -14,9 +14,9 @@ from jaxtyping import Array, Key
 
 from hierjax.measure import error_rate, separation
 from hierjax.runs.experiment import Registry
-from hierjax.runs.learners.string_points import StringData, draw_strings, spec_name
+from hierjax.runs.learners.string_points import DrawStrings, StringData, spec_name
 from hierjax.runs.sweeps.points import Point
-from hierjax.tasks import PLAIN, Batch, GrammarDraw, RandomHierarchySpec
+from hierjax.tasks import Batch, RandomHierarchySpec
 from hierjax.train import (
     Network,
     NetworkConfig,
@@ -106,38 +106,16 @@ def _steps(config: NetworkConfig) -> int:
 
 
 @dataclasses.dataclass(frozen=True)
-class DrawTrees:
-    """Draws the strings of a seed with their trees.
-
-    Attributes:
-      spec: sizes of the grammar, without null symbols.
-      num_train: number of train strings.
-      num_test: number of test strings.
-      draw: how the grammar is drawn.
-    """
-
-    spec: RandomHierarchySpec
-    num_train: int
-    num_test: int
-    draw: GrammarDraw = PLAIN
-
-    def __call__(self, key: Key[Array, ""]) -> StringData:
-        """Returns the strings of the seed with this key."""
-        data = draw_strings(key, self.spec, self.num_train, self.num_test, self.draw)
-        return data.replace(grammar=None, train=data.train.replace(latents=()))
-
-
-@dataclasses.dataclass(frozen=True)
 class CorrectionCell:
     """A point of a sweep: a way to train the network, and the strings that it is trained on.
 
     Attributes:
-      strings: what is drawn.
+      strings: what is drawn, trees of test strings included.
       learner: name of the learner in `CORRECTIONS`.
       config: choices of descent, with a number of steps, those of all layers together.
     """
 
-    strings: DrawTrees
+    strings: DrawStrings
     learner: str
     config: NetworkConfig
 

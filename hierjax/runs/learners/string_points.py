@@ -245,7 +245,9 @@ class StringCell:
 
 @dataclasses.dataclass(frozen=True)
 class DrawStrings:
-    """Draws the strings of a seed without grammar and latents, which is a third of the program.
+    """Draws the strings of a seed without the grammar.
+
+    Without latents, too, it is a third of the program.
 
     Attributes:
       spec: sizes of the grammar, without null symbols.
@@ -253,6 +255,7 @@ class DrawStrings:
       num_test: number of test strings.
       draw: how the grammar is drawn.
       noise: noise through which the strings are seen.
+      trees: whether test strings keep their trees.
     """
 
     spec: RandomHierarchySpec
@@ -260,11 +263,13 @@ class DrawStrings:
     num_test: int
     draw: GrammarDraw = PLAIN
     noise: NoiseRates = NO_NOISE
+    trees: bool = False
 
     def __call__(self, key: Key[Array, ""]) -> StringData:
         """Returns the strings of the seed with this key."""
         data = draw_strings(key, self.spec, self.num_train, self.num_test, self.draw, self.noise)
-        return data.without_latents().replace(grammar=None)
+        plain = data.without_latents().replace(grammar=None)
+        return plain.replace(test=data.test) if self.trees else plain
 
 
 def spec_name(spec: RandomHierarchySpec) -> str:

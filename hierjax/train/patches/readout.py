@@ -38,8 +38,8 @@ def token_readout(
 ) -> Network:
     """Makes the layer that scores every token, given others, of what was found of each level.
 
-    Its inputs are those of `as_rows`. With fewer than L - 1 levels a token is told
-    by those in its own block alone, the leaves of a node one level above those that were found.
+    Its inputs are those of `as_rows`. With fewer than L - 1 levels a token is told by those in its
+    own block alone, the leaves of a node one level above those that were found.
 
     Args:
       spec: sizes of the random hierarchy, of depth L.
