@@ -213,15 +213,19 @@ def to_devices(tree: PyTree, shardings: PyTree) -> PyTree:
       tree: arrays of numpy or of JAX, typed keys too.
       shardings: where each goes, a tree of the same structure.
     """
-    return jax.tree.map(_put, tree, shardings) if count() > 1 else jax.device_put(tree, shardings)
+    return jax.tree.map(_put, tree, shardings)
 
 
 def _put(leaf: Any, sharding: jax.sharding.Sharding | None) -> Any:
     if sharding is None:  # The program does not read it.
         return leaf
+    # To put an array where it is takes longer than to ask, and some programs take hundreds.
+    if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(sharding, leaf.ndim):
+        return leaf
+    if count() == 1:
+        return jax.device_put(leaf, sharding)
     if not getattr(leaf, "is_fully_addressable", True):
-        there = leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
-        return leaf if there else jax.jit(lambda x: x, out_shardings=sharding)(leaf)
+        return jax.jit(lambda x: x, out_shardings=sharding)(leaf)
     is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     whole = leaf if is_key else np.asarray(leaf)
     return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
