@@ -31,12 +31,12 @@ from hierjax.runs import (
     LayerwiseExperiment,
     LearnerSettings,
     MeshRequest,
-    NoiseRates,
     Result,
     Results,
     RunFolder,
     Stack,
     StringData,
+    StringNoise,
     described,
     draw_strings,
     is_one_cpu,
@@ -81,7 +81,7 @@ class Request(MeshRequest, LearnerSettings, GrammarSettings):
     num_train: int = setting(None, least=2, most=MOST_TRAIN)
     num_test: int = setting(2000, least=16, most=2**22)
     learner: str = setting("layerwise", choices=LAYERWISE)
-    noise: NoiseRates = nested(NoiseRates)
+    noise: StringNoise = nested(StringNoise)
     baselines: bool = setting(True, identity=False)
 
     def __post_init__(self):
@@ -96,6 +96,12 @@ class Request(MeshRequest, LearnerSettings, GrammarSettings):
             raise ValueError("--data_parallel is for the end-to-end learner: drop --nobaselines")
         self.require_shared(self.network.batch_size // self.network.parts)
         check_split(self.spec.num_strings, self.num_train, self.num_test)
+        self.noise.check(self.spec)
+        if self.noise.filter_level > 1:
+            raise ValueError(
+                f"filter_level={self.noise.filter_level} leaves no symbols at level 1, by which "
+                "layers are measured: give 1, or take sample_complexity"
+            )
 
     @property
     def seen(self) -> RandomHierarchySpec:

@@ -45,6 +45,7 @@ from hierjax.settings import setting
 from hierjax.tasks import (
     GrammarDraw,
     RandomHierarchySpec,
+    check_filter,
     check_split,
     masked_tokens,
     require_filled,
@@ -64,6 +65,8 @@ class Request(RunRequest, GrammarSettings):
       rate: probability that a token is erased.
       num_train: number of train strings, n, whose tokens are erased anew in every step.
       num_test: number of test strings, none of them in the train set.
+      filter_level: level at which train and test strings are filtered, their nodes there being
+        independent given the class; 0 for strings of the grammar.
       transformers: how the transformers are built.
       training: how all models are trained.
       num_seeds: number of seeds; each draws its own grammar, strings and weights.
@@ -76,6 +79,7 @@ class Request(RunRequest, GrammarSettings):
     rate: float = setting(0.15, above=0, most=1)
     num_train: int = setting(2**17, least=1, most=2**24)
     num_test: int = setting(1000, least=1, most=2**17)
+    filter_level: int = setting(0, least=0, most=2**6)
     transformers: BlocksConfig = nested(BlocksConfig)
     training: TokenTraining = nested(
         TokenTraining, learning_rate=2e-3, weight_decay=0.0, batch_size=64, num_steps=2000
@@ -85,6 +89,8 @@ class Request(RunRequest, GrammarSettings):
     def __post_init__(self):
         super().__post_init__()
         check_split(self.spec.num_strings, self.num_train, self.num_test)
+        if self.filter_level:
+            check_filter(self.spec, self.filter_level)
         _ = self.modules
 
     @property
@@ -96,7 +102,7 @@ class Request(RunRequest, GrammarSettings):
 
 def draw(key: jax.Array, request: Request) -> MaskedData:
     """The grammar of a seed, its strings, and exact answers."""
-    sizes = request.num_train, request.num_test
+    sizes = request.num_train, request.num_test, request.filter_level
     return draw_masked(key, request.spec, request.grammar, request.rate, *sizes)
 
 
@@ -151,9 +157,10 @@ def num_unseen(layers, data, below, params):
 def headline(request: Request) -> str:
     """What is about to be run."""
     training, blocks = request.training, ", ".join(map(str, request.transformers.num_blocks))
+    filtered = f" and filtered at level {request.filter_level}" * bool(request.filter_level)
     return (
         f"a share of {request.rate} of tokens erased in random hierarchies "
-        f"{spec_name(request.spec)} with unequal rules: transformers of "
+        f"{spec_name(request.spec)} with unequal rules{filtered}: transformers of "
         f"{blocks} blocks, {training.num_steps} steps "
         f"of {training.batch_size} of {request.num_train} strings, {request.num_seeds} seeds"
     )

@@ -26,9 +26,9 @@ from hierjax.runs import (
     STRING_LEARNERS,
     LearnerSettings,
     Measured,
-    NoiseRates,
     Point,
     StringCell,
+    StringNoise,
     SweepExperiment,
     SweepRequest,
     nested,
@@ -84,7 +84,7 @@ class Request(SweepRequest, LearnerSettings):
     level: float = setting(0.1, above=0, below=1, identity=False)
     level_of: str = setting("error", choices=("error", "chance"), identity=False)
     grammar: GrammarDraw = nested(GrammarDraw)
-    noise: NoiseRates = nested(NoiseRates)
+    noise: StringNoise = nested(StringNoise)
     num_test: int = setting(2000, least=1, most=2**22)
     num_seeds: int = setting(3, least=1, most=2**20)
 

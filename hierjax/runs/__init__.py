@@ -14,7 +14,7 @@ Learners, each declared once for all commands, in learners/:
   learners/strings.py        STRING_LEARNERS, of random hierarchies; LearnerSettings, obstacle,
                              PRESETS.
   learners/grammars.py       GrammarSettings: how the grammars of a run are drawn.
-  learners/string_points.py  draw_strings, DrawStrings: what a seed draws, StringData; NoiseRates:
+  learners/string_points.py  draw_strings, DrawStrings: what a seed draws, StringData; StringNoise:
                              how strings are seen; StringCell: a point of a sweep; spec_name;
                              MOST_TRAIN.
   learners/tokens.py         TOKEN_MODELS, of tokens of random hierarchies; TokenSettings;
@@ -145,9 +145,9 @@ from hierjax.runs.learners.staircases import (
 from hierjax.runs.learners.string_points import (
     MOST_TRAIN,
     DrawStrings,
-    NoiseRates,
     StringCell,
     StringData,
+    StringNoise,
     draw_strings,
     spec_name,
 )
@@ -228,7 +228,6 @@ __all__ = [
     "Measured",
     "MeshRequest",
     "NTKConfig",
-    "NoiseRates",
     "NoisyStrings",
     "Point",
     "PolynomialSettings",
@@ -248,6 +247,7 @@ __all__ = [
     "StringCell",
     "StringData",
     "StringDataset",
+    "StringNoise",
     "Sweep",
     "SweepExperiment",
     "SweepRequest",

@@ -14,6 +14,8 @@ Strings of a random hierarchy model (arXiv 2307.02129):
   rule_dictionaries.py   from_rule_dictionary: rules as published codes keep them.
   interventions.py       One node of every tree is changed: resample_rule, resample_symbol,
                          resample_subtree.
+  filtered.py            Upper correlations are taken away: FilteredHierarchy (the task),
+                         check_filter.
   noise.py               Noise (rates), NoisyHierarchy (the task), corrupt, check_noise;
                          leaf_kernel, label_kernel.
 
@@ -88,6 +90,7 @@ from hierjax.tasks.deep_quadratics import (
 )
 from hierjax.tasks.diffusion import DIFFUSIONS, Diffusion
 from hierjax.tasks.dyck import Dyck, DyckSpec, Nesting, bounded_dyck
+from hierjax.tasks.filtered import FilteredHierarchy, check_filter
 from hierjax.tasks.grammar_draws import PLAIN, TOP_RULES, GrammarDraw
 from hierjax.tasks.grammar_files import load_grammar, save_grammar
 from hierjax.tasks.grammars import (
@@ -198,6 +201,7 @@ __all__ = [
     "Diffusion",
     "Dyck",
     "DyckSpec",
+    "FilteredHierarchy",
     "FixedStrings",
     "FreshStrings",
     "GrammarDraw",
@@ -221,6 +225,7 @@ __all__ = [
     "TokenExamples",
     "automaton",
     "bounded_dyck",
+    "check_filter",
     "check_latin_square",
     "check_lattice",
     "check_noise",

@@ -11,6 +11,7 @@ from hierjax.exact import observe, posteriors
 from hierjax.runs.learners.tokens import of_tokens
 from hierjax.tasks import (
     NOT_ASKED,
+    FilteredHierarchy,
     FixedStrings,
     GrammarDraw,
     RandomHierarchySpec,
@@ -28,7 +29,8 @@ class MaskedData(struct.PyTreeNode):
       test: (N, d) test strings.
       asked: what models are asked of them.
       answers: (L + 1, N, d, V) probabilities of each token of test strings, given those that are
-        not erased, of exact inference filtered at each level from 0, for no filter, to L.
+        not erased, of exact inference filtered at each level from 0, for no filter, to L, and at
+        that of the strings at least.
       num_unseen: () int32, number of test strings that were found.
     """
 
@@ -78,6 +80,7 @@ def draw_masked(
     rate: float,
     num_train: int,
     num_test: int,
+    filter_level: int = 0,
 ) -> MaskedData:
     """Draws the grammar of a seed, its strings, and exact answers.
 
@@ -88,20 +91,24 @@ def draw_masked(
       rate: probability that a token of a test string is erased.
       num_train: number of train strings.
       num_test: number of test strings.
+      filter_level: level at which all strings are filtered, see `FilteredHierarchy`; 0 for strings
+        of the grammar.
 
     Raises:
-      ValueError: the language is too small for so many strings.
+      ValueError: the language is too small for so many strings, or has no such level.
     """
     grammar_key, strings_key, erased_key = (jax.random.fold_in(key, i) for i in range(3))
     grammar = draw.draw(grammar_key, spec)
     spec = grammar.spec
-    split = make_split(grammar, strings_key, num_train, num_test)
+    task = FilteredHierarchy(grammar, filter_level) if filter_level else grammar
+    split = make_split(task, strings_key, num_train, num_test)
     test = split.test.inputs
     asked = masked_tokens(erased_key, test, spec.symbols(spec.depth), rate)
     evidence = observe(spec, test, hidden=asked.targets != NOT_ASKED)
+    filters = [max(level, filter_level) for level in range(spec.depth + 1)]
     answers = [
-        cast(Array, posteriors(grammar, evidence, (spec.depth,), level).levels[-1])
-        for level in range(spec.depth + 1)
+        cast(Array, posteriors(grammar, evidence, (spec.depth,), each).levels[-1])
+        for each in filters
     ]
     train = FixedStrings(split.train.inputs, jnp.int32(num_train))
     return MaskedData(train, test, asked, jnp.stack(answers), split.num_unseen)

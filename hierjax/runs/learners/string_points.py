@@ -19,11 +19,13 @@ from hierjax.settings import Config, setting
 from hierjax.tasks import (
     PLAIN,
     Batch,
+    FilteredHierarchy,
     GrammarDraw,
     Noise,
     RandomHierarchy,
     RandomHierarchySpec,
     Split,
+    check_filter,
     check_split,
     corrupt,
     leaf_kernel,
@@ -40,8 +42,8 @@ MOST_TRAIN = 2**26
 
 
 @dataclasses.dataclass(frozen=True)
-class NoiseRates(Config):
-    """Noise through which learners see strings and classes, see `hierjax.tasks.Noise`.
+class StringNoise(Config):
+    """What is lost of strings and classes before learners see them.
 
     Attributes:
       leaf_flip: probability that a token, of train or test strings, is replaced by a uniform one,
@@ -49,16 +51,28 @@ class NoiseRates(Config):
       leaf_mask: probability that a token is erased; learners see one more symbol there.
       label_flip: probability that the class of a train string is replaced by a uniform one, itself
         included; test strings keep theirs.
+      filter_level: level of the tree whose nodes are independent given the class, as in
+        `hierjax.tasks.FilteredHierarchy`; 0 for strings of the grammar.
     """
 
     leaf_flip: float = setting(0.0, least=0, most=1)
     leaf_mask: float = setting(0.0, least=0, most=1)
     label_flip: float = setting(0.0, least=0, most=1)
+    filter_level: int = setting(0, least=0, most=2**6)
 
     @property
     def of_leaves(self) -> Noise:
         """The noise of strings without that of classes."""
         return Noise(self.leaf_flip, self.leaf_mask)
+
+    def check(self, spec: RandomHierarchySpec) -> None:
+        """Refuses a level to filter at that the grammar has not.
+
+        Raises:
+          ValueError: there is no such level.
+        """
+        if self.filter_level:
+            check_filter(spec, self.filter_level)
 
     def seen(self, spec: RandomHierarchySpec) -> RandomHierarchySpec:
         """Returns the sizes of a grammar as learners see it, with a symbol for erased tokens."""
@@ -68,7 +82,7 @@ class NoiseRates(Config):
         return dataclasses.replace(spec, vocab_size=(*inner, leaves + 1))
 
 
-NO_NOISE = NoiseRates()
+NO_NOISE = StringNoise()
 
 
 class StringData(struct.PyTreeNode):
@@ -101,7 +115,7 @@ def draw_strings(
     num_train: int,
     num_test: int,
     draw: GrammarDraw = PLAIN,
-    noise: NoiseRates = NO_NOISE,
+    noise: StringNoise = NO_NOISE,
 ) -> StringData:
     """Draws the grammar of a seed, its train set and its test set.
 
@@ -123,14 +137,15 @@ def draw_strings(
         grammar.
     """
     grammar = draw.draw(jax.random.fold_in(key, 0), spec)
-    split = make_split(grammar, jax.random.fold_in(key, 1), num_train, num_test)
+    task = FilteredHierarchy(grammar, noise.filter_level) if noise.filter_level else grammar
+    split = make_split(task, jax.random.fold_in(key, 1), num_train, num_test)
     if noise == NO_NOISE and not grammar.spec.ambiguous:
         return StringData(grammar, split.train, split.test, split.num_unseen, jnp.zeros(()))
     return _seen(grammar, split, noise, jax.random.fold_in(key, 3))
 
 
 def _seen(
-    grammar: RandomHierarchy, split: Split, noise: NoiseRates, key: Key[Array, ""]
+    grammar: RandomHierarchy, split: Split, noise: StringNoise, key: Key[Array, ""]
 ) -> StringData:
     """Puts noise on the strings of a seed."""
     spec, of_leaves = grammar.spec, noise.of_leaves
@@ -138,7 +153,8 @@ def _seen(
     train = corrupt(of_all, jax.random.fold_in(key, 0), split.train, spec)
     test = corrupt(of_leaves, jax.random.fold_in(key, 1), split.test, spec)
     kernel = leaf_kernel(of_leaves, spec.symbols(spec.depth))
-    classes = likelihood(grammar, observe(spec, test.inputs, kernel=kernel)).classes
+    evidence = observe(spec, test.inputs, kernel=kernel)
+    classes = likelihood(grammar, evidence, noise.filter_level).classes
     return StringData(grammar, train, test, split.num_unseen, error_rate(classes, test.labels))
 
 
@@ -164,7 +180,7 @@ class StringCell:
     settings: LearnerSettings
     draw: GrammarDraw = PLAIN
     choices: str = ""
-    noise: NoiseRates = NO_NOISE
+    noise: StringNoise = NO_NOISE
 
     @property
     def num_train(self) -> int:
@@ -189,6 +205,7 @@ class StringCell:
         try:
             check_split(self.spec.num_strings, self.num_train, self.num_test)
             self.draw.check(self.spec)
+            self.noise.check(self.spec)
         except ValueError as error:
             return str(error)
         return obstacle(self.learner, self._seen, self.num_train, self.settings)
@@ -262,7 +279,7 @@ class DrawStrings:
     num_train: int
     num_test: int
     draw: GrammarDraw = PLAIN
-    noise: NoiseRates = NO_NOISE
+    noise: StringNoise = NO_NOISE
     trees: bool = False
 
     def __call__(self, key: Key[Array, ""]) -> StringData:
