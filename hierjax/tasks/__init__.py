@@ -32,7 +32,8 @@ Labels that form a hierarchy (arXiv 2601.00455):
 
 Strings of context-free grammars, whose rules differ in length:
   context_free.py        ContextFree (the task), ContextFreeSpec, context_free.
-  context_free_files.py  Plain text: parse_context_free, read_context_free.
+  context_free_files.py  Plain text: parse_context_free, read_context_free,
+                         write_context_free.
   normal_form.py         Rule; NormalForm, what charts read; require_rules, normal_form,
                          symbols_of, length_shares, is_terminal.
   layered_grammars.py    Those of language-model studies (arXiv 2305.13673): LayeredSpec, LAYERED,
@@ -81,7 +82,11 @@ from hierjax.tasks.array_files import replacing, unpack
 from hierjax.tasks.batch import Batch
 from hierjax.tasks.circuits import BrainDump, BrainDumpSpec, draw_brain_dump, draw_circuit
 from hierjax.tasks.context_free import ContextFree, ContextFreeSpec, context_free
-from hierjax.tasks.context_free_files import parse_context_free, read_context_free
+from hierjax.tasks.context_free_files import (
+    parse_context_free,
+    read_context_free,
+    write_context_free,
+)
 from hierjax.tasks.deep_quadratics import (
     DeepQuadratic,
     DeepQuadraticSpec,
@@ -286,5 +291,6 @@ __all__ = [
     "walsh_monomials",
     "window_size",
     "window_table",
+    "write_context_free",
     "zonal_coefficients",
 ]

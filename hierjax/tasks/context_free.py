@@ -134,6 +134,18 @@ class ContextFree(struct.PyTreeNode):
         above = tuple(padded(jnp.where(is_token, each, _NOTHING), _NOTHING) for each in found.above)
         return Batch(padded(tokens, spec.end), is_token.sum(axis=1, dtype=jnp.int32) + 1, above)
 
+    @property
+    def rules(self) -> list[Rule]:
+        """The rules, their probabilities in single precision; not of a traced grammar."""
+        names = self.spec.symbols + self.spec.terminals
+        shares = np.diff(np.asarray(self.bounds), axis=1, prepend=0)
+        return [
+            Rule(left, tuple(names[each] for each in made if each >= 0), float(f"{share}"))
+            for left, children, own in zip(names, np.asarray(self.children), shares, strict=False)
+            for made, share in zip(children, own, strict=True)
+            if made[0] >= 0
+        ]
+
     def next_token(self, batch: Batch) -> TokenExamples:
         """Asks for every token of strings from those before it, up to the end and not beyond.
 

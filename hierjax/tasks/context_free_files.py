@@ -5,6 +5,8 @@ import re
 import textwrap
 from pathlib import Path
 
+from hierjax.checks import known
+from hierjax.tasks.array_files import write_whole
 from hierjax.tasks.context_free import ContextFree, context_free
 from hierjax.tasks.normal_form import Rule
 
@@ -101,3 +103,22 @@ def read_context_free(path: str | os.PathLike, max_length: int) -> ContextFree:
         return parse_context_free(content.decode(), max_length)
     except ValueError as error:
         raise ValueError(f"{path} is no context-free grammar: {error}") from error
+
+
+def write_context_free(path: str | os.PathLike, grammar: ContextFree) -> None:
+    """Writes the rules of a grammar to a text file, a line each, which `read_context_free` reads.
+
+    Args:
+      path: the file; an earlier one is replaced whole, or kept if the new one cannot be written.
+      grammar: the grammar; its probabilities are written in single precision.
+
+    Raises:
+      ValueError: this is a batch of grammars, or is traced.
+      OSError: the file cannot be written.
+    """
+    if known(grammar.bounds) is None or grammar.bounds.ndim != 2:
+        raise ValueError("grammars of a batch, or inside of jax.jit, are no rules: give one")
+    lines = [
+        f"{rule.left} -> {' '.join(rule.right)} [{rule.probability}]\n" for rule in grammar.rules
+    ]
+    write_whole(Path(path), "".join(lines).encode(), "the grammar")

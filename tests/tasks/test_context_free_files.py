@@ -1,8 +1,19 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hierjax.exact import chart_likelihood
-from hierjax.tasks import load_grammar, parse_context_free, read_context_free
+from hierjax.tasks import (
+    LAYERED,
+    layered_grammar,
+    load_grammar,
+    parse_context_free,
+    read_context_free,
+    write_context_free,
+)
 from tests.tasks.context_free_texts import ARITHMETIC
 
 
@@ -56,6 +67,34 @@ def test_what_is_no_grammar_is_refused_in_a_sentence(text, words):
     with pytest.raises(ValueError, match=words) as refusal:
         parse_context_free(text, 9)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "cfg3f", "zeros"])
+def test_what_is_written_is_read_again(name, tmp_path):
+    texts = {"arithmetic": ARITHMETIC, "zeros": "S -> 'a' [0] | 'b' S [.001] | '|' '#' [.999]"}
+    if name in texts:
+        grammar = parse_context_free(texts[name], 12)
+    else:
+        grammar = layered_grammar(
+            jax.random.key(3), dataclasses.replace(LAYERED[name], num_levels=4)
+        )
+    path = tmp_path / "grammar.txt"
+    write_context_free(path, grammar)
+    found = read_context_free(path, grammar.spec.max_length)
+    assert found.spec.share == pytest.approx(grammar.spec.share, rel=1e-6)
+    assert dataclasses.replace(found.spec, share=grammar.spec.share) == grammar.spec
+    np.testing.assert_array_equal(found.children, grammar.children)
+    np.testing.assert_allclose(found.bounds, grammar.bounds, rtol=0, atol=1e-7)
+    for own, other in zip(jax.tree.leaves(found.form), jax.tree.leaves(grammar.form), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-6)
+
+
+def test_a_batch_of_grammars_is_not_written(tmp_path):
+    grammar = parse_context_free(ARITHMETIC, 12)
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), grammar)
+    with pytest.raises(ValueError, match="grammars of a batch"):
+        write_context_free(tmp_path / "grammar.txt", batch)
+    assert not any(tmp_path.iterdir())
 
 
 def test_files_of_other_grammars_are_named(tmp_path):
