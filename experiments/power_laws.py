@@ -5,9 +5,12 @@ ones. Rare rules are learned late: between the numbers of strings that the most 
 frequent rule take, errors are predicted to fall as n^(-a/(1+a)). Test strings are drawn as train
 strings are, seen or not: unseen ones alone would be those with rare rules.
 
+    python -m experiments.power_laws
     python -m experiments.power_laws --learners layerwise
 
-Expect four minutes on one core, and some half an hour more with the network trained end to end.
+Expect twenty minutes on one core, four of them for layerwise learning. With a = .5, 1 and 2, errors
+fall as n^-.58, n^-.60 and n^-.74 layer by layer, and as n^-.55, n^-.59 and n^-.71 end to end, where
+the law says n^-.33, n^-.50 and n^-.67.
 """
 
 import dataclasses
