@@ -10,6 +10,7 @@ Shape letters: N strings, T positions, W widths of spans, S symbols, V terminals
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,21 +21,48 @@ from hierjax.checks import AnyArray, in_range, require_integers, require_shape
 from hierjax.tasks.context_free import ContextFree
 from hierjax.tasks.normal_form import NormalForm
 
-_MOST_CELLS = 2**28
-_CELLS_AT_ONCE = 2**22
+_MOST_CELLS = 2**29
+_CELLS_AT_ONCE = 2**24
 
 
-class Chart(struct.PyTreeNode):
+class Spans(struct.PyTreeNode):
     """Inside weights of the spans of a string.
 
     Attributes:
-      weights: (S, T, W) by symbol, first position and width, from 1, in units of the largest of the
-        span; zeros for spans beyond the string.
-      logs: (T, W) logarithms of these units; -inf where no symbol makes the span.
+      weights: (S, A, B) by symbol and two numbers that tell the span, in units of the largest of
+        the span; zeros for spans beyond the string.
+      logs: (A, B) logarithms of these units; -inf where no symbol makes the span.
     """
 
     weights: Array
     logs: Array
+
+    def part(self, first: Any, second: Any, shape: tuple[int, int]) -> "Spans":
+        """Returns a block of so many of both numbers, from given ones on."""
+        weights = jax.lax.dynamic_slice(
+            self.weights, (0, first, second), (self.weights.shape[0], *shape)
+        )
+        return Spans(weights, jax.lax.dynamic_slice(self.logs, (first, second), shape))
+
+    def put(self, first: Any, second: Any, other: "Spans") -> "Spans":
+        """Writes a block from given numbers on."""
+        weights = jax.lax.dynamic_update_slice(self.weights, other.weights, (0, first, second))
+        logs = jax.lax.dynamic_update_slice(self.logs, other.logs, (first, second))
+        return Spans(weights, logs)
+
+
+class Chart(struct.PyTreeNode):
+    """All spans of a string twice, so that the parts of all spans of a width are blocks.
+
+    Positions come last: sums over the widths of parts are then sums of rows, which are fast.
+
+    Attributes:
+      left: by width less 1, and first position, (T, T).
+      right: by T less width, and the position after the last one, (T, T + 1) and zeros beyond.
+    """
+
+    left: Spans
+    right: Spans
 
 
 def chart_likelihood(grammar: ContextFree, strings: Integer[AnyArray, "N T"]) -> Float[Array, " N"]:
@@ -82,7 +110,7 @@ def _of_strings(grammar, strings, of_one):
     remedy = "give strings (N, T) of tokens"
     require_shape("strings", strings, (None, None), remedy)
     require_integers("strings", strings, grammar.spec.num_symbols, "tokens")
-    cells = grammar.form.lexical.shape[0] * strings.shape[1] ** 2
+    cells = 4 * grammar.form.lexical.shape[0] * strings.shape[1] ** 2
     if cells > _MOST_CELLS:
         raise ValueError(
             f"strings of {strings.shape[1]} tokens need charts of {cells} numbers, more than "
@@ -110,8 +138,8 @@ def _length(grammar: ContextFree, tokens: Int[Array, " T"]) -> Int[Array, ""]:
 
 def _whole(chart: Chart) -> Float[Array, " lengths"]:
     """Returns log-probabilities of the string's first tokens as whole strings, by their number."""
-    own = jnp.log(chart.weights[0, 0]) + chart.logs[0]
-    own = jnp.where(chart.weights[0, 0] > 0, own, -jnp.inf)
+    weights, logs = chart.left.weights[0, :, 0], chart.left.logs[:, 0]
+    own = jnp.where(weights > 0, jnp.log(weights) + logs, -jnp.inf)
     return jnp.pad(own, (1, 0), constant_values=-jnp.inf)
 
 
@@ -119,47 +147,85 @@ def _inside(form: NormalForm, tokens: Int[Array, " T"], length: Int[Array, ""]) 
     size, num_terminals = tokens.shape[0], form.lexical.shape[1]
     is_token = (jnp.arange(size) < length) & in_range(tokens, num_terminals)
     lexical = form.lexical[:, tokens.clip(0, num_terminals - 1)] * is_token[None]
-    empty = Chart(
-        jnp.zeros((lexical.shape[0], size, size), lexical.dtype),
-        jnp.full((size, size), -jnp.inf, lexical.dtype),
-    )
-    chart, low = _put(empty, 0, lexical, jnp.zeros(size, lexical.dtype)), 1
+
+    def empty(*shape):
+        weights = jnp.zeros((lexical.shape[0], *shape), lexical.dtype)
+        return Spans(weights, jnp.full(shape, -jnp.inf, lexical.dtype))
+
+    # Spans of a width are read and written for as many positions as those half as wide have.
+    chart = Chart(empty(size, size), empty(2 * size, size + size // 2 + 1))
+    chart, low = _put(chart, 1, lexical, jnp.zeros(size, lexical.dtype)), 1
+    bounds = _widths(form, size)
     while low < size:  # Twice as wide spans at most, so that few splits and starts are for nothing.
         high = min(2 * low, size)
-        widen = functools.partial(_widen, form, low, high)
+        widen = functools.partial(_widen, form, bounds, low, high)
         chart, low = jax.lax.fori_loop(low + 1, high + 1, widen, chart), high
     return chart
 
 
-def _widen(form: NormalForm, low: int, high: int, width: Int[Array, ""], chart: Chart) -> Chart:
+def _widths(form: NormalForm, size: int) -> tuple[Int[Array, " R"], Int[Array, " R"]]:
+    """Returns bounds of the widths of what each rule makes, exact up to the size."""
+    num_symbols, (left, right) = form.lexical.shape[0], form.pairs.T
+    is_word = form.lexical.max(axis=1) > 0
+
+    def widen(state):
+        _, least, most = state
+        shorter = jax.ops.segment_min(least[left] + least[right], form.parents, num_symbols)
+        longer = jax.ops.segment_max(most[left] + most[right], form.parents, num_symbols)
+        widened = jnp.minimum(least, shorter), jnp.maximum(most, longer).clip(max=size)
+        changed = (widened[0] < least) | (widened[1] > most)
+        return changed.any(), *widened
+
+    start = jnp.bool_(True), jnp.where(is_word, 1, size), is_word.astype(int)
+    _, least, most = jax.lax.while_loop(lambda state: state[0], widen, start)
+    return least[left] + least[right], most[left] + most[right]
+
+
+def _widen(
+    form: NormalForm,
+    bounds: tuple[Int[Array, " R"], Int[Array, " R"]],
+    low: int,
+    high: int,
+    width: Int[Array, ""],
+    chart: Chart,
+) -> Chart:
     """Adds the spans of a width above `low` and at most `high`."""
-    size = chart.logs.shape[0]
-    starts, splits = jnp.arange(size - low)[:, None], jnp.arange(1, high)[None]
-    fits = (splits < width) & (starts + width <= size)
-    places = (starts + splits).clip(0, size - 1), (width - splits - 1).clip(0, size - 1)
-    left, right = chart.weights[:, : size - low, : high - 1], chart.weights[:, *places]
-    logs = chart.logs[: size - low, : high - 1] + chart.logs[places]
-    logs = jnp.where(fits, logs, -jnp.inf)
-    units = _finite(logs.max(axis=1))
-    shares = jnp.exp(logs - units[:, None])
-    made = jnp.einsum("rik,rik->ri", left[form.pairs[:, 0]] * shares[None], right[form.pairs[:, 1]])
-    made = jax.ops.segment_sum(made * form.weights[:, None], form.parents, left.shape[0])
-    return _put(chart, width - 1, made, units)
+    size = chart.left.logs.shape[0]
+    shape = high - 1, size - low  # Widths of the left part, and first positions.
+    left = chart.left.part(0, 0, shape)
+    right = chart.right.part(size - width + 1, width, shape)
+    fits = jnp.arange(1, high)[:, None] < width
+    logs = jnp.where(fits, left.logs + right.logs, -jnp.inf)
+    units = _finite(logs.max(axis=0))
+    shared = left.weights * jnp.exp(logs - units[None])[None]
+
+    def of_rule(rule):
+        (first, second), is_made = rule
+
+        def add():
+            return (shared[first] * right.weights[second]).sum(axis=0)
+
+        # Most rules of a grammar without recursion make no span of a given width.
+        return jax.lax.cond(is_made, add, lambda: jnp.zeros_like(units))
+
+    is_made = (bounds[0] <= width) & (width <= bounds[1])
+    made = jax.lax.map(of_rule, (form.pairs, is_made)) * form.weights[:, None]
+    made = jax.ops.segment_sum(made, form.parents, form.lexical.shape[0])
+    return _put(chart, width, made, units)
 
 
 def _put(
     chart: Chart,
-    column: int | Int[Array, ""],
+    width: int | Int[Array, ""],
     weights: Float[Array, "S starts"],
     logs: Float[Array, " starts"],
 ) -> Chart:
     """Writes the weights of the first spans of a width, given in units of their own."""
-    count, largest = weights.shape[1], weights.max(axis=0)
+    largest = weights.max(axis=0)
     weights = weights / jnp.where(largest > 0, largest, 1)[None]
-    return Chart(
-        chart.weights.at[:, :count, column].set(weights),
-        chart.logs.at[:count, column].set(logs + jnp.log(largest)),
-    )
+    spans = Spans(weights[:, None], (logs + jnp.log(largest))[None])
+    size = chart.left.logs.shape[0]
+    return Chart(chart.left.put(width - 1, 0, spans), chart.right.put(size - width, width, spans))
 
 
 def _next_tokens(grammar: ContextFree, tokens: Int[Array, " T"]) -> Float[Array, "T tokens"]:
@@ -170,13 +236,12 @@ def _next_tokens(grammar: ContextFree, tokens: Int[Array, " T"]) -> Float[Array,
 
     def expected(place, begun, logs):
         """Symbols that are next to be made, in units of the probability of the tokens before."""
-        widths = place - starts - 1
-        inside = chart.weights[:, starts, widths.clip(0)]
-        units = logs[:size] + chart.logs[starts, widths.clip(0)]
-        terms = jnp.where(widths >= 0, units, -jnp.inf)
+        ending = chart.right.part(size - place, place, (size, 1))
+        terms = logs[:size] + ending.logs[:, 0]
         unit = _finite(terms.max())
         shares = jnp.exp(terms - unit)[None]
-        made = (begun.T[form.parents] * inside[left] * shares).sum(axis=1) * form.weights
+        inside = ending.weights[left, :, 0]
+        made = (begun.T[form.parents] * inside * shares).sum(axis=1) * form.weights
         found = jax.ops.segment_sum(made, right, form.lexical.shape[0])
         return found * jnp.exp(unit - logs[place])
 

@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -152,6 +154,18 @@ def test_long_strings_keep_their_digits_in_single_precision():
     law = np.asarray(chart_next_tokens(single, strings.inputs))
     logs = np.log(np.take_along_axis(law, np.asarray(strings.inputs)[..., None], axis=-1))
     np.testing.assert_allclose(logs.sum(axis=(1, 2)), exact, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["S 'a'", "'a' S", "S S"])
+def test_symbols_that_come_back_below_themselves_make_spans_of_any_width(rule):
+    grammar = parse_context_free(f"S -> {rule} [0.4] | 'a' [0.6]", 90)
+    found = chart_likelihood(grammar, np.tril(np.ones((80, 80), int)) ^ 1)
+    pairs = np.arange(80)
+    trees, words = np.ones(80), np.ones(80)
+    if rule == "S S":  # As many trees as there are ways to set brackets.
+        trees, words = np.array([math.comb(2 * k, k) / (k + 1) for k in range(80)]), pairs + 1
+    expected = np.log(trees) + pairs * np.log(0.4) + words * np.log(0.6)
+    np.testing.assert_allclose(found, expected, rtol=TOLERANCE)
 
 
 def test_what_is_no_string_is_refused(arithmetic, untyped):
