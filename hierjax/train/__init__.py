@@ -26,8 +26,9 @@ Layers and the stacks made of them:
                         (BLOCK_SOLVERS, ACCEPT); TrainedBlock.
   block_descent.py      DescentBlockLayer: a block trained by minibatches.
   block_stack.py        residual_layers: all blocks of a residual stack.
-  network.py            Network: a Flax module of your own, trained whole; network_layers: layer by
-                        layer; NetworkLayer, TrainedNetwork, merge_variables.
+  network.py            Network: a Flax module of your own, trained whole; TrainedNetwork.
+  network_layers.py     network_layers: one that is trained layer by layer, each a NetworkLayer;
+                        merge_variables.
   kernel_ridge.py       KernelRidge, KernelMachine: kernel ridge regression; Kernel,
                         radial_kernels, RADIAL, gram_bytes.
   representation.py     RepresentationLayer, Representation: a whitened random representation
@@ -125,13 +126,8 @@ from hierjax.train.losses import (
     Loss,
     label_loss,
 )
-from hierjax.train.network import (
-    Network,
-    NetworkLayer,
-    TrainedNetwork,
-    merge_variables,
-    network_layers,
-)
+from hierjax.train.network import Network, TrainedNetwork
+from hierjax.train.network_layers import NetworkLayer, merge_variables, network_layers
 from hierjax.train.objective import Objective
 from hierjax.train.patches.clusters import (
     ClusterLayer,

@@ -10,7 +10,7 @@ from hierjax.train.block_layer import BlockConfig, BlockLayer
 from hierjax.train.block_stack import residual_layers
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
 from hierjax.train.losses import LABEL_LOSSES
-from hierjax.train.network import merge_variables
+from hierjax.train.network_layers import merge_variables
 
 KEY = jax.random.key(3)
 TASK = draw_reversible_hierarchy(jax.random.key(0), "cnot", 8, 2)

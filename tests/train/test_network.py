@@ -14,7 +14,8 @@ from hierjax.tasks.random_hierarchy import RandomHierarchySpec
 from hierjax.train.descent import Descent
 from hierjax.train.layerwise import forward, layer_key, train_layerwise
 from hierjax.train.losses import CROSS_ENTROPY, TOKEN_CROSS_ENTROPY
-from hierjax.train.network import Network, TrainedNetwork, merge_variables, network_layers
+from hierjax.train.network import Network, TrainedNetwork
+from hierjax.train.network_layers import merge_variables, network_layers
 
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
 STACK = ConvStack((2, 2, 2), 4, 4, 16)
