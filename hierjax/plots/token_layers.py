@@ -101,4 +101,4 @@ def _draw_classes(axis, summary: dict) -> None:
         label = f"{point['num_train']:,} strings"
         axis.plot(counts, seeds.mean(axis=1), "o-", color=colour, markersize=3, label=label)
     if points:
-        axis.legend(frameon=False, fontsize=7)
+        axis.legend(frameon=False, fontsize=7, loc="lower right", bbox_to_anchor=(0.96, 0.1))
