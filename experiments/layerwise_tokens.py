@@ -9,7 +9,7 @@ the same strings. All are compared with exact inference.
     python -m experiments.layerwise_tokens
     python -m experiments.layerwise_tokens --depth 4 --learners context
 
-With the default sizes (C = V = 16, M = 4, S = 2, L = 3) expect purities of level 1 of .83, .997 and
+With the default sizes (C = V = 16, M = 4, S = 2, L = 3) expect purities of level 1 of .77, 1 and
 1 at n = 1,024, 4,096 and 16,384, and a read-out about .9 and .15 nats a string above exact
 inference with the last two; docs/layerwise_tokens.md tells more. For a grammar context layers and
 their read-outs take one to two minutes of a core.
