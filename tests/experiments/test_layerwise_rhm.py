@@ -45,6 +45,8 @@ BAD = {
     "--batch_size=12 --parts=5": "batch_size=12 cannot be cut into parts=5",
     "--model_parallel=2": "--model_parallel=2 needs --data_parallel",
     "--leaf_flip=1.5": "leaf_flip=1.5 must be from 0 to 1",
+    "--filter_level=4": "filter_level=4 must be from 1, the children of the root, to depth=3",
+    "--filter_level=2": "filter_level=2 leaves no symbols at level 1",
     "--leaf_mask=nan": "leaf_mask=nan must be from 0 to 1",
     "--precision=half": "value should be one of <float32|bfloat16>",
     "--precision=bfloat16 --solver=ridge": "solver=ridge leave it at float32",

@@ -13,6 +13,7 @@ BAD = {
     "--rate=1.5": "rate=1.5 must be",
     "--rule_spread=-1": "rule_spread=-1.0 must be",
     "--depth=2": "num_train=131072 is larger than the language of 256 strings",
+    "--filter_level=5": "filter_level=5 must be from 1, the children of the root, to depth=4",
     "--num_heads=3": "width=64 cannot be divided between num_heads=3",
     "--num_rules=5": "level 0 needs 4 symbols * 5 rules = 20 distinct tuples",
 }
