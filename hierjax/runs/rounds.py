@@ -12,7 +12,7 @@ from hierjax.runs import hosts
 PyTree = Any
 
 _SECONDS_BETWEEN_SAVES = 10.0
-_SHARE_OF_SAVES = 0.01
+_SHARE_OF_SAVES = 0.005
 
 
 class Rounds:
