@@ -6,7 +6,7 @@ beside them, so that strings may be long. What may come next follows from the sy
 expected at each position, given the tokens before it: those at the beginning of what is left to be
 made, and whatever they may begin with (Jelinek and Lafferty 1991, with all prefixes in one pass).
 
-Shape letters: N strings, T positions, W widths of spans, S symbols, V terminals, R rules.
+Shape letters: N strings, T positions, S symbols, V terminals, R rules.
 """
 
 import functools
@@ -110,6 +110,7 @@ def _of_strings(grammar, strings, of_one):
     remedy = "give strings (N, T) of tokens"
     require_shape("strings", strings, (None, None), remedy)
     require_integers("strings", strings, grammar.spec.num_symbols, "tokens")
+    # Of left spans S T^2, and three times as many of right ones, with their margins of zeros.
     cells = 4 * grammar.form.lexical.shape[0] * strings.shape[1] ** 2
     if cells > _MOST_CELLS:
         raise ValueError(

@@ -139,6 +139,7 @@ class ContextFree(struct.PyTreeNode):
         """The rules, their probabilities in single precision; not of a traced grammar."""
         names = self.spec.symbols + self.spec.terminals
         shares = np.diff(np.asarray(self.bounds), axis=1, prepend=0)
+        # As text a share is the shortest number that it may have come from: .7, not .69999999.
         return [
             Rule(left, tuple(names[each] for each in made if each >= 0), float(f"{share}"))
             for left, children, own in zip(names, np.asarray(self.children), shares, strict=False)
