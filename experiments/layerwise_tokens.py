@@ -74,8 +74,8 @@ class Request(SweepRequest, TokenLayerSettings, GrammarSettings):
     def __post_init__(self):
         super().__post_init__()
         check_split(self.spec.num_strings, self.num_train[-1], self.num_test)
-        if "context" in self.learners:
-            context_layers(self.seen, self.context)
+        if any(TOKEN_LEARNERS[name].by_context for name in self.learners):
+            context_layers(self.seen, self.context, self.grammar.equiprobable)
         if self.num_labels is None:
             scale = predicted_num_train(self.spec)
             counts = {min(max(scale // share, 1), self.num_train[0]) for share in _SHARES_TOLD}
@@ -140,12 +140,13 @@ def summarize(request: Request, results: dict[str, Measured]) -> dict:
 def _point(cell: TokenCell, found: Measured) -> dict:
     """A learner on a number of strings; lists over layers run from the first up."""
     excess, purity = found.values["excess"], found.values.get("purity")
-    classes = found.values.get("class_errors")
+    classes, spans = (found.values.get(name) for name in ("class_errors", "spans_found"))
     return {
         "learner": cell.learner,
         "num_train": cell.num_train,
         "purity": None if purity is None else [spread(level) for level in purity.T],
         "class_errors": None if classes is None else [spread(each) for each in classes.T],
+        "spans_found": None if spans is None else spans.mean(axis=0),
         "excess": spread(excess[:, -1].sum(axis=-1)),
         "excess_after_layer": [spread(layer) for layer in excess.sum(axis=-1).T],
         "excess_by_position": excess[:, -1].mean(axis=0),
@@ -188,6 +189,9 @@ def notes(summary: dict) -> list[str]:
             told = zip(summary["num_labels"], point["class_errors"], strict=True)
             errors = ", ".join(f"{each['mean']:.4f} with {count}" for count, each in told)
             lines.append(f"{'':10s} error of the class: {errors} labels")
+        if point["spans_found"] is not None:
+            shares = " ".join(f"{share:.2f}" for share in point["spans_found"])
+            lines.append(f"{'':10s} siblings are told from other neighbours: {shares}")
     scale = summary["scale"]
     lines.append(
         f"chance errs on {summary['chance_error']:.4f} of the classes; from labels alone they are "

@@ -13,6 +13,7 @@ sensitivity.py    How features change with a node of the tree: sensitivity, whit
 attention.py      attention_by_distance: how far in the tree a transformer looks.
 token_distances.py  What tokens tell of the next by how far in the tree they are: over_distances,
                   told_at_distances.
+spans.py          How many neighbours are siblings: sibling_span, neighbour_dependence.
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
 fits.py           Where errors fall below a level, and how that grows, with intervals: crossing,
@@ -49,6 +50,7 @@ from hierjax.measure.metrics import (
 )
 from hierjax.measure.probes import Probes, linear_probes
 from hierjax.measure.sensitivity import sensitivity, whitened_cosine
+from hierjax.measure.spans import neighbour_dependence, sibling_span
 from hierjax.measure.token_distances import over_distances, told_at_distances
 
 __all__ = [
@@ -77,12 +79,14 @@ __all__ = [
     "label_report",
     "layer_report",
     "linear_probes",
+    "neighbour_dependence",
     "numerical_rank",
     "over_distances",
     "power_law",
     "rank_correlation",
     "sensitivity",
     "separation",
+    "sibling_span",
     "spread",
     "squared_loss",
     "symbol_plane",

@@ -11,7 +11,7 @@ from hierjax.plots.style import STYLE, plain, read_summary
 
 _SHADES = "viridis"
 _LEAST = 1e-3
-_DASHES = ("-", "--")
+_DASHES = ("-", "--", ":")
 
 
 def token_layers_figure(folder: str | os.PathLike, colours: Mapping[str, str]) -> Figure:

@@ -131,6 +131,11 @@ class GrammarDraw(Config):
             grammar = latin_square_top(grammar)
         return spread_children(grammar, self.num_null)
 
+    @property
+    def equiprobable(self) -> bool:
+        """Whether all strings of a grammar have the same probability."""
+        return not (self._unequal or self.class_prior or self.ambiguous)
+
     def chance_error(self, spec: RandomHierarchySpec) -> float:
         """Returns the error of who knows how frequent classes are, and nothing else.
 

@@ -29,6 +29,7 @@ Layers and the stacks made of them:
   network.py            Network: a Flax module of your own, trained whole; TrainedNetwork.
   network_layers.py     network_layers: one that is trained layer by layer, each a NetworkLayer;
                         merge_variables.
+  joint.py              joint_network: all layers of a stack together, once each has been trained.
   kernel_ridge.py       KernelRidge, KernelMachine: kernel ridge regression; Kernel,
                         radial_kernels, RADIAL, gram_bytes.
   representation.py     RepresentationLayer, Representation: a whitened random representation
@@ -80,6 +81,7 @@ from hierjax.train.block_layer import (
 )
 from hierjax.train.block_stack import residual_layers
 from hierjax.train.descent import Descent, DescentState
+from hierjax.train.joint import joint_network
 from hierjax.train.k_means import k_means
 from hierjax.train.kernel_ridge import (
     RADIAL,
@@ -252,6 +254,7 @@ __all__ = [
     "forward",
     "gradient_descent",
     "gram_bytes",
+    "joint_network",
     "k_means",
     "kernel_learner",
     "label_loss",

@@ -12,10 +12,12 @@ BAD = {
     "--num_labels=301 --num_train=300": "num_labels=301 are more than num_train=300 strings",
     "--objective=last": "value should be one of <next|masked>",
     "--context_span=left": "value should be one of <siblings|all>",
+    "--num_rules=16 --learners=corrected": "all 256 tuples of level 2 have a rule",
     "--num_rules=16": "all 256 tuples of level 2 have a rule, so siblings tell nothing",
     "--depth=1 --num_train=4 --num_test=4": "depth=1 leaves no level between root and leaves",
 }
-LEARNERS = ("context", "context_blocks", "greedy")
+FINDERS = ("context", "corrected", "context blocks")
+LEARNERS = ("context", "corrected", "context_blocks", "greedy")
 
 
 class TestLayerwiseTokens(ExperimentLaws):
@@ -25,7 +27,7 @@ class TestLayerwiseTokens(ExperimentLaws):
         "--vocab_size=6",
         "--num_rules=2",
         "--depth=3",
-        "--learners=context,context_blocks,greedy",
+        "--learners=context,corrected,context_blocks,greedy",
         "--num_train=300",
         "--num_test=100",
         "--num_steps=200",
@@ -41,14 +43,14 @@ class TestLayerwiseTokens(ExperimentLaws):
 
     def test_what_is_found_without_labels_brings_it_near_to_exact_inference(self, finished):
         summary = jobs.summary_of(finished[0])
-        context, blocks, greedy = summary["points"]
+        context, corrected, blocks, greedy = summary["points"]
         assert [level["per_seed"] for level in context["purity"]] == [[1, 1], [1, 1]]
         assert greedy["purity"] is None
         # By chance, and with the wrong sibling, a symbol of six is told in less than a third.
         assert all(level["mean"] > 0.5 for level in blocks["purity"])
         # Guessing every token alike is this much above it, and more.
         guess = 8 * np.log(6) - sum(summary["floor"])
-        for point, num_layers in ((context, 2), (blocks, 2), (greedy, 2)):
+        for point, num_layers in ((context, 2), (corrected, 2), (blocks, 2), (greedy, 2)):
             layers = point["excess_after_layer"]
             assert (len(layers), layers[-1]) == (num_layers, point["excess"])
             assert 0 < layers[-1]["mean"] < guess / 2
@@ -57,16 +59,17 @@ class TestLayerwiseTokens(ExperimentLaws):
             )
         assert context["excess"]["max"] < min(greedy["excess"]["per_seed"])
         assert [each["level"] for each in summary["thresholds"]] == [2, 1]
-        assert greedy["class_errors"] is None
+        assert context["spans_found"] == [1, 1, 1]
+        before, after = corrected["excess_after_layer"]
+        assert after["mean"] < before["mean"]
+        assert greedy["class_errors"] is greedy["spans_found"] is None
         errors = [each["mean"] for each in context["class_errors"]]
         assert errors[-1] < 0.1 < errors[0] < summary["chance_error"]
         assert summary["scale"] == 6 * 2**3 / (1 - 2 / 6)
 
     def check_figure(self, axes, summary):
         found, above, classes = axes
-        assert legend_of(found) == [
-            f"{level}, {name}" for name in ("context", "context blocks") for level in (2, 1)
-        ]
+        assert legend_of(found) == [f"{level}, {name}" for name in FINDERS for level in (2, 1)]
         assert legend_of(above) == [plain(name) for name in LEARNERS]
         *seeds, below, mean = lines_of(above, "tab:blue")
         assert len(seeds) == 2

@@ -158,6 +158,27 @@ def test_what_cannot_be_drawn_is_refused(options, words):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({}, True),
+        ({"zipf": (-1.0,), "shared_rules": True}, True),
+        ({"top_rule": "latin_square"}, True),
+        ({"zipf": (1.0,)}, False),
+        ({"rule_spread": 0.5}, False),
+        ({"class_prior": (0.9, 0.1)}, False),
+        ({"ambiguous": True}, False),
+    ],
+)
+def test_which_grammars_make_all_strings_equally_probable(given, same):
+    draw, spec = GrammarDraw(**given), RandomHierarchySpec(2, 3, 2, 2, 2)
+    assert draw.equiprobable == same
+    language = enumerate_language(draw.draw(jax.random.key(3), spec))
+    _, own = np.unique(language.levels[-1], axis=0, return_inverse=True)
+    shares = np.bincount(own.reshape(-1), np.exp(language.log_probabilities))
+    assert (np.ptp(shares) < 1e-7) == same
+
+
 def test_unequal_rules_would_tell_classes_of_a_latin_square_apart():
     spec = RandomHierarchySpec(3, 3, 3, 2, 2)
     with pytest.raises(ValueError, match="needs equal rules"):

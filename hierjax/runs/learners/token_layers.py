@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
+from hierjax.measure import sibling_span
 from hierjax.runs.experiment import Registry
 from hierjax.runs.requests import nested
 from hierjax.settings import Config, setting
@@ -27,6 +28,7 @@ from hierjax.tasks import (
 from hierjax.train import (
     TOKEN_CROSS_ENTROPY,
     ContextConfig,
+    ContextLayer,
     Network,
     StoppedTraining,
     TransformerConfig,
@@ -34,8 +36,10 @@ from hierjax.train import (
     class_scores,
     context_layers,
     forward,
+    joint_network,
     layer_key,
     network_layers,
+    num_fitted,
     patch_layers,
     token_readout,
     train_layerwise,
@@ -80,11 +84,13 @@ class Answers(NamedTuple):
       scores: after each layer, scores (N, d, V) of every token, given others.
       embeddings: of the nodes (N, P, E) of each level that it has found, leaves up.
       classes: scores (N, C) of the classes, by each number of labels.
+      spans: number of siblings (), leaves up, that train strings tell of, see `sibling_span`.
     """
 
     scores: Sequence[Array]
     embeddings: Sequence[Array] = ()
     classes: Sequence[Array] = ()
+    spans: Sequence[Array] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +100,12 @@ class TokenLearner:
     Attributes:
       learn: (sizes of the grammars, settings, key, train strings, test strings) -> its answers.
       colour: colour of the learner in figures, which no other learner has.
+      by_context: whether it has context layers, which need siblings that tell of each other.
     """
 
     learn: Callable[[RandomHierarchySpec, Any, Array, Batch, Array], Answers]
     colour: str
+    by_context: bool = False
 
 
 TOKEN_LEARNERS: Registry[TokenLearner] = Registry(TokenLearner, "learner")
@@ -106,7 +114,7 @@ TOKEN_LEARNERS: Registry[TokenLearner] = Registry(TokenLearner, "learner")
 Unseen = Integer[Array, "M d"]
 
 
-@TOKEN_LEARNERS.add("context", colour="tab:blue")
+@TOKEN_LEARNERS.add("context", colour="tab:blue", by_context=True)
 def context(
     spec: RandomHierarchySpec,
     settings: TokenLayerSettings,
@@ -115,21 +123,54 @@ def context(
     test: Unseen,
 ) -> Answers:
     """Layers that find the tree without labels, and a read-out of tokens after each."""
-    layers, strings = context_layers(spec, settings.context), train.inputs
-    params = train_layerwise(layers, Batch(strings, strings, ()), key)
-
-    def found(strings: Unseen) -> list[Array]:
-        counts = range(1, len(layers) + 1)
-        return [forward(layers, params[:count], strings) for count in counts]
-
-    levels, unseen = found(strings), found(test)
+    strings = train.inputs
+    layers, params = _find_tree(spec, settings, key, strings)
+    levels, unseen = (_levels(layers, params, each) for each in (strings, test))
     scores = _read_out(spec, settings, key, (levels, strings), (unseen, test))
     top, own = patch_layers(spec)[-1], layer_key(key, 0)
     classes = [
         top.apply(top.fit(own, levels[-1][:count], train.labels[:count]), unseen[-1])
         for count in settings.num_labels or ()
     ]
-    return Answers(scores, unseen, classes)
+    tokens = jax.nn.one_hot(strings, spec.symbols(spec.depth))
+    spans = [sibling_span(each) for each in (tokens, *levels)]
+    return Answers(scores, unseen, classes, spans)
+
+
+@TOKEN_LEARNERS.add("corrected", colour="tab:red", by_context=True)
+def corrected(
+    spec: RandomHierarchySpec,
+    settings: TokenLayerSettings,
+    key: Key[Array, ""],
+    train: Batch,
+    test: Unseen,
+) -> Answers:
+    """Context layers and a read-out for half of the steps, then all of them together.
+
+    The layers do without the strings that say when to stop.
+    """
+    strings = train.inputs
+    half = max(settings.training.num_steps // 2, 1)
+    settings = dataclasses.replace(
+        settings, training=dataclasses.replace(settings.training, num_steps=half)
+    )
+    fitted = strings[: num_fitted(strings.shape[0])]
+    layers, below = _find_tree(spec, settings, key, fitted)
+    readout = _readout(spec, settings, [layer.embedding_dim for layer in layers])
+
+    def rows(below: Any, strings: Unseen) -> Array:
+        return as_rows(_levels(layers, below, strings), strings)
+
+    def scores(params: Any, strings: Unseen) -> Array:
+        top = dataclasses.replace(first, variables=params["top"])
+        return readout.apply(top, rows(params["below"], strings))
+
+    first = readout.fit(layer_key(key, 2 * len(layers)), rows(below, strings), strings)
+    params = {"below": below, "top": first.variables}
+    whole = joint_network(scores, params, readout.descent, readout.loss)
+    trained = whole.fit(layer_key(key, 2 * len(layers) + 1), strings, strings)
+    levels = _levels(layers, trained.variables["params"]["below"], test)
+    return Answers([scores(params, test), whole.apply(trained, test)], levels)
 
 
 @TOKEN_LEARNERS.add("context_blocks", colour="tab:purple")
@@ -167,6 +208,21 @@ def context_blocks(
     return Answers(_read_out(spec, settings, key, (levels, strings), (unseen, test)), unseen)
 
 
+def _find_tree(
+    spec: RandomHierarchySpec, settings: TokenLayerSettings, key: Key[Array, ""], strings: Unseen
+) -> tuple[Sequence[ContextLayer], Sequence[Any]]:
+    """Returns context layers, trained on strings; whether these tell of the tree, others check."""
+    layers = context_layers(spec, settings.context, equiprobable=False)
+    return layers, train_layerwise(layers, Batch(strings, strings, ()), key)
+
+
+def _levels(
+    layers: Sequence[ContextLayer], params: Sequence[Any], strings: Unseen
+) -> list[Float[Array, "M _ _"]]:
+    """Returns the embeddings (M, P, E) of the nodes of each level that layers find, leaves up."""
+    return [forward(layers, params[:count], strings) for count in range(1, len(layers) + 1)]
+
+
 def _read_out(
     spec: RandomHierarchySpec,
     settings: TokenLayerSettings,
@@ -186,11 +242,15 @@ def _read_out(
     sizes, scores = [level.shape[-1] for level in train[0]], []
     for count in range(1, len(sizes) + 1):
         fitted, unseen = (as_rows(levels[:count], strings) for levels, strings in (train, test))
-        choices = settings.training, settings.readout_width, settings.both
-        readout = token_readout(spec, sizes[:count], *choices)
+        readout = _readout(spec, settings, sizes[:count])
         params = readout.fit(layer_key(key, len(sizes) + count), fitted, train[1])
         scores.append(readout.apply(params, unseen))
     return scores
+
+
+def _readout(spec: RandomHierarchySpec, settings: TokenLayerSettings, sizes: Sequence[int]):
+    choices = settings.training, settings.readout_width, settings.both
+    return token_readout(spec, sizes, *choices)
 
 
 @TOKEN_LEARNERS.add("greedy", colour="tab:green")

@@ -81,8 +81,9 @@ class TokenCell:
         Returns:
           "excess" (K, d), nats of a token of a test string above exact inference after each of the
           K layers; "floors", those of `TokenData`; "num_unseen"; "purity" of each level that is
-          found, leaves up, if there is any, see `hierjax.measure.Separation`; and "class_errors" by
-          number of labels, if there are any.
+          found, leaves up, if there is any, see `hierjax.measure.Separation`; "class_errors" by
+          number of labels, if there are any; and "spans_found", whether the numbers of siblings
+          that strings tell of are those of the tree, leaves up, if any are told.
         """
         assert data.train is not None
         test, spec = data.test.inputs, data.grammar.spec
@@ -100,5 +101,7 @@ class TokenCell:
             for level, each in zip(reversed(range(spec.depth)), answers.embeddings, strict=False)
         ]
         errors = [error_rate(each, data.test.labels) for each in answers.classes]
-        found = {"purity": purity, "class_errors": errors}
+        told = zip(answers.spans, reversed(spec.branching), strict=False)
+        spans = [(span == own).astype(jnp.float32) for span, own in told]
+        found = {"purity": purity, "class_errors": errors, "spans_found": spans}
         return measured | {name: jnp.stack(each) for name, each in found.items() if each}

@@ -237,7 +237,7 @@ def context_places(length: int, num_families: int, num_sides: int) -> Int[np.nda
 
 
 def context_layers(
-    spec: RandomHierarchySpec, config: ContextConfig | None = None
+    spec: RandomHierarchySpec, config: ContextConfig | None = None, equiprobable: bool = True
 ) -> tuple[ContextLayer, ...]:
     """Makes the stack of context layers that is matched to a random hierarchy.
 
@@ -247,6 +247,8 @@ def context_layers(
     Args:
       spec: sizes of the random hierarchy, of depth L.
       config: choices that all layers share; by default `ContextConfig()`.
+      equiprobable: whether all strings have the same probability. Siblings then tell nothing of
+        each other where every tuple has a rule; where strings differ, they do.
 
     Returns:
       L - 1 layers, leaves up, of levels L - 1 to 1.
@@ -260,17 +262,18 @@ def context_layers(
         raise ValueError("depth=1 leaves no level between root and leaves to find: raise depth")
     layers = []
     for level in reversed(range(1, spec.depth)):
-        require_signal(spec, level)
+        require_signal(spec, level, equiprobable)
         layers.append(_context_layer(spec, config, level))
     return tuple(layers)
 
 
-def require_signal(spec: RandomHierarchySpec, level: int) -> None:
+def require_signal(spec: RandomHierarchySpec, level: int, equiprobable: bool = True) -> None:
     """Refuses levels whose siblings are independent, or that have none.
 
     Args:
       spec: sizes of the random hierarchy, of depth L.
       level: the level, from 1 to L - 1.
+      equiprobable: whether all strings have the same probability.
 
     Raises:
       ValueError: siblings of the level tell nothing of each other.
@@ -281,10 +284,10 @@ def require_signal(spec: RandomHierarchySpec, level: int) -> None:
         raise ValueError(
             f"nodes of level {level} have no siblings to be told by: raise branching to 2"
         )
-    if num_tuples == num_symbols**size:
+    if equiprobable and num_tuples == num_symbols**size:
         raise ValueError(
             f"all {num_tuples} tuples of level {level} have a rule, so siblings tell nothing of "
-            "each other: lower num_rules or raise vocab_size"
+            "each other: lower num_rules, raise vocab_size or make rules unequal"
         )
 
 

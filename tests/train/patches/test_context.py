@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hierjax.measure import error_rate, separation
-from hierjax.tasks import Batch, RandomHierarchySpec, draw_random_hierarchy
+from hierjax.tasks import Batch, GrammarDraw, RandomHierarchySpec, draw_random_hierarchy
 from hierjax.train import PatchLayerConfig, forward, patch_layers, train_layerwise
 from hierjax.train.patches import context
 from hierjax.train.patches.context import ContextConfig, context_layers, context_places
@@ -141,6 +141,22 @@ def test_grammars_whose_siblings_tell_nothing_are_refused(spec, words):
     with pytest.raises(ValueError, match=words) as refusal:
         context_layers(spec)
     assert "\n" not in str(refusal.value)
+
+
+def test_unequal_rules_tell_siblings_apart_where_every_tuple_has_one():
+    spec, draw = RandomHierarchySpec(4, 4, 4, 2, 3), GrammarDraw(rule_spread=2.0)
+    layers = context_layers(spec, SMALL, draw.equiprobable)
+
+    @jax.jit
+    def purities(key):
+        grammar = draw.draw(key, spec)
+        train, test = (grammar.sample(jax.random.fold_in(key, i), 8000) for i in range(2))
+        params = train_layerwise(layers, unlabelled(train), key)
+        found = [forward(layers, params[:index], test.inputs) for index in (1, 2)]
+        levels = zip(found, (2, 1), strict=True)
+        return [separation(each, test.latents[level], 4).purity for each, level in levels]
+
+    assert min(purities(KEY)) > 0.9
 
 
 def test_rules_of_the_leaves_may_be_full():
