@@ -25,6 +25,7 @@ from experiments.tokens import MEASURES
 from hierjax.measure import (
     climb,
     over_distances,
+    short_of_half,
     spread,
     threshold,
     threshold_text,
@@ -237,23 +238,13 @@ def _thresholds(
     looks: dict[str, np.ndarray],
     floors: np.ndarray,
 ) -> list[dict]:
-    """How many strings it takes a model to see each level.
-
-    Every token: until half of what the tokens before tell at a distance is known. The last token:
-    until the loss is nearer to what a subtree tells than to what the one within does.
-    """
+    """How many strings it takes a model to see each level, see `short_of_half`."""
     sizes = list(request.num_train or ())
     if not sizes:
         return []
     names = [name for name, (own, _) in request.points.items() if own == model]
     chosen = np.stack([_at(found[name]["curve"], looks[name]) for name in names])
-    if request.objective == "next":
-        errors = (
-            over_distances(request.seen, chosen) / told_at_distances(request.seen, floors) - 0.5
-        )
-    else:
-        above = floors[:, ::-1, -1] - floors[:, :1, -1]  # From the narrowest subtree.
-        errors = chosen[..., -1:] - (above[:, 1:] + above[:, :-1]) / 2
+    errors = short_of_half(request.seen, chosen, floors, request.objective == "last")
     return [
         {
             "model": model,

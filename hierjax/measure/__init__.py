@@ -12,7 +12,7 @@ probes.py         linear_probes: how well symbols can be read off features, Prob
 sensitivity.py    How features change with a node of the tree: sensitivity, whitened_cosine.
 attention.py      attention_by_distance: how far in the tree a transformer looks.
 token_distances.py  What tokens tell of the next by how far in the tree they are: over_distances,
-                  told_at_distances.
+                  told_at_distances, short_of_half.
 spans.py          How many neighbours are siblings: sibling_span, neighbour_dependence.
 climbs.py         climb: in which order coefficients grow, a Climb.
 correlations.py   rank_correlation, over seeds, with an interval: a RankCorrelation.
@@ -51,7 +51,7 @@ from hierjax.measure.metrics import (
 from hierjax.measure.probes import Probes, linear_probes
 from hierjax.measure.sensitivity import sensitivity, whitened_cosine
 from hierjax.measure.spans import neighbour_dependence, sibling_span
-from hierjax.measure.token_distances import over_distances, told_at_distances
+from hierjax.measure.token_distances import over_distances, short_of_half, told_at_distances
 
 __all__ = [
     "Climb",
@@ -86,6 +86,7 @@ __all__ = [
     "rank_correlation",
     "sensitivity",
     "separation",
+    "short_of_half",
     "sibling_span",
     "spread",
     "squared_loss",

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hierjax.measure import over_distances, told_at_distances
+from hierjax.measure import over_distances, short_of_half, told_at_distances
 from hierjax.tasks import RandomHierarchySpec
 
 SPEC = RandomHierarchySpec(4, 4, 2, 2, 3)
@@ -21,3 +21,26 @@ def test_what_tokens_tell_is_the_gain_over_the_subtree_one_level_lower():
     floors[0, 0, 4] = whole
     expected = [alone - pair, alone - quarter, alone - whole]
     np.testing.assert_allclose(told_at_distances(SPEC, floors), [expected])
+
+
+def test_half_of_what_is_told_is_where_nothing_is_short():
+    rng = np.random.default_rng(0)
+    floors = np.sort(rng.random((2, 4, 8)), axis=1)
+    told = np.pad(told_at_distances(SPEC, floors), [(0, 0), (0, 1)])  # Nothing of the first.
+    shares = 1 - np.arange(8) / 20
+    excess = shares * told[:, np.array(SPEC.distances_before) - 1]
+    np.testing.assert_allclose(
+        short_of_half(SPEC, excess, floors, last=False),
+        np.broadcast_to(over_distances(SPEC, shares) - 0.5, (2, 3)),
+    )
+
+
+def test_the_last_token_is_half_way_between_two_plateaus():
+    floors = np.zeros((1, 4, 8))
+    floors[0, :, -1] = whole, quarter, pair, alone = 0.2, 0.5, 1.0, 2.0
+    middles = [(alone + pair) / 2, (pair + quarter) / 2, (quarter + whole) / 2]
+    excess = np.zeros((3, 1, 8))
+    excess[:, 0, -1] = np.array(middles) - whole
+    np.testing.assert_allclose(
+        np.diagonal(short_of_half(SPEC, excess, floors, last=True)[:, 0]), 0, atol=1e-12
+    )
