@@ -57,7 +57,7 @@ Learners with all of their choices made:
 How parameters are fitted:
   descent.py            Descent: minibatches by optax, over a grid of choices; DescentState.
   averaging.py          averaged: an optimizer that keeps an average of the parameters.
-  stopped.py            StoppedTraining: descent that held-out examples stop.
+  adamw.py              AdamWConfig; StoppedTraining: descent that held-out examples stop.
   objective.py          Objective: what descent minimises, and its gradient.
   solvers.py            gradient_descent, ridge, ridge_descent: least squares; SOLVERS and DESCENTS
                         by name.
@@ -69,6 +69,7 @@ How parameters are fitted:
   lanes.py              Branches that are taken for all lanes of a vmap together.
 """
 
+from hierjax.train.adamw import AdamWConfig, StoppedTraining
 from hierjax.train.averaging import averaged
 from hierjax.train.best_of import Best, BestOf, Candidate
 from hierjax.train.block_descent import DescentBlockLayer
@@ -159,7 +160,6 @@ from hierjax.train.product_layer import FoundProducts, ProductLayer, product_sup
 from hierjax.train.quadratic_learner import QuadraticConfig, QuadraticModels, quadratic_learner
 from hierjax.train.representation import REPRESENTATIONS, Representation, RepresentationLayer
 from hierjax.train.solvers import DESCENTS, SOLVERS, gradient_descent, ridge, ridge_descent
-from hierjax.train.stopped import StoppedTraining
 from hierjax.train.streamed import Source, Streamed
 from hierjax.train.taylor_layer import TaylorLayer, TrainedTaylor
 from hierjax.train.token_learners import (
@@ -190,6 +190,7 @@ __all__ = [
     "SQUARED_CLASSES",
     "TARGETS",
     "TOKEN_CROSS_ENTROPY",
+    "AdamWConfig",
     "Best",
     "BestOf",
     "BlockConfig",

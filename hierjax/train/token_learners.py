@@ -16,9 +16,9 @@ from jaxtyping import Array
 from hierjax.models import PRECISIONS, TokenStack, Transformer
 from hierjax.settings import Config, setting
 from hierjax.tasks import RandomHierarchySpec, TokenExamples
+from hierjax.train.adamw import AdamWConfig
 from hierjax.train.averaging import averaged
 from hierjax.train.descent import Descent
-from hierjax.train.learners import clip_gradients
 from hierjax.train.losses import TOKEN_CROSS_ENTROPY
 from hierjax.train.network import Network
 from hierjax.train.probed import Probed
@@ -115,18 +115,13 @@ class TokenStackConfig(Config):
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenTraining(Config):
+class TokenTraining(AdamWConfig):
     """How models of tokens are trained, and looked at meanwhile.
 
     AdamW takes steps at a constant rate, after twenty that lead up to it; the parameters that are
     kept are averages, see `averaged`.
 
     Attributes:
-      learning_rate: the learning rate.
-      weight_decay: decay of the weights, in units of the learning rate.
-      clip: norm above which gradients are clipped.
-      batch_size: number of strings of a step.
-      num_steps: number of steps.
       steps_per_round: largest number of steps between two states that can be saved.
       num_looks: number of states at which parameters are kept, besides those at the start; their
         steps are spaced by a factor.
@@ -138,11 +133,6 @@ class TokenTraining(Config):
       ValueError: a number out of bounds.
     """
 
-    learning_rate: float = setting(3e-3, above=0)
-    weight_decay: float = setting(0.1, least=0)
-    clip: float = setting(1.0, above=0)
-    batch_size: int = setting(128, least=1, most=2**20)
-    num_steps: int = setting(2000, least=1, most=_MOST_STEPS)
     steps_per_round: int = setting(20, least=1, most=_MOST_STEPS)
     num_looks: int = setting(24, least=1, most=_MOST_LOOKS)
     precision: str = setting("float32", choices=PRECISIONS)
@@ -156,9 +146,7 @@ class TokenTraining(Config):
         """
 
         def optimizer(rate):
-            schedule = optax.linear_schedule(0.0, rate, _WARM_UP)
-            adam = optax.adamw(schedule, weight_decay=self.weight_decay)
-            return averaged(optax.chain(clip_gradients(self.clip), adam))
+            return averaged(self.optimizer(optax.linear_schedule(0.0, rate, _WARM_UP)))
 
         return Descent(
             optimizer,

@@ -7,9 +7,9 @@ from jaxtyping import Array, Float, Integer
 
 from hierjax.models.token_decoder import TokenDecoder
 from hierjax.tasks.random_hierarchy import RandomHierarchySpec
+from hierjax.train.adamw import StoppedTraining
 from hierjax.train.losses import TOKEN_CROSS_ENTROPY
 from hierjax.train.network import Network
-from hierjax.train.stopped import StoppedTraining
 
 
 def as_rows(

@@ -6,9 +6,9 @@ import pytest
 from hierjax.exact import next_tokens, observe, other_tokens
 from hierjax.tasks import Batch, RandomHierarchySpec, draw_random_hierarchy
 from hierjax.train import forward, train_layerwise
+from hierjax.train.adamw import StoppedTraining
 from hierjax.train.patches.context import ContextConfig, context_layers
 from hierjax.train.patches.readout import as_rows, token_readout
-from hierjax.train.stopped import StoppedTraining
 
 SPEC = RandomHierarchySpec(6, 6, 2, 2, 3)
 TRAINING = StoppedTraining(num_steps=400, learning_rate=0.01)

@@ -1,4 +1,4 @@
-"""How networks are trained where held-out examples say when to stop."""
+"""How networks are trained by AdamW, and where held-out examples say when to stop."""
 
 import dataclasses
 
@@ -12,10 +12,8 @@ _MOST_STEPS = 10**8
 
 
 @dataclasses.dataclass(frozen=True)
-class StoppedTraining(Config):
-    """Training by AdamW with a cosine schedule, stopped early.
-
-    The parameters that do best on held-out train examples, an eighth of them, are kept.
+class AdamWConfig(Config):
+    """How steps of AdamW are taken.
 
     Attributes:
       learning_rate: the largest learning rate.
@@ -23,7 +21,6 @@ class StoppedTraining(Config):
       clip: norm above which gradients are clipped.
       batch_size: number of examples of a step.
       num_steps: largest number of steps.
-      patience: number of steps without improvement on held-out examples after which training ends.
 
     Raises:
       ValueError: a number out of bounds.
@@ -34,15 +31,37 @@ class StoppedTraining(Config):
     clip: float = setting(1.0, above=0)
     batch_size: int = setting(128, least=1, most=2**20)
     num_steps: int = setting(2000, least=1, most=_MOST_STEPS)
+
+    def optimizer(self, schedule: optax.Schedule) -> optax.GradientTransformation:
+        """Makes the optimizer.
+
+        Args:
+          schedule: number of steps so far -> learning rate.
+        """
+        adam = optax.adamw(schedule, weight_decay=self.weight_decay)
+        return optax.chain(clip_gradients(self.clip), adam)
+
+
+@dataclasses.dataclass(frozen=True)
+class StoppedTraining(AdamWConfig):
+    """Training by AdamW with a cosine schedule, stopped early.
+
+    The parameters that do best on held-out train examples, an eighth of them, are kept.
+
+    Attributes:
+      patience: number of steps without improvement on held-out examples after which training ends.
+
+    Raises:
+      ValueError: a number out of bounds.
+    """
+
     patience: int = setting(500, least=1, most=_MOST_STEPS)
 
     def descent(self) -> Descent:
         """Makes the descent."""
 
         def optimizer(rate):
-            schedule = optax.cosine_decay_schedule(rate, self.num_steps)
-            adam = optax.adamw(schedule, weight_decay=self.weight_decay)
-            return optax.chain(clip_gradients(self.clip), adam)
+            return self.optimizer(optax.cosine_decay_schedule(rate, self.num_steps))
 
         sizes = (self.num_steps, self.batch_size)
         return Descent(optimizer, (self.learning_rate,), *sizes, patience=self.patience)
