@@ -77,7 +77,7 @@ class Request(RunRequest, DenoiserSettings, GrammarSettings):
     noise_steps: int = setting(40, least=NUM_LEVELS, most=2**16)
     num_test: int = setting(128, least=2, most=2**20)
     num_samples: int = setting(128, least=1, most=2**20)
-    num_seeds: int = setting(3, least=1, most=2**20)
+    num_seeds: int = setting(2, least=1, most=2**20)
 
     def __post_init__(self):
         super().__post_init__()

@@ -71,9 +71,7 @@ class DenoiserSettings(Config):
       ValueError: a value is not allowed.
     """
 
-    training: TokenTraining = nested(
-        TokenTraining, learning_rate=0.01, num_steps=1000, num_looks=10
-    )
+    training: TokenTraining = nested(TokenTraining, weight_decay=0.01, num_steps=4000, num_looks=10)
     tree_width: int = setting(64, least=1, most=2**14)
     transformer: TransformerConfig = nested(TransformerConfig)
 

@@ -147,14 +147,14 @@ def corrected(
 ) -> Answers:
     """Context layers and a read-out for half of the steps, then all of them together.
 
-    The layers do without the strings that say when to stop.
+    The layers do without the strings that say when to stop, and whether to keep what has come of
+    training them together.
     """
     strings = train.inputs
     half = max(settings.training.num_steps // 2, 1)
-    settings = dataclasses.replace(
-        settings, training=dataclasses.replace(settings.training, num_steps=half)
-    )
-    fitted = strings[: num_fitted(strings.shape[0])]
+    training = dataclasses.replace(settings.training, num_steps=half)
+    settings = dataclasses.replace(settings, training=training)
+    fitted, held_out = jnp.split(strings, [num_fitted(strings.shape[0])])
     layers, below = _find_tree(spec, settings, key, fitted)
     readout = _readout(spec, settings, [layer.embedding_dim for layer in layers])
 
@@ -166,11 +166,14 @@ def corrected(
         return readout.apply(top, rows(params["below"], strings))
 
     first = readout.fit(layer_key(key, 2 * len(layers)), rows(below, strings), strings)
-    params = {"below": below, "top": first.variables}
-    whole = joint_network(scores, params, readout.descent, readout.loss)
-    trained = whole.fit(layer_key(key, 2 * len(layers) + 1), strings, strings)
-    levels = _levels(layers, trained.variables["params"]["below"], test)
-    return Answers([scores(params, test), whole.apply(trained, test)], levels)
+    alone = {"below": below, "top": first.variables}
+    whole = joint_network(scores, alone, readout.descent, readout.loss)
+    together = whole.fit(layer_key(key, 2 * len(layers) + 1), strings, strings).variables["params"]
+    costs = [readout.loss.mistakes(scores(own, held_out), held_out) for own in (alone, together)]
+    better = costs[1].mean() < costs[0].mean()
+    kept = jax.tree.map(lambda own, new: jnp.where(better, new, own), alone, together)
+    answers = [scores(own, test) for own in (alone, kept)]
+    return Answers(answers, _levels(layers, kept["below"], test))
 
 
 @TOKEN_LEARNERS.add("context_blocks", colour="tab:purple")
