@@ -2,9 +2,10 @@
 
 A stack that is matched to the tree of random hierarchies is trained without labels, each layer to
 predict what stands beside a patch, and so are the blocks of a transformer; a read-out on what they
-have found predicts the next token, and a few labels tell the class. Beside them stand a causal
-transformer that is trained block by block on the next token, and one that is trained end to end, on
-the same strings. All are compared with exact inference.
+have found predicts the next token, and a few labels tell the class. Are all layers better trained
+together after that? Beside them stand a causal transformer that is trained block by block on the
+next token, and one that is trained end to end, on the same strings. All are compared with exact
+inference.
 
     python -m experiments.layerwise_tokens
     python -m experiments.layerwise_tokens --depth 4 --learners context

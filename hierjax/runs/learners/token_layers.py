@@ -251,7 +251,9 @@ def _read_out(
     return scores
 
 
-def _readout(spec: RandomHierarchySpec, settings: TokenLayerSettings, sizes: Sequence[int]):
+def _readout(
+    spec: RandomHierarchySpec, settings: TokenLayerSettings, sizes: Sequence[int]
+) -> Network:
     choices = settings.training, settings.readout_width, settings.both
     return token_readout(spec, sizes, *choices)
 
