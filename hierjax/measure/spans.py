@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from hierjax.checks import require_shape
+from hierjax.checks import require_numbers, require_shape
 
 
 def neighbour_dependence(features: Float[Array, "N P E"]) -> Float[Array, " P-1"]:
@@ -19,9 +19,11 @@ def neighbour_dependence(features: Float[Array, "N P E"]) -> Float[Array, " P-1"
       In the mean they are zero where neighbours are independent; single ones may be negative.
 
     Raises:
-      ValueError: the features are of another shape, or there are fewer than two strings or nodes.
+      ValueError: the features are of another shape, known and not finite, or there are fewer than
+        two strings or nodes.
     """
     require_shape("features", features, (None, None, None), "give features (N, P, E) of nodes")
+    require_numbers("features", features)
     num_strings, num_nodes, _ = features.shape
     if num_strings < 2 or num_nodes < 2:
         raise ValueError(
@@ -47,7 +49,8 @@ def sibling_span(features: Float[Array, "N P E"]) -> Int[Array, ""]:
       features: (N, P, E) features of the nodes of N strings, see `neighbour_dependence`.
 
     Returns:
-      () int32, the number of siblings, from 2 to P.
+      () int32, the number of siblings, from 2 to P; inside of `jax.jit` 0 where features are not
+      finite.
 
     Raises:
       ValueError: as `neighbour_dependence`.
@@ -61,4 +64,5 @@ def sibling_span(features: Float[Array, "N P E"]) -> Int[Array, ""]:
         between = dependence[~inside].max() if (~inside).any() else 0.0
         return dependence[inside].min() - between
 
-    return jnp.array(spans)[jnp.stack([gap(span) for span in spans]).argmax()]
+    found = jnp.array(spans)[jnp.stack([gap(span) for span in spans]).argmax()]
+    return jnp.where(jnp.isfinite(dependence).all(), found, 0)

@@ -49,3 +49,10 @@ def test_neighbours_that_all_depend_on_each_other_alike_are_one_span():
 def test_too_few_are_refused(shape, words):
     with pytest.raises(ValueError, match=words):
         sibling_span(jnp.zeros(shape))
+
+
+def test_features_that_are_not_finite_tell_nothing():
+    features = jnp.zeros((5, 4, 2)).at[0, 3, 1].set(jnp.nan)
+    assert jax.jit(sibling_span)(features) == 0
+    with pytest.raises(ValueError, match="features"):
+        sibling_span(features)
